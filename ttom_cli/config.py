@@ -1,0 +1,72 @@
+"""Settings, validated where they are made. Times and sizes carry their unit in their doc line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .errors import TTOMError, unknown
+
+GUIDES = ("params", "latents", "both", "off")
+LOSSES = ("jsd", "l2")
+PROJECTIONS = ("q", "k", "v", "o")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuideConfig:
+    """How the denoiser's attention is brought to the layout (paper section 3.2)."""
+
+    mode: str = "params"
+    """params (optimise an inserted LoRA), latents, both, or off."""
+    loss: str = "jsd"
+    """jsd (Jensen-Shannon divergence) or l2 (squared distance of the distributions)."""
+    blocks: tuple[int, ...] = (3,)
+    """Denoiser blocks whose attention is aligned, from 0."""
+    adapt: tuple[int, ...] | None = None
+    """Blocks that carry the adapter; None: every block up to the last aligned one."""
+    projections: tuple[str, ...] = ("q", "k", "v", "o")
+    """Projections of the attention to the text that the adapter is put on."""
+    self_attention: bool = False
+    """Put the adapter on the attention among the video tokens as well."""
+    rank: int = 32
+    """Rank of the LoRA; its alpha is the same, so that the scale is 1."""
+    lr: float = 1e-4
+    """Learning rate of AdamW on the adapter."""
+    latent_lr: float = 0.05
+    """Length of a step on the latents, times the noise level, per root-mean-square of the latents."""
+    steps: int = 5
+    """Denoising steps that are guided, from the first."""
+    iterations: int = 8
+    """Optimisation iterations in each guided step, at most."""
+    stop_loss: float = 0.0
+    """A guided step ends early once the loss is below this."""
+    conditional_only: bool = True
+    """Apply the adapter to the conditional branch alone, so that classifier-free guidance amplifies it."""
+    keep_on: bool = False
+    """Leave the adapter on after the guided steps."""
+    consolidate: int = 0
+    """Iterations over random noises after the video is written, so that the adapter holds for any."""
+    consolidate_batch: int = 4
+    """Random noises and noise levels in each of these iterations."""
+
+    def __post_init__(self):
+        for kind, name, known in (("guide", self.mode, GUIDES), ("loss", self.loss, LOSSES)):
+            if name not in known:
+                raise unknown(kind, name, known)
+        for projection in self.projections:
+            if projection not in PROJECTIONS:
+                raise unknown("projection", projection, PROJECTIONS)
+        for name in ("rank", "steps", "iterations", "consolidate_batch"):
+            if getattr(self, name) < 1:
+                raise TTOMError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("lr", "latent_lr"):
+            if not getattr(self, name) > 0:
+                raise TTOMError(f"{name} must be above 0, not {getattr(self, name)}")
+        if not self.blocks or min(self.blocks) < 0:
+            raise TTOMError(f"blocks must name at least one block from 0, not {list(self.blocks)}")
+        if self.consolidate < 0:
+            raise TTOMError(f"consolidate must be 0 or more, not {self.consolidate}")
+
+    @property
+    def adapted(self) -> tuple[int, ...]:
+        """Blocks that carry the adapter. Later ones than the last aligned one would get no gradient."""
+        return self.adapt or tuple(range(max(self.blocks) + 1))

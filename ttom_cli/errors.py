@@ -1,0 +1,40 @@
+"""The one error tree: what the user sees is `message`, and what to do about it is `hint`."""
+
+from __future__ import annotations
+
+
+class TTOMError(Exception):
+    """A fault that the user can mend. The command line prints it in one line and exits with 1."""
+
+    def __init__(self, message: str, hint: str = ""):
+        super().__init__(message)
+        self.message, self.hint = message, hint
+
+
+class LayoutError(TTOMError):
+    """A layout that is malformed or cannot be meant; `faults` are one message each."""
+
+    def __init__(self, faults: list[str], source: str = "layout"):
+        super().__init__(f"{source}: " + "; ".join(faults), "see `ttom plan --schema` for the format")
+        self.faults = faults
+
+
+class PlanningError(TTOMError):
+    """No layout could be made from the prompt."""
+
+
+class ModelError(TTOMError):
+    """A model that is unknown, missing, or cannot do what was asked of it."""
+
+
+class BankError(TTOMError):
+    """A memory bank that cannot be read or written."""
+
+
+def unknown(kind: str, name: str, known) -> TTOMError:
+    """An unknown name, with the nearest known one and the list of all."""
+    import difflib
+
+    near = difflib.get_close_matches(name, list(known), n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return TTOMError(f"unknown {kind} {name!r}", f"{hint}known: {', '.join(known)}")

@@ -1,0 +1,1 @@
+"""Test-time optimisation: attention is tapped, compared with the layout, and steered."""

@@ -1,0 +1,203 @@
+"""Test-time optimisation as a hook on an unmodified pipeline's denoiser (paper section 3.2).
+
+Letters: B batch, L video tokens, T phrase tokens, P phrases, F x H x W the token grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import torch
+
+from ..backbones import Backbone
+from ..config import GuideConfig
+from ..errors import ModelError
+from .adapter import Adapter
+from .losses import alignment_loss
+from .tap import Tap, Truncated, phrase_attention
+from .targets import Targets
+
+OnIteration = Callable[[int, int, float], None]
+
+
+class Guide:
+    """While `with Guide(...)` is open, a call of the pipeline is guided towards `targets`.
+
+    Before each of the first `config.steps` denoising steps, the conditional forward is run
+    `config.iterations` times up to the last aligned block, and the loss between its attention and the
+    targets descends on the adapter's parameters, on the latents, or on both. With `optimise=False` the
+    adapter is applied as it is (a memory hit that skips). `adapter` is entered and left by the caller.
+
+    `losses[step]` lists the loss of each iteration; `latents` are the last that the scheduler returned.
+    """
+
+    def __init__(
+        self,
+        pipe,
+        backbone: Backbone,
+        config: GuideConfig,
+        targets: Targets,
+        *,
+        adapter: Adapter | None,
+        optimise: bool = True,
+        on_iteration: OnIteration | None = None,
+        truncate: bool = True,
+    ):
+        self.pipe, self.backbone, self.config, self.targets = pipe, backbone, config, targets
+        self.adapter, self.optimise, self.on_iteration = adapter, optimise, on_iteration
+        self.truncate = truncate
+        self.denoiser = backbone.denoiser(pipe)
+        self.modules = {b: backbone.text_attention(self.denoiser, b) for b in config.blocks}
+        self.losses: list[list[float]] = []
+        self.latents: torch.Tensor | None = None
+        self.conditional: dict | None = None  # the keyword arguments of the last conditional call
+        self._timestep: float | None = None
+        self._step, self._inside = -1, False
+        self._delta: torch.Tensor | None = None
+        self._optimizer = torch.optim.AdamW(adapter.parameters(), lr=config.lr) if adapter else None
+
+    def __enter__(self):
+        self._hook = self.denoiser.register_forward_pre_hook(self._before, with_kwargs=True)
+        self._scheduler_step = self.pipe.scheduler.step
+        self.pipe.scheduler.step = self._after
+        return self
+
+    def __exit__(self, *exc):
+        self._hook.remove()
+        del self.pipe.scheduler.step  # the instance's attribute; the class's method is seen again
+
+    # ------------------------------------------------------------ the two hooks
+
+    def _before(self, module, args, kwargs):
+        """Ahead of each denoiser call: optimise on the conditional one, then switch the adapter."""
+        if self._inside:
+            return None
+        timestep = float(kwargs["timestep"].max())
+        conditional = timestep != self._timestep  # pipelines call the conditional branch first
+        if conditional:
+            self._timestep, self._delta = timestep, None
+            self._step += 1
+        guided = self._step < self.config.steps
+        if conditional and guided:
+            self.conditional = kwargs
+            if self.optimise:
+                self._optimise_step(kwargs)
+        if self.adapter:
+            branch = conditional or not self.config.conditional_only
+            self.adapter.switch(branch and (guided or self.config.keep_on))
+        if self._delta is not None:
+            kwargs = {**kwargs, "hidden_states": kwargs["hidden_states"] + self._delta}
+        return args, kwargs
+
+    def _after(self, model_output, timestep, sample, *args, **kwargs):
+        """The scheduler's step, from the latents as they were moved."""
+        if self._delta is not None:
+            sample = sample + self._delta.to(sample.dtype)
+        output = self._scheduler_step(model_output, timestep, sample, *args, **kwargs)
+        self.latents = output[0] if isinstance(output, tuple) else output.prev_sample
+        return output
+
+    # ------------------------------------------------------------ optimisation
+
+    @torch.enable_grad()
+    def _optimise_step(self, kwargs: dict) -> None:
+        config, x = self.config, kwargs["hidden_states"].detach()
+        step_length = config.latent_lr * self.backbone.noise_level(self.pipe, self._step)
+        moved = x.clone()
+        self.losses.append([])
+        if self.adapter:
+            self.adapter.switch(True)
+        for iteration in range(config.iterations):
+            moved.requires_grad_(config.mode in ("latents", "both"))
+            loss = self.loss({**kwargs, "hidden_states": moved})
+            self.losses[-1].append(loss.item())
+            if self.on_iteration:
+                self.on_iteration(self._step, iteration, loss.item())
+            if loss.item() < config.stop_loss:
+                break
+            loss.backward()
+            if self._optimizer:
+                self._optimizer.step()
+                self._optimizer.zero_grad(set_to_none=True)
+            if moved.grad is not None:
+                direction = moved.grad / moved.grad.square().mean().sqrt().clamp_min(1e-12)
+                moved = moved.detach() - step_length * direction
+        if config.mode in ("latents", "both"):
+            self._delta = moved.detach() - x
+
+    def loss(self, kwargs: dict) -> torch.Tensor:
+        """Loss of one conditional call, mean over blocks and batch; the forward ends when all is read."""
+        grid = self.backbone.grid(self.denoiser, kwargs["hidden_states"].shape)
+        terms = [
+            alignment_loss(map_PFHW, self.targets, self.config.loss)
+            for maps_BPL in self.attention(kwargs).values()
+            for map_PFHW in maps_BPL.unflatten(-1, grid)
+        ]
+        return torch.stack(terms).mean()
+
+    def attention(self, kwargs: dict) -> dict[int, torch.Tensor]:
+        """Attention of the video tokens on each phrase, mean over its tokens: {block: (B, P, L)}."""
+        columns = torch.tensor([t for span in self.targets.phrases for t in span])
+        sizes = [len(span) for span in self.targets.phrases]
+        maps: dict[int, torch.Tensor] = {}
+
+        def read(block, query, key):
+            query, key, keys = self.backbone.video_queries(query, key, columns.to(key.device), kwargs)
+            tokens_BLT = phrase_attention(query, key, keys)
+            maps[block] = torch.stack([part.mean(-1) for part in tokens_BLT.split(sizes, -1)], 1)
+
+        self._inside = True
+        try:
+            with Tap(self.modules, read, truncate=self.truncate):
+                self.denoiser(**kwargs)
+        except Truncated:
+            pass
+        finally:
+            self._inside = False
+        if len(maps) < len(self.modules):
+            raise ModelError(
+                f"no attention was seen in blocks {sorted(set(self.modules) - set(maps))}",
+                "the tap needs the native attention backend",
+            )
+        return maps
+
+    # ------------------------------------------------------------ consolidation
+
+    @torch.enable_grad()
+    def consolidate(self, iterations: int, *, seed: int, on_iteration: OnIteration | None = None) -> list[float]:
+        """Train the adapter on, around the video's own latents, so that it holds for any noise.
+
+        Each iteration draws `consolidate_batch` noises and guided noise levels, noises the final
+        latents, and descends the same loss. Returns the losses. Without it, parameters optimised along
+        one noise do not carry over to another.
+        """
+        config, scheduler = self.config, self.pipe.scheduler
+        generator = torch.Generator().manual_seed(seed)
+        timesteps = scheduler.timesteps[: config.steps]
+        optimizer = torch.optim.AdamW(self.adapter.parameters(), lr=config.lr)
+        clean = self.latents.to(self.conditional["hidden_states"].dtype)
+        clean = clean.expand(config.consolidate_batch, *clean.shape[1:])
+        losses = []
+        self.adapter.switch(True)
+        for i in range(iterations):
+            chosen = timesteps[torch.randint(len(timesteps), (len(clean),), generator=generator)]
+            noise = torch.randn(clean.shape, generator=generator).to(clean)
+            noisy = self.backbone.add_noise(self.pipe, clean, noise, chosen)
+            loss = self.loss(self.backbone.batched(self.conditional, noisy, chosen))
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            losses.append(loss.item())
+            if on_iteration:
+                on_iteration(0, i, losses[-1])
+        return losses
+
+
+def attach(pipe, backbone: Backbone, config: GuideConfig, *, seed: int):
+    """The adapter that `config` asks for, not yet entered; a null context where it needs none."""
+    if config.mode not in ("params", "both"):
+        return nullcontext()
+    denoiser = backbone.denoiser(pipe)
+    targets = backbone.lora_targets(denoiser, config)
+    return Adapter(denoiser, targets, rank=config.rank, seed=seed)

@@ -1,0 +1,67 @@
+"""What the attention should look like: a Gaussian for each phrase in each latent frame.
+
+Letters: P phrases, F latent frames, H x W tokens of a latent frame.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from ..layout import Box, Layout
+
+
+@dataclass(frozen=True)
+class Targets:
+    """`mass` (P, F, H, W) sums to 1 over each present frame; `present` (P, F) says which are.
+
+    `phrases` holds, for each row, the key indices of the phrase's tokens.
+    """
+
+    mass: torch.Tensor
+    present: torch.Tensor
+    phrases: tuple[tuple[int, ...], ...]
+
+
+def gaussian_targets(
+    layout: Layout, spans: list[tuple[int, ...]], times: list[float], grid: tuple[int, int]
+) -> Targets:
+    """Targets for a layout (paper section 3.2; the reference's sigma of a quarter of the box's side).
+
+    `spans[i]` are the token indices of object i; objects that share all tokens (the three dogs of
+    "three dogs") share one row, the sum of their Gaussians. `times` are those of the latent frames.
+    """
+    rows: dict[tuple[int, ...], list] = {}
+    for track, span in zip(layout.objects, spans, strict=True):
+        rows.setdefault(span, []).append(track)
+    mass = torch.zeros(len(rows), len(times), *grid)
+    for p, tracks in enumerate(rows.values()):
+        for f, t in enumerate(times):
+            for track in tracks:
+                box = track.box_at(t)
+                if box is not None:
+                    mass[p, f] += gaussian_mass(box, grid)
+    total = mass.sum((-1, -2), keepdim=True)
+    present = total[..., 0, 0] > 1e-6
+    return Targets(mass / total.clamp_min(1e-6), present, tuple(rows))
+
+
+def gaussian_mass(box: Box, grid: tuple[int, int]) -> torch.Tensor:
+    """Mass of the box's Gaussian in each cell of the grid (H, W): centre of the part in the frame,
+    sigma a quarter of that part's width and height. Exact integrals, so that no size of grid is too
+    coarse; all zeros where the box is out of the frame."""
+    x0, y0, x1, y1 = (min(max(v, 0.0), 1.0) for v in box)
+    if x1 <= x0 or y1 <= y0:
+        return torch.zeros(grid)
+    rows = _cell_mass((y0 + y1) / 2, (y1 - y0) / 4, grid[0])
+    columns = _cell_mass((x0 + x1) / 2, (x1 - x0) / 4, grid[1])
+    return rows[:, None] * columns[None, :]
+
+
+def _cell_mass(mean: float, sigma: float, cells: int) -> torch.Tensor:
+    """Mass of a normal distribution in each of the equal cells of [0, 1]."""
+    edges = torch.linspace(0, 1, cells + 1, dtype=torch.float64)
+    cdf = 0.5 * (1 + torch.erf((edges - mean) / (sigma * math.sqrt(2))))
+    return cdf.diff().float()

@@ -1,0 +1,133 @@
+"""From JSON or YAML to a validated `Layout`; every fault is a message that names the object and the value."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from ..errors import LayoutError, TTOMError
+from .model import Keyframe, Layout, Track
+
+MIN_SIDE, MAX_SIDE = 0.02, 1.5  # of a box, in frame fractions
+MAX_FAULTS = 8  # as many are listed
+
+
+@cache
+def layout_schema() -> dict:
+    """The JSON schema of a layout (draft 2020-12)."""
+    return json.loads((resources.files(__package__) / "schema.json").read_text())
+
+
+def read_layout(path: Path, prompt: str | None = None) -> Layout:
+    """Read a layout from a JSON or YAML file. `prompt` fills in or must equal the file's own."""
+    import yaml
+
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TTOMError(f"cannot read the layout {path}: {error.strerror}", "check --layout") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = " ".join(str(error).split())
+        raise LayoutError([f"neither JSON nor YAML: {where}"], str(path)) from None
+    return layout_from_json(data, prompt=prompt, source=str(path))
+
+
+def layout_from_json(data: object, *, prompt: str | None = None, source: str = "layout") -> Layout:
+    """Check `data` against the schema and against sense.
+
+    Raises LayoutError with all faults found (the first `MAX_FAULTS` of them).
+    """
+    faults = list(_schema_faults(data))
+    if not faults:
+        layout = _build(data, prompt)
+        faults = list(layout_faults(layout))
+        if prompt and data.get("prompt", prompt) != prompt:
+            faults.append(f"its prompt {data['prompt']!r} is not the prompt given, {prompt!r}")
+    if faults:
+        more = [f"and {len(faults) - MAX_FAULTS} more"] if len(faults) > MAX_FAULTS else []
+        raise LayoutError(faults[:MAX_FAULTS] + more, source)
+    return layout
+
+
+def _schema_faults(data: object):
+    import jsonschema
+
+    for error in jsonschema.Draft202012Validator(layout_schema()).iter_errors(data):
+        path = list(error.absolute_path)
+        where = ""
+        if len(path) >= 2 and path[0] == "objects":
+            entry = data["objects"][path[1]]
+            phrase = entry.get("phrase") if isinstance(entry, dict) else None
+            where = f"object {phrase!r}: " if isinstance(phrase, str) else f"object {path[1]}: "
+            path = path[2:]
+        spot = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).lstrip(".")
+        yield f"{where}{spot + ': ' if spot else ''}{error.message[:200]}"
+
+
+def _build(data: dict, prompt: str | None) -> Layout:
+    seen: dict[str, int] = {}
+    tracks = []
+    for entry in data["objects"]:
+        word = entry.get("word") or entry["phrase"].split()[-1]
+        seen[word] = seen.get(word, 0) + 1
+        tracks.append(
+            Track(
+                id=entry.get("id") or f"{word}_{seen[word]}",
+                phrase=entry["phrase"],
+                word=word,
+                attributes=tuple(entry.get("attributes", ())),
+                boxes=tuple(
+                    Keyframe(float(k["t"]), tuple(float(v) for v in k["box"])) for k in entry["boxes"]
+                ),
+            )
+        )
+    texts = {k: data.get(k, "") for k in ("enriched_prompt", "background", "camera", "scene")}
+    return Layout(prompt=data.get("prompt") or prompt or "", objects=tuple(tracks), **texts)
+
+
+def layout_faults(layout: Layout):
+    """What cannot be meant: yields one message for each fault, naming the object and the value."""
+    if not layout.text.strip():
+        yield "the prompt is empty"
+    ids = [track.id for track in layout.objects]
+    for name in sorted({i for i in ids if ids.count(i) > 1}):
+        yield f"object id {name!r} is used {ids.count(name)} times"
+    for track in layout.objects:
+        name = f"object {track.phrase!r}"
+        if not _contains(layout.text, track.phrase):
+            yield f"{name}: the phrase does not stand in the prompt {layout.text!r}"
+        elif track.word.lower() not in track.phrase.lower():
+            yield f"{name}: the word {track.word!r} is not part of the phrase"
+        times = [k.t for k in track.boxes]
+        if any(b <= a for a, b in zip(times, times[1:], strict=False)):
+            yield f"{name}: times are not in ascending order: {times}"
+        for key in track.boxes:
+            yield from (f"{name} at t={key.t:g}: {fault}" for fault in _box_faults(key.box))
+        if not any(map(_in_frame, (k.box for k in track.boxes))):
+            yield f"{name}: none of its boxes touches the frame (0 to 1), the first is {list(track.boxes[0].box)}"
+
+
+def _contains(text: str, phrase: str) -> bool:
+    """Whether the phrase stands in the text at word borders, in any case."""
+    return bool(re.search(rf"(?<!\w){re.escape(phrase)}(?!\w)", text, re.IGNORECASE))
+
+
+def _in_frame(box: tuple) -> bool:
+    return box[2] > 0 and box[3] > 0 and box[0] < 1 and box[1] < 1
+
+
+def _box_faults(box: tuple):
+    x0, y0, x1, y1 = box
+    shown = [round(v, 4) for v in box]
+    if not all(map(math.isfinite, box)):
+        yield f"box {shown} holds a number that is not finite"
+    elif x1 <= x0 or y1 <= y0:
+        yield f"box {shown} is not [left, top, right, bottom]"
+    elif x1 - x0 < MIN_SIDE or y1 - y0 < MIN_SIDE:
+        yield f"box {shown} is smaller than {MIN_SIDE} of the frame"
+    elif x1 - x0 > MAX_SIDE or y1 - y0 > MAX_SIDE:
+        yield f"box {shown} is larger than {MAX_SIDE} of the frame"

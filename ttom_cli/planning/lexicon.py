@@ -1,0 +1,96 @@
+"""Closed-class English for the rules planner: the words that are not part of a name for an object."""
+
+from __future__ import annotations
+
+import re
+
+NUMBERS = {
+    "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
+    "both": 2, "several": 3,
+}  # fmt: skip
+DETERMINERS = frozenset("a an the one another this that its his her their our my your some each".split())
+PREPOSITIONS = frozenset(
+    """in on at to from of off with by into onto over under above below beneath beside besides between
+    behind near next past through across along around against toward towards inside outside among amid
+    within without upon during for like down up out underneath atop alongside""".split()
+)
+CONJUNCTIONS = frozenset("and while as but or then when before after until whereas where that which who".split())
+ADVERBS = frozenset(
+    """slowly quickly gently gradually smoothly gracefully rapidly steadily suddenly together away back
+    forward forwards nearby overhead apart left right leftward leftwards rightward rightwards upward
+    upwards downward downwards up down still hard there here clockwise counterclockwise anticlockwise
+    is are was were be been being has have had do does not very then""".split()
+)
+
+# Adverbs and verbs that say where to. Each direction's phrases, longest first where they overlap.
+DIRECTION_PHRASES = {
+    "right": r"from (?:the )?left(?: side)?(?: of the \w+)? to (?:the )?right|left to right|rightwards?"
+    r"|(?:to|towards?) the right(?! of)|(?:to|towards?) right(?! of)|to the right side(?! of (?:an?|two|three) )",
+    "left": r"from (?:the )?right(?: side)?(?: of the \w+)? to (?:the )?left|right to left|leftwards?"
+    r"|(?:to|towards?) the left(?! of)|(?:to|towards?) left(?! of)|to the left side(?! of (?:an?|two|three) )",
+    "up": r"upwards?|up(?: into)?|from (?:the )?bottom to (?:the )?top|(?:to|towards?) the (?:top|sky)|into the (?:sky|air)",
+    "down": r"downwards?|down|from (?:the )?top to (?:the )?bottom|(?:to|towards?) the (?:bottom|ground|floor)",
+}
+BARE = {"right": r"right(?! of)", "left": r"left(?! of)"}  # directions only after a verb of motion
+UP_VERBS = "rise ascend climb lift soar levitate".split()
+DOWN_VERBS = "fall sink drop descend plummet tumble dive".split()
+MOTION_VERBS = """move roll slide drift fly go float glide run walk travel crawl swim drive dash dart hop
+jump race sail march ride push pull bounce fall rise sneak slink gallop skate ski pedal throw kick wander
+trot sprint stroll cruise zoom rush head jog stride shuffle creep sweep swing leap spin rotate turn come
+pass cross chase""".split()
+OTHER_VERBS = """stand sit lie rest hang sleep wait stay hold play eat drink look watch change become
+transform stop start begin move build graze perch share explore lean face meet hide bask doze waddle
+appear disappear make keep carry wear hover circle orbit approach follow surround touch hit""".split()
+
+RELATIONS = {
+    "left of": r"(?:to|on|at) the left(?: side)? of|left of",
+    "right of": r"(?:to|on|at) the right(?: side)? of|right of",
+    "above": r"above|over|on top of|atop",
+    "below": r"below|under|underneath|beneath",
+    "in front of": r"in front of",
+    "behind": r"behind",
+    "next to": r"next to|beside|alongside|near",
+}
+PLACES = {
+    r"(?:top|upper)[ -]left": (0.22, 0.22),
+    r"(?:top|upper)[ -]right": (0.78, 0.22),
+    r"(?:bottom|lower)[ -]left": (0.22, 0.78),
+    r"(?:bottom|lower)[ -]right": (0.78, 0.78),
+    r"top": (None, 0.2),
+    r"bottom": (None, 0.8),
+    r"left": (0.2, None),
+    r"right": (0.8, None),
+    r"cent(?:er|re)|middle": (0.5, 0.5),
+}
+PLACE_PREFIX = r"(?:at|in|on|from|near) the (?:far )?"
+PLACE_SUFFIX = r"(?: (?:corner|side|edge|half))?(?: of the (?:frame|screen|scene|image|video|picture))?(?! of)(?! to)\b"
+
+SIZES = {"small": 0.75, "tiny": 0.7, "little": 0.75, "large": 1.25, "big": 1.25, "huge": 1.4}
+NOT_OBJECTS = frozenset(
+    """background frame screen scene video image side left right top bottom center centre middle way
+    day night time distance air corner edge timelapse close-up camera view""".split()
+)
+ING_NOUNS = frozenset(
+    """building ring king string ceiling painting wing swing thing spring pudding earring clothing evening
+    morning wedding sibling duckling lighting railing awning""".split()
+)
+
+
+def forms(verb: str) -> set[str]:
+    """'glide' -> {'glides', 'gliding', 'glided', 'glide'}; irregular pasts are listed by hand."""
+    stem = verb[:-1] if verb.endswith("e") and not verb.endswith("ee") else verb
+    double = verb + verb[-1] if re.fullmatch(r"[^aeiou]*[aeiou][bdgmnpt]", verb) else stem
+    third = verb[:-1] + "ies" if re.search("[^aeiou]y$", verb) else verb
+    third = third if third != verb else verb + ("es" if re.search("(s|sh|ch|x|z|o)$", verb) else "s")
+    ing = {"lie": "lying"}.get(verb, (double if double != stem else stem) + "ing")
+    return {verb, third, ing, double + "ed" if double != stem else stem + "ed"}
+
+
+def verb_forms(verbs: list[str]) -> frozenset[str]:
+    return frozenset(form for verb in verbs for form in forms(verb))
+
+
+RISING, FALLING = verb_forms(UP_VERBS), verb_forms(DOWN_VERBS)
+MOVING = verb_forms(MOTION_VERBS) | RISING | FALLING | {"thrown"}
+VERBS = MOVING | verb_forms(OTHER_VERBS) | {"stood", "sat", "lying"}
+BASE_FORMS = frozenset(MOTION_VERBS + OTHER_VERBS + UP_VERBS + DOWN_VERBS)

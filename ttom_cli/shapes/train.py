@@ -1,0 +1,294 @@
+"""Train the embedded model from nothing: `python -m ttom_cli.shapes.train --out runs/shapes`.
+
+Two stages, each resumed from its checkpoint when run again: the VAE on rendered clips, then the text
+encoder and the denoiser together, by flow matching on the VAE's latents. Each stage leaves a loss
+curve and a sample sheet in the output folder; the last writes the diffusers folder `model/`.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from . import networks
+from .captions import caption
+from .sheet import loss_curve, video_sheet
+from .world import FRAMES, SIZE, Scene, render, sample_scene
+
+CROP = 32  # pixels a side of the clips, full of edges, that the VAE learns from before whole videos
+SHIFT = 3.0  # of the noise levels, as the scheduler's
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def main(
+    out: Annotated[Path, typer.Option(help="Checkpoints, curves, sheets and the finished model.")],
+    stage: Annotated[str, typer.Option(help="vae, denoiser or all")] = "all",
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    vae_steps: int = 8000,
+    steps: int = 9000,
+    batch: int = 16,
+    pool: Annotated[int, typer.Option(help="Scenes encoded once for the denoiser.")] = 20000,
+    seed: int = 0,
+    compile: Annotated[bool, typer.Option(help="torch.compile the denoiser.")] = False,
+) -> None:
+    """Train the shapes model and save it in diffusers' folder layout."""
+    torch.set_flush_denormal(True)
+    out.mkdir(parents=True, exist_ok=True)
+    if stage in ("vae", "all"):
+        train_vae(out, steps=vae_steps, device=device, seed=seed)
+    if stage in ("denoiser", "all"):
+        train_denoiser(
+            out, steps=steps, batch=batch, pool=pool, device=device, seed=seed, compiled=compile
+        )
+
+
+def to_tensor(videos_BFHWC: np.ndarray) -> torch.Tensor:
+    """uint8 frames -> (B, 3, F, H, W) in [-1, 1]."""
+    return torch.from_numpy(videos_BFHWC).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+
+
+# ---------------------------------------------------------------- VAE
+
+
+def train_vae(out: Path, *, steps: int, device: str, seed: int) -> None:
+    """L1 + MSE + a little KL: on crops of 5 frames, then of all frames, at last on whole videos."""
+    torch.manual_seed(seed)
+    vae = networks.build_vae().to(device)
+    ema = copy.deepcopy(vae).requires_grad_(False)
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.0)
+    run = Run(out / "vae.pt", steps, dict(model=vae, ema=ema, optimizer=optimizer))
+    for step in run:
+        rng = np.random.default_rng([seed, 1, step])
+        if step < 0.4 * steps:
+            x = _crops(rng, 8, frames=5)
+        else:
+            x = _crops(rng, 6, frames=FRAMES) if step < 0.85 * steps else _videos(rng, 4)
+        x = x.to(device)
+        set_lr(optimizer, 1e-3 * cosine(step, steps, warmup=200))
+        posterior = vae.encode(x).latent_dist
+        y = vae.decode(posterior.sample()).sample
+        error = y - x
+        kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean()
+        loss = error.abs().mean() + error.square().mean() + 5e-4 * kl
+        descend(loss, optimizer, vae.parameters())
+        update_ema(ema, vae, 0.995 if step > 200 else 0.9)
+        run.log(loss.item())
+        if step % 500 == 499 or step == steps - 1:
+            video_sheet(out / "vae_samples.png", _reconstructions(ema, seed, device))
+    loss_curve(out / "vae_loss.png", run.losses, "VAE: L1 + MSE + KL")
+
+
+def _videos(rng, count: int) -> torch.Tensor:
+    return to_tensor(np.stack([render(sample_scene(rng)) for _ in range(count)]))
+
+
+def _crops(rng, count: int, frames: int) -> torch.Tensor:
+    """Clips of `frames` x CROP x CROP around one of the things of a scene."""
+    clips = []
+    for _ in range(count):
+        scene = sample_scene(rng)
+        video = render(scene)
+        first = int(rng.integers(0, FRAMES - frames + 1))
+        thing = scene.things[rng.integers(len(scene.things))]
+        center = thing.centers(np.array([(first + frames / 2) / FRAMES]))[0] * SIZE
+        corner = np.clip(center - CROP / 2 + rng.normal(0, 6, 2), 0, SIZE - CROP).astype(int)
+        x, y = corner
+        clips.append(video[first : first + frames, y : y + CROP, x : x + CROP])
+    return to_tensor(np.stack(clips))
+
+
+@torch.no_grad()
+def _reconstructions(vae, seed: int, device: str) -> list[np.ndarray]:
+    """Six unseen videos, each followed by its reconstruction."""
+    x = _videos(np.random.default_rng([seed, 2]), 6).to(device)
+    y = vae.decode(vae.encode(x).latent_dist.mode()).sample.clamp(-1, 1)
+    psnr = -10 * math.log10(((y - x) / 2).square().mean().item())
+    typer.echo(f"reconstruction of unseen videos: {psnr:.1f} dB", err=True)
+    pairs = torch.stack([x, y], 1).flatten(0, 1)
+    return list(((pairs.permute(0, 2, 3, 4, 1) + 1) * 127.5).round().byte().cpu().numpy())
+
+
+# ---------------------------------------------------------------- denoiser
+
+
+def train_denoiser(
+    out: Path, *, steps: int, batch: int, pool: int, device: str, seed: int, compiled: bool
+) -> None:
+    """Flow matching: from x_t = (1 - s) x + s noise, predict noise - x (rectified flow, as Wan)."""
+    torch.manual_seed(seed + 1)
+    vae = networks.build_vae().to(device)
+    vae.load_state_dict(torch.load(out / "vae.pt", weights_only=True)["ema"])
+    scenes, latents = _latent_pool(out, vae, pool, seed, device)
+    tokenizer = networks.build_tokenizer()
+    transformer = networks.build_transformer().to(device)
+    encoder = networks.build_text_encoder(len(tokenizer)).to(device)
+    both = torch.nn.ModuleDict(dict(transformer=transformer, encoder=encoder))
+    ema = copy.deepcopy(both).requires_grad_(False)
+    decay = [p for p in both.parameters() if p.ndim >= 2]
+    rest = [p for p in both.parameters() if p.ndim < 2]
+    groups = [dict(params=decay, weight_decay=0.01), dict(params=rest, weight_decay=0.0)]
+    optimizer = torch.optim.AdamW(groups, lr=1.2e-3, betas=(0.9, 0.98))
+    forward = torch.compile(transformer) if compiled else transformer
+    run = Run(out / "denoiser.pt", steps, dict(model=both, ema=ema, optimizer=optimizer))
+    for step in run:
+        rng = np.random.default_rng([seed, 3, step])
+        chosen = rng.integers(0, len(scenes), batch)
+        texts = ["" if rng.random() < 0.1 else caption(scenes[i], rng) for i in chosen]
+        # Now and then the pipelines' default length, so that a plain call works as well.
+        length = 512 if rng.random() < 0.05 else networks.TEXT_TOKENS
+        context = encode_text(encoder, tokenizer, texts, length)
+        x = latents[torch.from_numpy(chosen)].to(device)
+        sigma = torch.sigmoid(torch.from_numpy(rng.normal(size=batch)).float().to(device))
+        sigma = SHIFT * sigma / (1 + (SHIFT - 1) * sigma)
+        noise = torch.randn_like(x)
+        s = sigma.view(-1, 1, 1, 1, 1)
+        set_lr(optimizer, 1.2e-3 * trapezoid(step, steps, warmup=300))
+        prediction = forward((1 - s) * x + s * noise, sigma * 1000, context).sample
+        loss = (prediction - (noise - x)).square().mean()
+        descend(loss, optimizer, both.parameters())
+        update_ema(ema, both, min(0.999, (step + 1) / (step + 10)))
+        run.log(loss.item())
+        if step % 1000 == 999 or step == steps - 1:
+            networks.save_pipeline(
+                out / "model", vae=vae, tokenizer=tokenizer,
+                transformer=ema["transformer"], text_encoder=ema["encoder"],
+            )  # fmt: skip
+            video_sheet(out / "samples.png", *_samples(out / "model", seed))
+    loss_curve(out / "denoiser_loss.png", run.losses, "Denoiser: flow-matching loss")
+
+
+def encode_text(encoder, tokenizer, texts: list[str], length: int) -> torch.Tensor:
+    """Prompt embeddings as WanPipeline makes them, zeros after each prompt's end: (B, length, C)."""
+    batch = tokenizer(texts, padding=True, truncation=True, max_length=length, return_tensors="pt")
+    mask = batch.attention_mask.to(encoder.device)
+    hidden = encoder(batch.input_ids.to(encoder.device), mask).last_hidden_state * mask[..., None]
+    return torch.nn.functional.pad(hidden, (0, 0, 0, length - hidden.shape[1]))
+
+
+@torch.no_grad()
+def _latent_pool(out: Path, vae, count: int, seed: int, device: str) -> tuple[list[Scene], torch.Tensor]:
+    """Scenes and their normalised latents (N, C, F, H, W); sets the VAE's latent statistics."""
+    rng = np.random.default_rng([seed, 4])
+    scenes = [sample_scene(rng) for _ in range(count)]
+    path = out / f"pool-{count}-{seed}.pt"
+    if not path.exists():
+        chunks = []
+        with progress() as bar:
+            task = bar.add_task("encoding the pool", total=count, note="")
+            for i in range(0, count, 16):
+                frames = to_tensor(np.stack([render(s) for s in scenes[i : i + 16]])).to(device)
+                chunks.append(vae.encode(frames).latent_dist.mode().cpu())
+                bar.advance(task, len(frames))
+        torch.save(torch.cat(chunks), path)
+    latents = torch.load(path, weights_only=True)
+    mean, std = latents.mean((0, 2, 3, 4)), latents.std((0, 2, 3, 4))
+    vae.register_to_config(latents_mean=mean.tolist(), latents_std=std.tolist())
+    return scenes, (latents - mean.view(-1, 1, 1, 1)) / std.view(-1, 1, 1, 1)
+
+
+def _samples(folder: Path, seed: int) -> tuple[list[np.ndarray], list[str]]:
+    """Sixteen videos of unseen captions, made as a user would: (videos, captions)."""
+    from diffusers import WanPipeline
+
+    pipe = WanPipeline.from_pretrained(folder)
+    pipe.set_progress_bar_config(disable=True)
+    rng = np.random.default_rng([seed, 5])
+    prompts = [caption(sample_scene(rng), rng) for _ in range(16)]
+    videos = pipe(
+        prompts, height=SIZE, width=SIZE, num_frames=FRAMES, num_inference_steps=25, guidance_scale=4.0,
+        max_sequence_length=networks.TEXT_TOKENS, generator=torch.Generator().manual_seed(seed),
+    ).frames  # fmt: skip
+    return list((videos * 255).round().astype(np.uint8)), prompts
+
+
+# ---------------------------------------------------------------- the loop's small parts
+
+
+class Run:
+    """Iterates over the steps that are left, with a progress bar and a checkpoint every 500 steps.
+
+    `parts` are the modules and the optimiser whose states make up the checkpoint at `path`.
+    """
+
+    def __init__(self, path: Path, steps: int, parts: dict, every: int = 500):
+        self.path, self.steps, self.parts, self.every = path, steps, parts, every
+        self.losses: list[float] = []
+        if path.exists():
+            saved = torch.load(path, weights_only=True)
+            for name, part in parts.items():
+                part.load_state_dict(saved[name])
+            self.losses = saved["losses"]
+
+    def __iter__(self):
+        done = len(self.losses)
+        with progress() as bar:
+            task = bar.add_task(self.path.stem, total=self.steps, completed=done, note="")
+            began = time.monotonic()
+            for step in range(done, self.steps):
+                yield step
+                bar.update(task, completed=step + 1, note=f"loss {np.mean(self.losses[-100:]):.4f}")
+                if (step + 1) % self.every == 0 or step + 1 == self.steps:
+                    self.save()
+                    pace = (time.monotonic() - began) / (step + 1 - done)
+                    mean = np.mean(self.losses[-self.every :])
+                    bar.console.print(f"{self.path.stem} step {step + 1}: loss {mean:.4f}, {pace:.2f} s a step")
+
+    def log(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"the loss became {loss} at step {len(self.losses)}")
+        self.losses.append(loss)
+
+    def save(self) -> None:
+        state = {name: part.state_dict() for name, part in self.parts.items()}
+        partial = self.path.with_suffix(".partial")
+        torch.save({**state, "losses": self.losses}, partial)
+        os.replace(partial, self.path)
+
+
+def progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )  # fmt: skip
+
+
+def descend(loss: torch.Tensor, optimizer, parameters) -> None:
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+    optimizer.step()
+
+
+@torch.no_grad()
+def update_ema(ema, model, decay: float) -> None:
+    for average, value in zip(ema.parameters(), model.parameters(), strict=True):
+        average.lerp_(value, 1 - decay)
+
+
+def set_lr(optimizer, lr: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+
+
+def cosine(step: int, steps: int, warmup: int) -> float:
+    """Learning-rate factor: linear warm-up, then half a cosine to zero."""
+    return min(step / warmup, 0.5 * (1 + math.cos(math.pi * step / steps)))
+
+
+def trapezoid(step: int, steps: int, warmup: int) -> float:
+    """Learning-rate factor: linear warm-up, a plateau, linear to zero over the last half."""
+    return min(step / warmup, 1.0, 2 * (1 - step / steps) + 0.01)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,203 @@
+"""The shapes world: one seeded scene description from which the video and its true layout follow.
+
+Lengths are fractions of the frame's side, times are fractions of the video's duration; x grows to
+the right and y grows downwards. Frames are F x H x W x 3 (uint8).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+SIZE = 64  # pixels a side
+FRAMES = 13  # 1 + 3 groups of 4, as the Wan VAE compresses time
+FPS = 8
+
+COLORS: dict[str, tuple[int, int, int]] = {
+    "red": (222, 40, 40),
+    "orange": (246, 138, 22),
+    "yellow": (242, 216, 44),
+    "green": (36, 164, 72),
+    "blue": (40, 88, 224),
+    "purple": (148, 56, 190),
+}
+BACKGROUNDS: dict[str, tuple[int, int, int]] = {
+    "white": (248, 248, 248),
+    "gray": (136, 136, 136),
+    "black": (10, 10, 10),
+}
+SHAPES = ("circle", "square", "triangle", "cross")
+DIRECTIONS: dict[str, tuple[int, int]] = {
+    "right": (1, 0),
+    "left": (-1, 0),
+    "up": (0, -1),
+    "down": (0, 1),
+}
+
+# Half width and half height of each shape's bounding box, as multiples of its radius.
+EXTENT = {"circle": (1.0, 1.0), "square": (0.9, 0.9), "triangle": (1.08, 0.98), "cross": (1.05, 1.05)}
+GAP = 0.03  # least distance between two things, and between a thing and the frame's edge
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thing:
+    """One object: what it is, and a straight path from `start` to `end` (centres, frame fractions)."""
+
+    color: str
+    shape: str
+    radius: float
+    start: tuple[float, float]
+    end: tuple[float, float]
+    color_end: str | None = None
+
+    def centers(self, times: np.ndarray) -> np.ndarray:
+        """Centre at each time: (T,) in [0, 1] -> (T, 2)."""
+        start, end = np.asarray(self.start), np.asarray(self.end)
+        return start + times[:, None] * (end - start)
+
+    def box(self, t: float) -> tuple[float, float, float, float]:
+        """Bounding box (x0, y0, x1, y1) at time t."""
+        (x, y), (ex, ey) = self.centers(np.array([t]))[0], EXTENT[self.shape]
+        return (
+            x - ex * self.radius,
+            y - ey * self.radius,
+            x + ex * self.radius,
+            y + ey * self.radius,
+        )
+
+    @property
+    def direction(self) -> str | None:
+        """The named direction that the thing moves in, or None if it stands."""
+        dx, dy = self.end[0] - self.start[0], self.end[1] - self.start[1]
+        if max(abs(dx), abs(dy)) < 0.02:
+            return None
+        if abs(dx) > abs(dy):
+            return "right" if dx > 0 else "left"
+        return "down" if dy > 0 else "up"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """Groups of like things on a plain background; a group of one is a single object."""
+
+    groups: tuple[tuple[Thing, ...], ...]
+    background: str
+
+    @property
+    def things(self) -> tuple[Thing, ...]:
+        return tuple(thing for group in self.groups for thing in group)
+
+
+def frame_times(frames: int = FRAMES) -> np.ndarray:
+    """Time of each frame: (F,) from 0 to 1."""
+    return np.linspace(0.0, 1.0, frames)
+
+
+# ---------------------------------------------------------------- rendering
+
+
+def render(scene: Scene, *, size: int = SIZE, frames: int = FRAMES) -> np.ndarray:
+    """Draw the scene with anti-aliased edges: (F, H, W, 3) uint8."""
+    times = frame_times(frames)
+    grid = (np.arange(size, dtype=np.float32) + 0.5) / size
+    video_FHWC = np.empty((frames, size, size, 3), np.float32)
+    video_FHWC[:] = BACKGROUNDS[scene.background]
+    for thing in scene.things:
+        centers = thing.centers(times).astype(np.float32)
+        dx_F1W = grid[None, None, :] - centers[:, 0, None, None]
+        dy_FH1 = grid[None, :, None] - centers[:, 1, None, None]
+        distance_FHW = signed_distance(thing.shape, dx_F1W, dy_FH1, thing.radius)
+        alpha_FHW1 = np.clip(0.5 - distance_FHW * size, 0, 1)[..., None]
+        video_FHWC += alpha_FHW1 * (_colors(thing, times)[:, None, None, :] - video_FHWC)
+    return np.rint(video_FHWC).astype(np.uint8)
+
+
+def _colors(thing: Thing, times: np.ndarray) -> np.ndarray:
+    """Colour of a thing at each time; a change happens over the middle third: (F, 3)."""
+    first = np.array(COLORS[thing.color], np.float32)
+    last = np.array(COLORS[thing.color_end or thing.color], np.float32)
+    blend = np.clip((times - 1 / 3) * 3, 0, 1).astype(np.float32)[:, None]
+    return first + blend * (last - first)
+
+
+def signed_distance(shape: str, dx, dy, r: float) -> np.ndarray:
+    """Distance to the shape's edge, negative inside; dx and dy broadcast to (F, H, W)."""
+    if shape == "circle":
+        return np.sqrt(dx * dx + dy * dy) - r
+    ex, ey = (e * r for e in EXTENT[shape])
+    if shape == "square":
+        return np.maximum(abs(dx) - ex, abs(dy) - ey)
+    if shape == "triangle":  # apex up: base at +ey, two slanted sides
+        slope = np.hypot(ex, 2 * ey)
+        return np.maximum(dy - ey, (2 * ey * abs(dx) - ex * (dy + ey)) / slope)
+    arm = 0.36 * r
+    across = np.maximum(abs(dx) - ex, abs(dy) - arm)
+    return np.minimum(across, np.maximum(abs(dx) - arm, abs(dy) - ey))
+
+
+# ---------------------------------------------------------------- sampling
+
+
+def sample_scene(rng: np.random.Generator) -> Scene:
+    """Draw a scene: one to three singles, or a group of two to four alike, perhaps with a single."""
+    plans = [(1,), (1, 1), (1, 1, 1), (int(rng.integers(2, 5)),), (2, 1)]
+    counts = plans[rng.choice(5, p=[0.28, 0.38, 0.1, 0.18, 0.06])]
+    groups = None
+    while groups is None:
+        groups = _place_groups(rng, counts)
+    return Scene(groups=groups, background=str(rng.choice(list(BACKGROUNDS))))
+
+
+def _place_groups(rng, counts: tuple[int, ...]) -> tuple[tuple[Thing, ...], ...] | None:
+    """Things of distinct looks that never touch, or None if the tries ran out."""
+    placed: list[Thing] = []
+    groups = []
+    colors = rng.choice(list(COLORS), size=len(counts) + 1, replace=rng.random() < 0.15)
+    largest = 0.175 if sum(counts) <= 2 else 0.14
+    for i, count in enumerate(counts):
+        shape, radius = str(rng.choice(SHAPES)), rng.uniform(0.105, largest)
+        heading = str(rng.choice(list(DIRECTIONS))) if rng.random() < 0.7 else None
+        look = dict(color=str(colors[i]), shape=shape, radius=float(radius))
+        if any((t.color, t.shape) == (look["color"], shape) for t in placed):
+            return None
+        if count == 1 and heading is None and rng.random() < 0.25 and colors[-1] != colors[i]:
+            look["color_end"] = str(colors[-1])
+        group = []
+        for _ in range(count):
+            thing = _place(rng, look, heading, placed)
+            if thing is None:
+                return None
+            placed.append(thing)
+            group.append(thing)
+        groups.append(tuple(group))
+    return tuple(groups)
+
+
+def _place(rng, look: dict, heading: str | None, placed: list[Thing], tries: int = 24) -> Thing | None:
+    """A path inside the frame that keeps clear of `placed` at all times."""
+    dx, dy = DIRECTIONS.get(heading, (0, 0))
+    margin = look["radius"] * 1.08 + GAP / 2
+    for _ in range(tries):
+        length = rng.uniform(0.3, 0.6) if heading else 0.0
+        length = min(length, 1 - 2 * margin - 0.01)
+        # The middle of the path is drawn so that both of its ends lie inside the frame.
+        half = np.array([abs(dx), abs(dy)]) * length / 2
+        middle = rng.uniform(margin + half, 1 - margin - half)
+        step = np.array([dx, dy]) * length / 2
+        thing = Thing(**look, start=tuple(middle - step), end=tuple(middle + step))
+        if all(clear(thing, other) for other in placed):
+            return thing
+    return None
+
+
+def clear(a: Thing, b: Thing) -> bool:
+    """Whether two things keep their distance at all times."""
+    times = frame_times()
+    distance = np.linalg.norm(a.centers(times) - b.centers(times), axis=1)
+    return bool(distance.min() > 1.1 * (a.radius + b.radius) + GAP)
+
+
+def still(thing: Thing) -> Thing:
+    """The same thing, standing at its start."""
+    return replace(thing, end=thing.start)
