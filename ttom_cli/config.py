@@ -70,3 +70,58 @@ class GuideConfig:
     def adapted(self) -> tuple[int, ...]:
         """Blocks that carry the adapter. Later ones than the last aligned one would get no gradient."""
         return self.adapt or tuple(range(max(self.blocks) + 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleConfig:
+    """What the pipeline is called with."""
+
+    height: int
+    """Pixels."""
+    width: int
+    """Pixels."""
+    frames: int
+    fps: int
+    """Frames a second in the MP4."""
+    steps: int
+    """Denoising steps."""
+    guidance_scale: float
+    """Of classifier-free guidance; 1 or less is none."""
+    shift: float | None = None
+    """Of the flow-matching noise levels; None: the model's own."""
+    negative_prompt: str = ""
+    max_sequence_length: int = 512
+    """Prompt tokens that the model reads, padding included."""
+    enlarge: int = 1
+    """Times that each side is enlarged in the MP4, for models whose frames are tiny."""
+
+    def __post_init__(self):
+        for name in ("height", "width", "frames", "fps", "steps", "max_sequence_length", "enlarge"):
+            if getattr(self, name) < 1:
+                raise TTOMError(f"{name} must be at least 1, not {getattr(self, name)}")
+
+
+ON_HIT = ("skip", "continue")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryConfig:
+    """How the bank is used."""
+
+    enabled: bool = True
+    on_hit: str = "skip"
+    """skip (use the adapter as it is) or continue (optimise it further, then update the entry)."""
+    capacity: int = 256
+    """Entries at most; above it the least frequently used is evicted."""
+    scene: float = 0.8
+    """Least cosine between abstracted scenes for a hit."""
+    objects: float = 0.9
+    """Least cosine between the phrases of corresponding objects for a hit."""
+    overlap: float = 0.5
+    """Least mean IoU of corresponding boxes for a hit."""
+
+    def __post_init__(self):
+        if self.on_hit not in ON_HIT:
+            raise unknown("on-hit action", self.on_hit, ON_HIT)
+        if self.capacity < 1:
+            raise TTOMError(f"capacity must be at least 1, not {self.capacity}")

@@ -29,6 +29,9 @@ class Backbone(Protocol):
     def grid(self, denoiser, latents_shape: tuple[int, ...]) -> tuple[int, int, int]:
         """Token grid (F, H, W) of latents of this shape."""
 
+    def token_grid(self, pipe, height: int, width: int) -> tuple[int, int]:
+        """Tokens (H, W) of a frame of this size in pixels. Raises ModelError for a size it cannot take."""
+
     def latent_times(self, pipe, frames: int) -> list[float]:
         """Time of each latent frame, as a fraction of the video's duration."""
 

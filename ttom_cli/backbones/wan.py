@@ -29,8 +29,9 @@ class Wan:
         """Values and outputs of the last aligned block come after its map, and are left out."""
         last = max(config.blocks)
         names = []
-        for block in config.adapted:
+        for block in (last, *config.adapted):
             self.text_attention(denoiser, block)
+        for block in config.adapted:
             for p in config.projections:
                 if config.self_attention:
                     names.append(f"blocks.{block}.attn1.{PROJECTIONS[p]}")
@@ -41,6 +42,16 @@ class Wan:
     def grid(self, denoiser, latents_shape):
         patch = denoiser.config.patch_size
         return tuple(n // p for n, p in zip(latents_shape[-3:], patch, strict=True))
+
+    def token_grid(self, pipe, height: int, width: int) -> tuple[int, int]:
+        _, *patch = self.denoiser(pipe).config.patch_size
+        cells = [pipe.vae_scale_factor_spatial * p for p in patch]
+        if height % cells[0] or width % cells[1]:
+            near = [max(1, round(n / c)) * c for n, c in zip((width, height), cells[::-1], strict=True)]
+            raise ModelError(
+                f"the model cannot make {width}x{height} pixels", f"the nearest size that it can is {near[0]}x{near[1]}"
+            )
+        return height // cells[0], width // cells[1]
 
     def latent_times(self, pipe, frames: int) -> list[float]:
         """The first frame alone, then groups: latent frame k stands for the middle of its group."""

@@ -41,10 +41,14 @@ class _Path:
 
 
 def compose(text: str, mentions: list, *, background: str, scene: str) -> Layout:
-    """The layout of least conflict among `TRIES` random ones, seeded by the prompt."""
+    """The layout of least conflict among `TRIES` random ones.
+
+    The seed is what is wished, not its words: scenes that differ in their objects alone get the same boxes,
+    so that what the memory learnt on one fits the other.
+    """
     wishes = [(i, m.wish) for i, m in enumerate(mentions) for _ in range(m.count)]
     side = SIDE.get(len(wishes), max(0.12, 0.62 / len(wishes) ** 0.6))
-    rng = random.Random(zlib.crc32(text.encode()))
+    rng = random.Random(zlib.crc32(repr(wishes).encode()))
     best, least = None, float("inf")
     for _ in range(TRIES):
         paths = [_propose(rng, wish, side) for _, wish in wishes]

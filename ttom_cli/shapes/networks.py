@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import torch
 from diffusers import (
     AutoencoderKLWan,
     FlowMatchEulerDiscreteScheduler,
@@ -11,11 +13,12 @@ from diffusers import (
     WanTransformer3DModel,
 )
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from torch import nn
 from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
 from .captions import LETTERS, vocabulary
 
-LATENT_CHANNELS = 12
+LATENT_CHANNELS = 16
 TEXT_DIM = 128
 TEXT_TOKENS = 64  # the padded prompt length that the denoiser is trained with
 SPECIAL = ("<pad>", "</s>", "<unk>")
@@ -23,7 +26,7 @@ SPECIAL = ("<pad>", "</s>", "<unk>")
 
 def build_vae() -> AutoencoderKLWan:
     """A Wan VAE, 8x in space and 4x in time; like Wan2.2's it starts by folding 2x2 pixels into channels."""
-    return AutoencoderKLWan(
+    vae = AutoencoderKLWan(
         base_dim=16,
         z_dim=LATENT_CHANNELS,
         dim_mult=[1, 2, 4],
@@ -35,6 +38,28 @@ def build_vae() -> AutoencoderKLWan:
         latents_mean=[0.0] * LATENT_CHANNELS,
         latents_std=[1.0] * LATENT_CHANNELS,
     )
+    _initialise(vae)
+    return vae
+
+
+@torch.no_grad()
+def _initialise(vae: AutoencoderKLWan) -> None:
+    """Weights that carry the signal through from the first step.
+
+    As an image VAE inflated to video: a causal kernel looks at its last frame alone, at a gain of 1.2. With
+    PyTorch's own initialisation the signal all but dies on its way through the bottleneck (after 800 steps
+    on single frames 15 dB, against 22 dB). The posterior starts narrow.
+    """
+    for module in vae.modules():
+        if isinstance(module, (nn.Conv2d, nn.Conv3d)):
+            weight = module.weight
+            causal = weight.ndim == 5 and weight.shape[2] > 1
+            taps = weight[:, :, -1] if causal else weight
+            if causal:
+                weight.zero_()
+            taps.normal_(0, 1.2 / math.sqrt(taps[0].numel()))
+            module.bias.zero_()
+    vae.quant_conv.bias[LATENT_CHANNELS:] = -4.0
 
 
 def build_transformer() -> WanTransformer3DModel:

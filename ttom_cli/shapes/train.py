@@ -34,7 +34,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Checkpoints, curves, sheets and the finished model.")],
     stage: Annotated[str, typer.Option(help="vae, denoiser or all")] = "all",
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
-    vae_steps: int = 8000,
+    vae_steps: int = 6000,
     steps: int = 9000,
     batch: int = 16,
     pool: Annotated[int, typer.Option(help="Scenes encoded once for the denoiser.")] = 20000,
@@ -61,20 +61,20 @@ def to_tensor(videos_BFHWC: np.ndarray) -> torch.Tensor:
 
 
 def train_vae(out: Path, *, steps: int, device: str, seed: int) -> None:
-    """L1 + MSE + a little KL: on crops of 5 frames, then of all frames, at last on whole videos."""
+    """L1 + MSE + a little KL: on cropped single frames, then on cropped clips, at last on whole videos."""
     torch.manual_seed(seed)
     vae = networks.build_vae().to(device)
     ema = copy.deepcopy(vae).requires_grad_(False)
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.0)
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=0.0)
     run = Run(out / "vae.pt", steps, dict(model=vae, ema=ema, optimizer=optimizer))
     for step in run:
         rng = np.random.default_rng([seed, 1, step])
-        if step < 0.4 * steps:
-            x = _crops(rng, 8, frames=5)
+        if step < 0.45 * steps:
+            x = _crops(rng, 16, frames=1)
         else:
             x = _crops(rng, 6, frames=FRAMES) if step < 0.85 * steps else _videos(rng, 4)
         x = x.to(device)
-        set_lr(optimizer, 1e-3 * cosine(step, steps, warmup=200))
+        set_lr(optimizer, 2e-3 * cosine(step, steps, warmup=200))
         posterior = vae.encode(x).latent_dist
         y = vae.decode(posterior.sample()).sample
         error = y - x

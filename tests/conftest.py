@@ -1,0 +1,79 @@
+"""Shared parts: a bank of its own for every test, no network beyond loopback, and a toy pipeline."""
+
+import os
+import socket
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(autouse=True)
+def _isolated(tmp_path, monkeypatch):
+    """The bank and the working directory are the test's own; only loopback can be reached."""
+    monkeypatch.setenv("TTOM_BANK", str(tmp_path / "bank"))
+    monkeypatch.chdir(tmp_path)
+    connect = socket.socket.connect
+
+    def loopback_only(self, address):
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            raise OSError(f"tests must not reach {address}")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", loopback_only)
+
+
+@pytest.fixture(scope="session")
+def toy_folder(tmp_path_factory):
+    """An untrained pipeline of the embedded model's classes, smaller still, in diffusers' layout."""
+    import torch
+    from diffusers import WanTransformer3DModel
+
+    from ttom_cli.shapes import networks
+
+    torch.manual_seed(0)
+    tokenizer = networks.build_tokenizer()
+    transformer = WanTransformer3DModel(
+        patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=16, in_channels=networks.LATENT_CHANNELS,
+        out_channels=networks.LATENT_CHANNELS, text_dim=networks.TEXT_DIM, freq_dim=32, ffn_dim=64, num_layers=4,
+        cross_attn_norm=True, qk_norm="rms_norm_across_heads", rope_max_seq_len=64,
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("toy")
+    networks.save_pipeline(
+        folder, vae=networks.build_vae(), transformer=transformer, tokenizer=tokenizer,
+        text_encoder=networks.build_text_encoder(len(tokenizer)),
+    )  # fmt: skip
+    return folder
+
+
+@pytest.fixture
+def toy(toy_folder):
+    from ttom_cli.catalog import find_card
+    from ttom_cli.runtime import Runtime
+
+    assert find_card(str(toy_folder)).source == str(toy_folder)
+    return Runtime.open(str(toy_folder), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def shapes():
+    """The embedded model, loaded once."""
+    from ttom_cli.runtime import Runtime
+
+    return Runtime.open("shapes", device="cpu")
+
+
+@pytest.fixture
+def layout():
+    from ttom_cli.layout import layout_from_json
+
+    return layout_from_json(
+        {
+            "prompt": "a red ball rolls right while a blue cube rises",
+            "scene": "<object A> rolls right while <object B> rises",
+            "objects": [
+                {"phrase": "red ball", "boxes": [{"t": 0, "box": [0, 0, 0.4, 0.4]}, {"t": 1, "box": [0.6, 0, 1, 0.4]}]},
+                {"phrase": "blue cube", "boxes": [{"t": 0, "box": [0, 0.6, 0.4, 1]}, {"t": 1, "box": [0, 0.3, 0.4, 0.7]}]},
+            ],
+        }
+    )

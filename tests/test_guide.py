@@ -1,0 +1,172 @@
+"""The guide on a real diffusers pipeline at toy size: what it must change, and what it must not."""
+
+import pytest
+import torch
+
+from ttom_cli.config import GuideConfig
+from ttom_cli.errors import BankError, ModelError
+from ttom_cli.guidance.guide import Guide, attach
+from ttom_cli.guidance.spans import phrase_spans
+from ttom_cli.guidance.targets import gaussian_targets
+
+CONFIG = GuideConfig(blocks=(1, 2), rank=4, lr=1e-2, steps=2, iterations=3)
+
+
+def sample(runtime, layout, **more):
+    """A plain pipeline call: the latents."""
+    return runtime.pipe(
+        prompt=layout.text, height=64, width=64, num_frames=13, num_inference_steps=4, guidance_scale=4.0,
+        max_sequence_length=64, generator=torch.Generator().manual_seed(3), output_type="latent", **more,
+    ).frames  # fmt: skip
+
+
+def targets_of(runtime, layout):
+    backbone, pipe = runtime.backbone, runtime.pipe
+    spans = phrase_spans(layout, layout.text, backbone.tokenizer(pipe), 64)
+    return gaussian_targets(layout, spans, backbone.latent_times(pipe, 13), backbone.token_grid(pipe, 64, 64))
+
+
+def guided(runtime, layout, config=CONFIG, **more):
+    """(latents, guide, the adapter's tensors) of a guided call."""
+    with attach(runtime.pipe, runtime.backbone, config, seed=0) as adapter:
+        guide = Guide(runtime.pipe, runtime.backbone, config, targets_of(runtime, layout), adapter=adapter, **more)
+        with guide:
+            latents = sample(runtime, layout)
+        return latents, guide, adapter.state() if adapter else {}
+
+
+@pytest.mark.parametrize("mode", ["params", "latents", "both"])
+def test_the_loss_falls_the_video_changes_and_the_pipeline_is_left_as_it_was(toy, layout, mode):
+    before = sample(toy, layout)
+    keys = list(toy.pipe.transformer.state_dict())
+    config = GuideConfig(**{**vars(CONFIG), "mode": mode})
+    latents, guide, _ = guided(toy, layout, config)
+    assert [len(step) for step in guide.losses] == [3, 3]
+    assert guide.losses[-1][-1] < guide.losses[0][0]
+    assert not torch.equal(before, latents)
+    assert torch.equal(before, sample(toy, layout))
+    assert list(toy.pipe.transformer.state_dict()) == keys
+    assert all(p.requires_grad for p in toy.pipe.transformer.parameters())
+    assert not toy.pipe.transformer._forward_pre_hooks
+    assert "step" not in vars(toy.pipe.scheduler)
+
+
+def test_the_pipeline_is_as_it_was_after_an_error_inside(toy, layout):
+    before = sample(toy, layout)
+
+    def fail(pipe, i, t, kwargs):
+        raise RuntimeError("inside")
+
+    with (
+        pytest.raises(RuntimeError, match="inside"),
+        attach(toy.pipe, toy.backbone, CONFIG, seed=0) as adapter,
+        Guide(toy.pipe, toy.backbone, CONFIG, targets_of(toy, layout), adapter=adapter),
+    ):
+        sample(toy, layout, callback_on_step_end=fail)
+    assert torch.equal(before, sample(toy, layout))
+
+
+def test_a_zero_adapter_changes_nothing(toy, layout):
+    latents, guide, _ = guided(toy, layout, optimise=False)
+    assert guide.losses == []
+    assert torch.equal(latents, sample(toy, layout))
+
+
+def test_gradients_reach_the_adapter_and_nothing_else(toy, layout):
+    pipe = toy.pipe
+    with attach(pipe, toy.backbone, CONFIG, seed=0) as adapter:
+        guide = Guide(pipe, toy.backbone, CONFIG, targets_of(toy, layout), adapter=adapter)
+        with torch.no_grad():
+            for parameter in adapter.parameters():
+                parameter.add_(0.01)  # off zero, so that A has a gradient too
+        text, _ = pipe.encode_prompt(layout.text, None, False, max_sequence_length=64)
+        call = {"hidden_states": torch.randn(1, 16, 4, 8, 8), "timestep": torch.tensor([900.0]), "encoder_hidden_states": text}
+        guide.loss(call).backward()
+        named = dict(pipe.transformer.named_parameters())
+        reached = {name for name, p in named.items() if p.grad is not None and p.grad.abs().sum() > 0}
+        assert reached == {name for name in named if ".ttom." in name}
+        assert not any("blocks.3" in name for name in reached)
+
+
+@pytest.mark.parametrize("mode", ["params", "latents"])
+def test_the_truncated_forward_is_the_full_one(toy, layout, mode):
+    config = GuideConfig(**{**vars(CONFIG), "mode": mode})
+    short, whole = (guided(toy, layout, config, truncate=truncate) for truncate in (True, False))
+    assert short[1].losses == whole[1].losses
+    assert torch.equal(short[0], whole[0])
+    assert all(torch.equal(short[2][name], whole[2][name]) for name in short[2])
+
+
+def test_attention_is_that_of_the_full_softmax(toy, layout):
+    """Against a processor's own query and key, softmaxed whole."""
+    seen = {}
+    original = torch.nn.functional.scaled_dot_product_attention
+    attention = toy.pipe.transformer.blocks[1].attn2
+
+    def spy(query, key, value, **kwargs):
+        if seen.get("inside"):
+            seen["map"] = (query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5).softmax(-1)
+        return original(query, key, value, **kwargs)
+
+    enter = attention.register_forward_pre_hook(lambda *_: seen.update(inside=True))
+    leave = attention.register_forward_hook(lambda *_: seen.update(inside=False))
+    targets = targets_of(toy, layout)
+    text, _ = toy.pipe.encode_prompt(layout.text, None, False, max_sequence_length=64)
+    call = {"hidden_states": torch.randn(1, 16, 4, 8, 8), "timestep": torch.tensor([500.0]), "encoder_hidden_states": text}
+    try:
+        torch.nn.functional.scaled_dot_product_attention = spy
+        with torch.no_grad():
+            toy.pipe.transformer(**call)
+    finally:
+        torch.nn.functional.scaled_dot_product_attention = original
+        enter.remove()
+        leave.remove()
+    guide = Guide(toy.pipe, toy.backbone, GuideConfig(blocks=(1,), mode="latents"), targets, adapter=None)
+    with torch.no_grad():
+        maps = guide.attention(call)[1]
+    for p, tokens in enumerate(targets.phrases):
+        expected = seen["map"][..., list(tokens)].mean((1, 3))
+        assert torch.allclose(maps[:, p], expected, atol=1e-5)
+
+
+def test_early_stop(toy, layout):
+    _, guide, _ = guided(toy, layout, GuideConfig(**{**vars(CONFIG), "stop_loss": 10.0}))
+    assert [len(step) for step in guide.losses] == [1, 1]
+
+
+def test_an_adapter_is_taken_up_again_and_must_fit(toy, layout):
+    _, _, state = guided(toy, layout)
+    with attach(toy.pipe, toy.backbone, CONFIG, seed=9) as adapter:
+        adapter.load(state)
+        again = adapter.state()
+        assert again.keys() == state.keys() and all(torch.equal(again[k], state[k]) for k in state)
+        with pytest.raises(BankError, match="does not fit"):
+            adapter.load({k: v for k, v in state.items() if "blocks.0" not in k})
+    last = max(CONFIG.blocks)
+    assert not any(f"blocks.{last}.attn2.to_v" in k or f"blocks.{last}.attn2.to_out" in k for k in state)
+
+
+def test_consolidation_lowers_the_loss_over_random_noises(toy, layout):
+    with attach(toy.pipe, toy.backbone, CONFIG, seed=0) as adapter:
+        guide = Guide(toy.pipe, toy.backbone, CONFIG, targets_of(toy, layout), adapter=adapter)
+        with guide:
+            latents = sample(toy, layout)
+        assert torch.equal(guide.latents, latents)
+        losses = guide.consolidate(12, seed=1)
+    assert sum(losses[-4:]) < sum(losses[:4])
+
+
+def test_a_block_that_is_not_there(toy, layout):
+    with pytest.raises(ModelError, match="there is no block 7") as caught:
+        guided(toy, layout, GuideConfig(blocks=(7,)))
+    assert "0 to 3" in caught.value.hint
+
+
+def test_latent_times_are_the_vae_s(toy):
+    assert toy.backbone.latent_times(toy.pipe, 13) == pytest.approx([0, 2.5 / 12, 6.5 / 12, 10.5 / 12])
+
+
+def test_a_size_that_the_model_cannot_make_names_the_nearest(toy):
+    with pytest.raises(ModelError, match="cannot make 70x64") as caught:
+        toy.backbone.token_grid(toy.pipe, 64, 70)
+    assert "64x64" in caught.value.hint

@@ -1,0 +1,238 @@
+"""The bank on disk, with the real sentence embeddings."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from ttom_cli.errors import BankError
+from ttom_cli.layout import Keyframe, layout_from_json
+from ttom_cli.memory import MemoryBank
+from ttom_cli.memory.keys import cosine, embed
+from ttom_cli.memory.manifest import read_manifest
+
+FACTS = {"model": "toy", "guide": {"rank": 2}, "seed": 1, "losses": [0.4, 0.1]}
+
+
+def state(value=1.0, rank=2):
+    return {
+        "blocks.0.attn2.to_q.lora_A.weight": torch.full((rank, 8), value),
+        "blocks.0.attn2.to_q.lora_B.weight": torch.full((8, rank), value),
+    }
+
+
+def moved(layout, dx=0.0, dy=0.0):
+    """The layout with every box shifted."""
+    shift = (dx, dy, dx, dy)
+    tracks = [
+        replace(t, boxes=tuple(Keyframe(k.t, tuple(v + s for v, s in zip(k.box, shift, strict=True))) for k in t.boxes))
+        for t in layout.objects
+    ]
+    return replace(layout, objects=tuple(tracks))
+
+
+def reversed_in_time(layout):
+    tracks = [
+        replace(t, boxes=tuple(Keyframe(1 - k.t, k.box) for k in reversed(t.boxes))) for t in layout.objects
+    ]
+    return replace(layout, objects=tuple(tracks))
+
+
+@pytest.fixture
+def bank(tmp_path):
+    return MemoryBank(tmp_path / "bank", capacity=3)
+
+
+def read(bank, layout):
+    return bank.read(layout, model="toy", guide={"rank": 2})
+
+
+def test_miss_insert_hit(bank, layout):
+    assert read(bank, layout) is None
+    entry = bank.insert(layout, state(0.5), **FACTS)
+    hit = read(bank, layout)
+    assert hit.entry.id == entry.id and hit.entry.uses == 1
+    assert hit.match.scene == pytest.approx(1, abs=1e-4) and hit.match.overlap == pytest.approx(1)
+    assert hit.state.keys() == state().keys() and all(torch.equal(hit.state[k], state(0.5)[k]) for k in hit.state)
+    assert bank.entries()[0].uses == 1
+
+
+def test_other_directions_are_no_hit_though_the_embedding_cannot_tell(bank, layout):
+    a, b = "<object A> goes from left to right", "<object A> goes from right to left"
+    assert cosine(embed(a), embed(b)) > 0.98
+    bank.insert(layout, state(), **FACTS)
+    assert read(bank, reversed_in_time(layout)) is None
+
+
+def test_other_places_objects_models_and_settings_are_no_hit(bank, layout):
+    bank.insert(layout, state(), **FACTS)
+    assert read(bank, moved(layout, dx=0.02)) is not None
+    assert read(bank, moved(layout, dx=0.35)) is None
+    animals = replace(layout, objects=tuple(replace(t, phrase=p) for t, p in zip(layout.objects, ("grey elephant", "tall ship"), strict=True)))
+    assert read(bank, animals) is None
+    assert read(bank, replace(layout, objects=layout.objects[:1])) is None
+    assert bank.read(layout, model="other", guide={"rank": 2}) is None
+    assert bank.read(layout, model="toy", guide={"rank": 4}) is None
+
+
+def test_the_least_frequently_used_is_evicted_and_the_oldest_of_equals(bank, layout):
+    layouts = [moved(layout, dx=0.1 * i, dy=0.1 * i) for i in range(5)]
+    bank.thresholds = replace(bank.thresholds, overlap=0.95)
+    ids = [bank.insert(part, state(), **FACTS).id for part in layouts[:3]]
+    read(bank, layouts[0])
+    read(bank, layouts[2])
+    ids.append(bank.insert(layouts[3], state(), **FACTS).id)
+    assert [e.id for e in bank.entries()] == [ids[0], ids[2], ids[3]]
+    read(bank, layouts[3])
+    ids.append(bank.insert(layouts[4], state(), **FACTS).id)  # all were used once: the longest unused goes
+    assert [e.id for e in bank.entries()] == [ids[2], ids[3], ids[4]]
+    files = {p.name for p in (bank.folder / "adapters").iterdir()}
+    assert files == {e.file.split("/")[1] for e in bank.entries()}
+
+
+def test_update_replaces_tensors_and_key(bank, layout):
+    entry = bank.insert(layout, state(1), **FACTS)
+    read(bank, layout)
+    new = bank.update(entry.id, state(2), losses=[0.1, 0.05])
+    assert (new.updates, new.uses, new.losses) == (1, 1, [0.1, 0.05])
+    assert read(bank, layout).state["blocks.0.attn2.to_q.lora_A.weight"][0, 0] == 2
+    assert len(list((bank.folder / "adapters").iterdir())) == 1
+    bank.update(entry.id, scene="a recipe for apple pie")
+    assert read(bank, layout) is None
+
+
+def test_delete_and_find(bank, layout):
+    entry = bank.insert(layout, state(), **FACTS)
+    assert bank.find(entry.id[:4]) == entry
+    bank.delete([entry.id])
+    assert bank.entries() == [] and not list((bank.folder / "adapters").iterdir())
+    with pytest.raises(BankError, match="names no entry"):
+        bank.find(entry.id)
+
+
+@pytest.mark.parametrize("harm", ["cut", "alter", "remove"])
+def test_a_harmed_adapter_is_said_and_nothing_is_lost(bank, layout, harm):
+    entry = bank.insert(layout, state(), **FACTS)
+    path = bank.folder / entry.file
+    content = path.read_bytes()
+    {
+        "cut": lambda: path.write_bytes(content[: len(content) // 2]),
+        "alter": lambda: path.write_bytes(content[:-1] + b"x"),
+        "remove": path.unlink,
+    }[harm]()
+    with pytest.raises(BankError, match="adapter") as caught:
+        read(bank, layout)
+    assert f"ttom memory rm {entry.id}" in caught.value.hint
+    assert bank.entries()[0].id == entry.id
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"schema_version": 1}', '{"schema_version": 1, "entries": [{"id": 3}]}', "\x00"]
+)
+def test_a_damaged_manifest_is_said_and_kept(bank, layout, content):
+    bank.insert(layout, state(), **FACTS)
+    path = bank.folder / "manifest.json"
+    path.write_text(content)
+    for action in (bank.entries, lambda: bank.insert(layout, state(), **FACTS), lambda: bank.delete(["x"])):
+        with pytest.raises(BankError, match="is damaged"):
+            action()
+    assert path.read_text() == content
+
+
+def test_ids_that_reach_out_of_the_bank_are_refused(bank, layout):
+    bank.insert(layout, state(), **FACTS)
+    path = bank.folder / "manifest.json"
+    data = json.loads(path.read_text())
+    data["entries"][0]["id"] = "../../etc/passwd"
+    path.write_text(json.dumps(data))
+    with pytest.raises(BankError, match="no plain name"):
+        bank.entries()
+
+
+def test_a_newer_schema_is_refused(bank):
+    bank.folder.mkdir()
+    (bank.folder / "manifest.json").write_text('{"schema_version": 99, "entries": []}')
+    with pytest.raises(BankError, match="schema version 99"):
+        bank.entries()
+
+
+WRITER = """
+import sys, torch
+from pathlib import Path
+from ttom_cli.layout import read_layout
+from ttom_cli.memory import MemoryBank
+bank = MemoryBank(Path(sys.argv[1]), capacity=4)
+layout = read_layout(Path(sys.argv[2]))
+n = 0
+while True:
+    state = {"blocks.0.attn2.to_q.lora_A.weight": torch.full((2, 50000), float(n)),
+             "blocks.0.attn2.to_q.lora_B.weight": torch.zeros(8, 2)}
+    entry = bank.insert(layout, state, model="toy", guide={}, seed=n, losses=[0, 0])
+    bank.update(entry.id, state)
+    print(n, flush=True)
+    n += 1
+"""
+
+
+def test_a_killed_writer_leaves_a_bank_that_reads(tmp_path, layout):
+    """A real process, killed at whatever point it is, several times."""
+    (tmp_path / "layout.json").write_text(json.dumps(layout.to_json()))
+    folder = tmp_path / "bank"
+    for i in range(3):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(folder), str(tmp_path / "layout.json")], stdout=subprocess.PIPE
+        )
+        assert writer.stdout.readline(), "the writer wrote nothing"
+        time.sleep(0.05 + 0.037 * i)
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.wait()
+        entries = read_manifest(folder)
+        assert entries
+        for entry in entries:
+            assert MemoryBank(folder).load(entry)
+
+
+def test_an_adapter_loads_in_diffusers(toy, bank, layout):
+    """`pipe.load_lora_weights` takes a stored file and gives the denoiser the same weights."""
+    from ttom_cli.config import GuideConfig
+    from ttom_cli.guidance.guide import attach
+
+    config = GuideConfig(blocks=(1,), rank=2)
+    with attach(toy.pipe, toy.backbone, config, seed=0) as adapter:
+        with torch.no_grad():
+            for p in adapter.parameters():
+                p.normal_()
+        tensors = adapter.state()
+        adapter.switch(True)
+        call = {
+            "hidden_states": torch.randn(1, 16, 4, 8, 8), "timestep": torch.tensor([500.0]),
+            "encoder_hidden_states": torch.randn(1, 64, 128),
+        }  # fmt: skip
+        with torch.no_grad():
+            expected = toy.pipe.transformer(**call).sample
+    entry = bank.insert(layout, tensors, **FACTS)
+    toy.pipe.load_lora_weights(str(bank.folder / entry.file))
+    with torch.no_grad():
+        loaded = toy.pipe.transformer(**call).sample
+    toy.pipe.unload_lora_weights()
+    with torch.no_grad():
+        plain = toy.pipe.transformer(**call).sample
+    assert torch.allclose(loaded, expected, atol=1e-5)
+    assert not torch.allclose(plain, expected, atol=1e-3)
+
+
+def test_layouts_in_the_manifest_are_checked_when_read(bank, layout):
+    bank.insert(layout, state(), **FACTS)
+    path = bank.folder / "manifest.json"
+    data = json.loads(path.read_text())
+    data["entries"][0]["layout"]["objects"] = []
+    path.write_text(json.dumps(data))
+    with pytest.raises(BankError, match="objects"):
+        read(bank, layout)
+    assert layout_from_json(layout.to_json()) == layout

@@ -1,0 +1,83 @@
+import pytest
+
+from ttom_cli.errors import PlanningError, TTOMError
+from ttom_cli.layout.model import center
+from ttom_cli.layout.parse import layout_faults
+from ttom_cli.planning import make_planner
+
+
+@pytest.fixture
+def plan():
+    return make_planner("rules").plan
+
+
+@pytest.mark.parametrize(
+    ("prompt", "objects"),
+    [
+        ("a red ball rolls right while a blue cube rises", [("red ball", "right"), ("blue cube", "up")]),
+        ("A ball rolls left while a puppy dashes right", [("ball", "left"), ("puppy", "right")]),
+        ("two red squares and a blue circle moving up", [("red squares", "up")] * 2 + [("blue circle", "up")]),
+        ("three dogs", [("dogs", None)] * 3),
+        ("a pair of green crosses falls", [("green crosses", "down")] * 2),
+        ("Book falls off a shelf", [("Book", "down")]),
+        ("a robot walking from right to left with a car driving left to right", [("robot", "left"), ("car", "right")]),
+        ("a yellow triangle sinks and a purple plus climbs", [("yellow triangle", "down"), ("purple plus", "up")]),
+        ("an orange square slides to the left", [("orange square", "left")]),
+        ("a red circle turns blue", [("red circle", None)]),
+        ("a kite drifts upwards, a leaf falls", [("kite", "up"), ("leaf", "down")]),
+    ],
+)
+def test_objects_and_directions(plan, prompt, objects):
+    assert [(t.phrase, t.direction) for t in plan(prompt).objects] == objects
+
+
+@pytest.mark.parametrize(
+    ("relation", "axis", "sign"),
+    [("to the left of", 0, -1), ("on the right side of", 0, 1), ("above", 1, -1), ("under", 1, 1)],
+)
+def test_relations_hold_at_all_times(plan, relation, axis, sign):
+    a, b = plan(f"a red circle {relation} a blue square").objects
+    for t in (0, 0.5, 1):
+        assert sign * (center(a.box_at(t))[axis] - center(b.box_at(t))[axis]) > 0.25
+
+
+def test_places(plan):
+    (ball,) = plan("a red ball at the bottom left moves up").objects
+    x, y = center(ball.box_at(0))
+    assert x < 0.35 and y > 0.65
+    x, y = center(plan("a red ball in the center").objects[0].box_at(0))
+    assert (x, y) == pytest.approx((0.5, 0.5))
+
+
+def test_layouts_are_valid_and_objects_keep_apart(plan):
+    layout = plan("a green square slides from left to right, a blue ball falls and a red cross climbs")
+    assert list(layout_faults(layout)) == []
+    for t in (0, 0.25, 0.5, 0.75, 1):
+        boxes = [track.box_at(t) for track in layout.objects]
+        for i, a in enumerate(boxes):
+            assert 0 <= a[0] < a[2] <= 1 and 0 <= a[1] < a[3] <= 1
+            assert all(a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1] for b in boxes[i + 1 :])
+
+
+def test_a_plan_depends_on_the_scene_and_not_on_its_objects(plan):
+    one, two = plan("a red ball rolls right while a blue cube rises"), plan("a dog rolls right while a tall cat rises")
+    assert [t.boxes for t in one.objects] == [t.boxes for t in two.objects]
+    assert one.scene == two.scene == "<object A> rolls right while <object B> rises"
+    assert plan("a red ball rolls right while a blue cube rises") == one
+
+
+def test_background_is_no_object(plan):
+    layout = plan("a red ball on a gray background")
+    assert layout.background == "gray background" and len(layout.objects) == 1
+
+
+@pytest.mark.parametrize("prompt", ["slowly and upwards", "in the background", "!!"])
+def test_no_object_is_said(plan, prompt):
+    with pytest.raises(PlanningError, match="finds no object"):
+        plan(prompt)
+
+
+def test_unknown_planner_names_the_known():
+    with pytest.raises(TTOMError, match="unknown planner 'rule'") as caught:
+        make_planner("rule")
+    assert "did you mean 'rules'" in caught.value.hint

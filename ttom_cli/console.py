@@ -1,0 +1,86 @@
+"""What people see, all on stderr: progress, results, errors. stdout is for data."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+STAGES = {
+    "plan": "planning",
+    "recall": "asking the memory",
+    "sample": "sampling",
+    "write": "writing the video",
+    "consolidate": "consolidating",
+    "compare": "sampling unguided, to compare",
+    "remember": "remembering",
+}
+
+
+def plain(text: str) -> str:
+    """Text that may come from a model or a file, without control characters and on one line."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def say(text: str) -> None:
+    """A line of talk; `text` may hold markup."""
+    err.print(text)
+
+
+def error(message: str, hint: str = "") -> None:
+    tail = f" [dim]({escape(plain(hint))})[/]" if hint else ""
+    err.print(f"[bold red]error:[/] {escape(plain(message))}{tail}")
+
+
+class ProgressReport:
+    """Shows the stage, the denoising step and the loss of the video in work."""
+
+    def __init__(self, progress: Progress, title: str):
+        self.progress, self.losses = progress, []
+        self.task = progress.add_task(escape(plain(title))[:48], total=None, stage="", note="")
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        self.losses = []
+        self.progress.update(self.task, stage=STAGES.get(name, name), total=total, completed=0, note="")
+
+    def step(self, done: int) -> None:
+        self.progress.update(self.task, completed=done)
+
+    def loss(self, value: float) -> None:
+        self.losses.append(value)
+        self.progress.update(self.task, note=f"loss {self.losses[0]:.3f} → {value:.3f}")
+
+    def close(self) -> None:
+        self.progress.remove_task(self.task)
+
+
+@contextmanager
+def progress():
+    """A live display where stderr is a terminal; silent elsewhere."""
+    columns = (
+        SpinnerColumn(), TextColumn("{task.description}"), TextColumn("[cyan]{task.fields[stage]}"),
+        BarColumn(bar_width=24), TimeElapsedColumn(), TextColumn("{task.fields[note]}"),
+    )  # fmt: skip
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as live:
+        yield live
+
+
+def outcome_line(outcome) -> str:
+    """One line on a finished video."""
+    data = outcome.to_json()
+    memory = data["memory"]
+    parts = [f"seed {data['seed']}"]
+    if memory["outcome"] == "hit":
+        parts.append(f"memory hit {memory['entry']} (scene {memory['scene']:.2f}), {memory['action']}")
+    elif memory["outcome"] == "miss":
+        kept = f", kept as {memory['entry']}" if memory.get("entry") else ""
+        parts.append(f"memory miss{kept}")
+    if data["loss_first"] is not None:
+        parts.append(f"loss {data['loss_first']:.3f} → {data['loss_last']:.3f}")
+    seconds = data["seconds"]
+    timed = [f"{stage} {seconds[stage]:.1f} s" for stage in ("sample", "consolidate") if stage in seconds]
+    return f"[green]✓[/] {escape(plain(data['prompt']))} [dim]({'; '.join(parts + timed)})[/]"

@@ -1,0 +1,69 @@
+"""Layouts as pictures: boxes over frames, and previews without a video."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from ..errors import TTOMError
+from .model import Layout
+
+PALETTE = ("#ff2d55", "#00a7ff", "#00c853", "#ff9100", "#aa00ff", "#00bfa5", "#ffd600", "#795548")
+
+
+def draw_boxes(frames: np.ndarray, layout: Layout, *, scale: int = 1, labels: bool = True) -> np.ndarray:
+    """Frames (F, H, W, 3), enlarged, with each object's box at that time: (F, H*scale, W*scale, 3) uint8."""
+    out = []
+    for i, frame in enumerate(frames):
+        t = i / max(len(frames) - 1, 1)
+        size = frame.shape[1] * scale, frame.shape[0] * scale
+        image = Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC)
+        draw = ImageDraw.Draw(image)
+        for k, track in enumerate(layout.objects):
+            box = track.box_at(t)
+            if box is None:
+                continue
+            color = PALETTE[k % len(PALETTE)]
+            x0, y0, x1, y1 = (v * s for v, s in zip(box, size * 2, strict=True))
+            draw.rectangle((x0, y0, x1, y1), outline=color, width=max(1, size[1] // 160))
+            if labels:
+                font = ImageFont.load_default(max(9, size[1] // 28))
+                draw.text((x0 + 3, y0 + 1), track.id, fill=color, font=font)
+        out.append(np.asarray(image))
+    return np.stack(out)
+
+
+def preview(layout: Layout, path: Path, *, size: tuple[int, int] = (416, 240), frames: int = 25, fps: int = 12) -> None:
+    """Draw the layout alone: a GIF or MP4 that moves, or a PNG with the whole paths.
+
+    Raises TTOMError for another suffix or a place that cannot be written.
+    """
+    blank = np.full((frames, size[1], size[0], 3), 250, np.uint8)
+    drawn = draw_boxes(blank, layout)
+    kind = path.suffix.lower()
+    if kind not in (".png", ".gif", ".mp4"):
+        raise TTOMError(f"cannot draw a preview as {path.name!r}", "use .png, .gif or .mp4")
+    if kind == ".mp4":
+        from ..video import write_mp4
+
+        return write_mp4(path, drawn, fps=fps, recipe={"prompt": layout.prompt, "layout": layout.to_json()})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if kind == ".png":
+            # The darker of all frames: every stage of the paths at once.
+            few = drawn[np.linspace(0, frames - 1, 5).astype(int)]
+            Image.fromarray(few.min(0)).save(path)
+        else:
+            images = [Image.fromarray(f) for f in drawn]
+            images[0].save(path, save_all=True, append_images=images[1:], duration=1000 // fps, loop=0)
+    except OSError as error:
+        raise TTOMError(f"cannot write {path}: {error.strerror}", "choose another place") from None
+
+
+def side_by_side(videos: list[np.ndarray], gap: int = 4) -> np.ndarray:
+    """Videos of one size next to each other, with a white gap: (F, H, sum of W, 3)."""
+    spacer = np.full((*videos[0].shape[:2], gap, 3), 255, np.uint8)
+    parts = [part for video in videos for part in (video, spacer)][:-1]
+    return np.concatenate(parts, axis=2)

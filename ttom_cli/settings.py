@@ -1,0 +1,140 @@
+"""Options by the names that the command line, config files and prompt files share.
+
+Layers are dicts of such names; a later layer wins over an earlier one, and all over the model's card.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from .catalog import ModelCard
+from .config import GuideConfig, MemoryConfig, SampleConfig
+from .errors import TTOMError, unknown
+
+# option name -> (slice, field)
+OPTIONS = {
+    "size": ("sample", "size"),
+    "frames": ("sample", "frames"),
+    "fps": ("sample", "fps"),
+    "steps": ("sample", "steps"),
+    "cfg": ("sample", "guidance_scale"),
+    "shift": ("sample", "shift"),
+    "negative-prompt": ("sample", "negative_prompt"),
+    "enlarge": ("sample", "enlarge"),
+    "guide": ("guide", "mode"),
+    "loss": ("guide", "loss"),
+    "blocks": ("guide", "blocks"),
+    "adapt": ("guide", "adapt"),
+    "projections": ("guide", "projections"),
+    "self-attention": ("guide", "self_attention"),
+    "rank": ("guide", "rank"),
+    "lr": ("guide", "lr"),
+    "latent-lr": ("guide", "latent_lr"),
+    "guided-steps": ("guide", "steps"),
+    "iterations": ("guide", "iterations"),
+    "stop-loss": ("guide", "stop_loss"),
+    "both-branches": ("guide", "both_branches"),
+    "keep-on": ("guide", "keep_on"),
+    "consolidate": ("guide", "consolidate"),
+    "memory": ("memory", "enabled"),
+    "on-hit": ("memory", "on_hit"),
+    "capacity": ("memory", "capacity"),
+}
+NUMBER_LISTS, WORD_LISTS = ("blocks", "adapt"), ("projections",)
+
+
+def resolve(card: ModelCard, *layers: dict) -> tuple[SampleConfig, GuideConfig, MemoryConfig]:
+    """The three slices of settings. Raises TTOMError for an unknown option or a value out of range."""
+    slices: dict[str, dict] = {"sample": {}, "guide": {}, "memory": {}}
+    for layer in layers:
+        for name, value in layer.items():
+            name = name.replace("_", "-")
+            if name not in OPTIONS:
+                raise unknown("option", name, OPTIONS)
+            where, key = OPTIONS[name]
+            if name == "size":
+                slices["sample"] |= parse_size(value)
+            elif name == "both-branches":
+                slices["guide"]["conditional_only"] = not value
+            else:
+                slices[where][key] = _parse(name, value)
+    try:
+        return (
+            replace(card.sample, **slices["sample"]),
+            replace(card.guide, **slices["guide"]),
+            MemoryConfig(**slices["memory"]),
+        )
+    except TypeError as error:  # a string where a number is compared
+        raise TTOMError(f"an option has a value of the wrong kind: {error}") from None
+
+
+def _parse(name: str, value):
+    if name in WORD_LISTS:
+        return tuple(value.replace(",", " ").split() if isinstance(value, str) else value)
+    if name in NUMBER_LISTS:
+        parts = str(value).replace(",", " ").split() if isinstance(value, (str, int)) else value
+        try:
+            return tuple(int(p) for p in parts)
+        except (TypeError, ValueError):
+            raise TTOMError(f"{name} must be block numbers such as 2,3,4, not {value!r}") from None
+    return value
+
+
+def parse_size(value: str) -> dict[str, int]:
+    """'832x480' or '832*480' -> width and height."""
+    parts = str(value).lower().replace("*", "x").split("x")
+    if len(parts) != 2 or not all(p.strip().isdigit() for p in parts):
+        raise TTOMError(f"size must be WIDTHxHEIGHT in pixels, such as 832x480, not {value!r}")
+    return {"width": int(parts[0]), "height": int(parts[1])}
+
+
+def read_config(path: Path | None) -> dict:
+    """Options from a YAML file; empty without one."""
+    if path is None:
+        return {}
+    data = _read_yaml(path)
+    if not isinstance(data, dict):
+        raise TTOMError(f"{path} must hold options as 'name: value' lines", f"known: {', '.join(OPTIONS)}")
+    return data
+
+
+def read_prompts(path: Path) -> list[dict]:
+    """Prompts of a file: one a line, or (.yaml, .yml) a list of prompts or of mappings with options.
+
+    Each item is a dict with `prompt` and perhaps `seed`, `layout`, `out` and options. Blank lines and
+    lines that begin with # are left out.
+    """
+    if path.suffix.lower() not in (".yaml", ".yml"):
+        return parse_lines(_read_text(path))
+    data = _read_yaml(path)
+    if not isinstance(data, list) or not data:
+        raise TTOMError(f"{path} must hold a list of prompts")
+    items = [{"prompt": item} if isinstance(item, str) else item for item in data]
+    for i, item in enumerate(items, start=1):
+        if not isinstance(item, dict) or not isinstance(item.get("prompt"), str):
+            raise TTOMError(f"{path}: item {i} has no prompt", "write 'prompt: a red ball rolls right'")
+    return items
+
+
+def parse_lines(text: str) -> list[dict]:
+    lines = (line.strip() for line in text.splitlines())
+    return [{"prompt": line} for line in lines if line and not line.startswith("#")]
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise TTOMError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise TTOMError(f"cannot read {path}: it is not UTF-8 text") from None
+
+
+def _read_yaml(path: Path):
+    import yaml
+
+    try:
+        return yaml.safe_load(_read_text(path))
+    except yaml.YAMLError as error:
+        raise TTOMError(f"{path} is not YAML: {' '.join(str(error).split())}") from None

@@ -1,0 +1,106 @@
+"""MP4 files that carry the recipe they were made from.
+
+H.264, yuv420p, playable in browsers; the recipe is JSON in the container's `comment`, the prompt its
+`title`. Frames are (F, H, W, 3) uint8.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from .errors import TTOMError
+
+CRF = 12
+
+
+def write_mp4(path: Path, frames: np.ndarray, *, fps: int, recipe: dict | None = None, scale: int = 1) -> None:
+    """Write frames, each side enlarged `scale` times. The file appears whole or not at all.
+
+    Raises TTOMError where the place cannot be written or ffmpeg fails.
+    """
+    count, height, width = frames.shape[:3]
+    if not count:
+        raise TTOMError(f"there are no frames to write to {path}")
+    filters = f"scale={-(-width * scale // 2) * 2}:{-(-height * scale // 2) * 2}:flags=bicubic"
+    filters += ",scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".ttom-") as folder:
+            notes, partial = Path(folder, "metadata.txt"), Path(folder, "video.mp4")
+            notes.write_text(_metadata(recipe or {}), encoding="utf-8")
+            command = [
+                _ffmpeg(), "-y", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}",
+                "-r", str(fps), "-i", "-", "-i", str(notes), "-map", "0:v", "-map_metadata", "1", "-vf", filters,
+                "-c:v", "libx264", "-crf", str(CRF), "-preset", "medium", "-colorspace", "bt709",
+                "-color_primaries", "bt709", "-color_trc", "bt709", "-movflags", "+faststart", str(partial),
+            ]  # fmt: skip
+            done = subprocess.run(command, input=np.ascontiguousarray(frames).tobytes(), capture_output=True)
+            if done.returncode:
+                raise TTOMError(f"ffmpeg could not write {path}: {_last_line(done.stderr)}")
+            os.replace(partial, path)
+    except OSError as error:
+        raise TTOMError(f"cannot write {path}: {error.strerror}", "choose another place with --out") from None
+
+
+def read_frames(path: Path) -> np.ndarray:
+    """All frames of a video file: (F, H, W, 3) uint8."""
+    import imageio_ffmpeg
+
+    reader = imageio_ffmpeg.read_frames(str(path))
+    width, height = next(reader)["size"]
+    return np.stack([np.frombuffer(f, np.uint8).reshape(height, width, 3) for f in reader])
+
+
+def read_recipe(path: Path) -> dict:
+    """The recipe inside a video. Raises TTOMError where there is none."""
+    if not path.is_file():
+        raise TTOMError(f"there is no file {path}", "give an MP4 that ttom wrote")
+    done = subprocess.run([_ffmpeg(), "-v", "error", "-i", str(path), "-f", "ffmetadata", "-"], capture_output=True)
+    text = done.stdout.decode("utf-8", "replace")
+    for line in text.replace("\\\n", "\0").splitlines():
+        key, _, value = line.partition("=")
+        if key == "comment":
+            try:
+                return json.loads(_unescape(value.replace("\0", "\\\n")))
+            except json.JSONDecodeError:
+                break
+    raise TTOMError(f"{path} carries no ttom recipe", "give an MP4 that ttom wrote, not re-encoded since")
+
+
+def _metadata(recipe: dict) -> str:
+    lines = [";FFMETADATA1", f"comment={_escape(json.dumps(recipe))}"]
+    if recipe.get("prompt"):
+        lines.append(f"title={_escape(recipe['prompt'])}")
+    return "\n".join(lines) + "\n"
+
+
+def _escape(text: str) -> str:
+    return "".join("\\" + c if c in "=;#\\\n" else c for c in text)
+
+
+def _unescape(text: str) -> str:
+    out, skip = [], False
+    for c in text:
+        if c == "\\" and not skip:
+            skip = True
+            continue
+        out.append(c)
+        skip = False
+    return "".join(out)
+
+
+def _ffmpeg() -> str:
+    import imageio_ffmpeg
+
+    return imageio_ffmpeg.get_ffmpeg_exe()
+
+
+def _last_line(stderr: bytes) -> str:
+    lines = stderr.decode("utf-8", "replace").strip().splitlines()
+    return lines[-1] if lines else "no message"
