@@ -73,7 +73,10 @@ def layout():
             "scene": "<object A> rolls right while <object B> rises",
             "objects": [
                 {"phrase": "red ball", "boxes": [{"t": 0, "box": [0, 0, 0.4, 0.4]}, {"t": 1, "box": [0.6, 0, 1, 0.4]}]},
-                {"phrase": "blue cube", "boxes": [{"t": 0, "box": [0, 0.6, 0.4, 1]}, {"t": 1, "box": [0, 0.3, 0.4, 0.7]}]},
+                {
+                    "phrase": "blue cube",
+                    "boxes": [{"t": 0, "box": [0, 0.6, 0.4, 1]}, {"t": 1, "box": [0, 0.3, 0.4, 0.7]}],
+                },
             ],
         }
     )

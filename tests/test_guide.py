@@ -80,7 +80,11 @@ def test_gradients_reach_the_adapter_and_nothing_else(toy, layout):
             for parameter in adapter.parameters():
                 parameter.add_(0.01)  # off zero, so that A has a gradient too
         text, _ = pipe.encode_prompt(layout.text, None, False, max_sequence_length=64)
-        call = {"hidden_states": torch.randn(1, 16, 4, 8, 8), "timestep": torch.tensor([900.0]), "encoder_hidden_states": text}
+        call = {
+            "hidden_states": torch.randn(1, 16, 4, 8, 8),
+            "timestep": torch.tensor([900.0]),
+            "encoder_hidden_states": text,
+        }
         guide.loss(call).backward()
         named = dict(pipe.transformer.named_parameters())
         reached = {name for name, p in named.items() if p.grad is not None and p.grad.abs().sum() > 0}
@@ -112,7 +116,11 @@ def test_attention_is_that_of_the_full_softmax(toy, layout):
     leave = attention.register_forward_hook(lambda *_: seen.update(inside=False))
     targets = targets_of(toy, layout)
     text, _ = toy.pipe.encode_prompt(layout.text, None, False, max_sequence_length=64)
-    call = {"hidden_states": torch.randn(1, 16, 4, 8, 8), "timestep": torch.tensor([500.0]), "encoder_hidden_states": text}
+    call = {
+        "hidden_states": torch.randn(1, 16, 4, 8, 8),
+        "timestep": torch.tensor([500.0]),
+        "encoder_hidden_states": text,
+    }
     try:
         torch.nn.functional.scaled_dot_product_attention = spy
         with torch.no_grad():

@@ -47,7 +47,9 @@ def test_json_round_trip_and_defaults():
 
 
 def test_directions():
-    ball, dog = layout_from_json(changed(boxes=[{"t": 0, "box": [0.5, 0, 0.7, 0.2]}, {"t": 1, "box": [0, 0.1, 0.2, 0.3]}])).objects
+    ball, dog = layout_from_json(
+        changed(boxes=[{"t": 0, "box": [0.5, 0, 0.7, 0.2]}, {"t": 1, "box": [0, 0.1, 0.2, 0.3]}])
+    ).objects
     assert (ball.direction, dog.direction) == ("left", None)
 
 

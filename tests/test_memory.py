@@ -38,9 +38,7 @@ def moved(layout, dx=0.0, dy=0.0):
 
 
 def reversed_in_time(layout):
-    tracks = [
-        replace(t, boxes=tuple(Keyframe(1 - k.t, k.box) for k in reversed(t.boxes))) for t in layout.objects
-    ]
+    tracks = [replace(t, boxes=tuple(Keyframe(1 - k.t, k.box) for k in reversed(t.boxes))) for t in layout.objects]
     return replace(layout, objects=tuple(tracks))
 
 
@@ -74,7 +72,12 @@ def test_other_places_objects_models_and_settings_are_no_hit(bank, layout):
     bank.insert(layout, state(), **FACTS)
     assert read(bank, moved(layout, dx=0.02)) is not None
     assert read(bank, moved(layout, dx=0.35)) is None
-    animals = replace(layout, objects=tuple(replace(t, phrase=p) for t, p in zip(layout.objects, ("grey elephant", "tall ship"), strict=True)))
+    animals = replace(
+        layout,
+        objects=tuple(
+            replace(t, phrase=p) for t, p in zip(layout.objects, ("grey elephant", "tall ship"), strict=True)
+        ),
+    )
     assert read(bank, animals) is None
     assert read(bank, replace(layout, objects=layout.objects[:1])) is None
     assert bank.read(layout, model="other", guide={"rank": 2}) is None

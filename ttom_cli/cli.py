@@ -12,7 +12,7 @@ from typing import Annotated, Optional
 import typer
 
 from . import __version__, console
-from .errors import TTOMError
+from .errors import TTOMError, unknown
 
 app = typer.Typer(
     name="ttom",
@@ -23,6 +23,8 @@ app = typer.Typer(
 )
 memory_app = typer.Typer(help="The memory bank: adapters learnt on earlier prompts.", no_args_is_help=True)
 app.add_typer(memory_app, name="memory")
+bench_app = typer.Typer(help="Measurements that anyone can repeat.", no_args_is_help=True)
+app.add_typer(bench_app, name="bench")
 
 GUIDE, SAMPLE, MEMORY, OUTPUT = "Guidance", "Sampling", "Memory", "Output"
 
@@ -31,9 +33,7 @@ PromptsOpt = Annotated[Optional[Path], typer.Option("--prompts", help="Prompts: 
 LayoutOpt = Annotated[Optional[Path], typer.Option("--layout", help="A layout in JSON or YAML, in place of a planner.")]
 PlannerOpt = Annotated[str, typer.Option(help="What makes the layout: rules.")]
 ModelOpt = Annotated[str, typer.Option("--model", "-m", help="shapes, a hub id, or a diffusers folder.")]
-BankOpt = Annotated[
-    Optional[Path], typer.Option("--bank", envvar="TTOM_BANK", help="The memory bank's folder.")
-]
+BankOpt = Annotated[Optional[Path], typer.Option("--bank", envvar="TTOM_BANK", help="The memory bank's folder.")]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 
@@ -45,7 +45,9 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
     pass
@@ -60,7 +62,9 @@ def plan(
     prompts: PromptsOpt = None,
     layout: LayoutOpt = None,
     planner: PlannerOpt = "rules",
-    preview: Annotated[Optional[Path], typer.Option(help="Draw the layout: a .gif or .mp4 that moves, or a .png.")] = None,
+    preview: Annotated[
+        Optional[Path], typer.Option(help="Draw the layout: a .gif or .mp4 that moves, or a .png.")
+    ] = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of a layout.")] = False,
     json_: JsonOpt = False,
 ) -> None:
@@ -223,7 +227,8 @@ def _jobs(items, model, planner, out, compare, config, flags):
             planner="file" if item.get("layout") else planner, compare=compare,
         )  # fmt: skip
 
-    return [(item["prompt"] or item["layout"], lambda item=item: make(item)) for item in items]
+    titles = [item["layout"] if item["prompt"] is None else item["prompt"] for item in items]
+    return [(title, lambda item=item: make(item)) for title, item in zip(titles, items, strict=True)]
 
 
 def _run_jobs(jobs, model, bank, device, dtype, json_) -> None:
@@ -278,11 +283,15 @@ def _replay(source: Path, out: Path, *, model_bank, device, dtype, json_) -> Non
     recipe = read_recipe(source)
     path = out if out.suffix == ".mp4" else out / f"{source.stem}.replay.mp4"
     job = replay_job(recipe, path, _bank(model_bank))
-    runtime = _open_runtime(recipe["model"], model_bank, device or recipe["device"], dtype or recipe["dtype"], job.memory)
+    runtime = _open_runtime(
+        recipe["model"], model_bank, device or recipe["device"], dtype or recipe["dtype"], job.memory
+    )
     with console.progress() as live:
         outcome = run(runtime, job, console.ProgressReport(live, job.layout.prompt))
     same = digest(outcome.frames) == recipe["frames_sha256"]
-    console.say("the frames are the same" if same else "[yellow]the frames differ[/] (another machine or other versions?)")
+    console.say(
+        "the frames are the same" if same else "[yellow]the frames differ[/] (another machine or other versions?)"
+    )
     print(json.dumps(outcome.to_json() | {"same_frames": same}) if json_ else path)
 
 
@@ -308,10 +317,11 @@ def memory_ls(bank: BankOpt = None, json_: JsonOpt = False) -> None:
         table.add_column(name, justify="right" if name in ("uses", "size") else "left", no_wrap=name != "prompt")
     for e in entries:
         table.add_row(
-            e.id, str(e.uses), console.plain(e.model), console.plain(e.prompt),
+            e.id, str(e.uses), console.plain(Path(e.model).name), console.plain(e.prompt),
             f"{e.losses[0]:.2f} → {e.losses[-1]:.2f}", f"{e.bytes / 1e3:.0f} kB", e.last_used[:16].replace("T", " "),
         )  # fmt: skip
-    Console(highlight=False, markup=False).print(table)
+    width = None if sys.stdout.isatty() else 160
+    Console(highlight=False, markup=False, width=width).print(table)
 
 
 @memory_app.command("show")
@@ -374,6 +384,78 @@ def _entry_json(entry, brief: bool = False) -> dict:
     data = asdict(entry) | {"file": entry.file}
     hidden = ("embedding", "layout", "guide", "extra") if brief else ("embedding", "extra")
     return {k: v for k, v in data.items() if k not in hidden}
+
+
+# ---------------------------------------------------------------- probe and bench
+
+
+@app.command()
+def probe(
+    prompt: PromptArg = None,
+    prompts: PromptsOpt = None,
+    layout: LayoutOpt = None,
+    planner: PlannerOpt = "rules",
+    model: ModelOpt = "shapes",
+    seed: Annotated[int, typer.Option(help="Of the first video's noise; the next ones count up.")] = 0,
+    json_: JsonOpt = False,
+) -> None:
+    """Find the blocks whose attention tells where objects end up, best first."""
+    from .generate import Job
+    from .probe import probe as run
+    from .runtime import Runtime
+    from .settings import resolve
+
+    items = _items(prompt, prompts, layout)
+    layouts = [_layout(item, planner) for item in items]
+    runtime = Runtime.open(model)
+    sample, guide, memory = resolve(runtime.card)
+    jobs = [
+        Job(layout=made, seed=seed + i, path=Path("-"), sample=sample, guide=guide, memory=memory)
+        for i, made in enumerate(layouts)
+    ]
+    with console.progress() as live:
+        scores = run(runtime, jobs, console.ProgressReport(live, f"{len(jobs)} videos"))
+    if json_:
+        print(json.dumps([{"block": s.block, "soft_iou": s.mean, "interval": s.interval} for s in scores]))
+        return
+    for s in sorted(scores, key=lambda s: -s.mean):
+        print(f"block {s.block:2d}  soft IoU {s.mean:.3f} ± {s.interval:.3f}  {'█' * round(s.mean * 60)}")
+
+
+@bench_app.command("shapes")
+def bench_shapes(
+    full: Annotated[
+        bool, typer.Option("--full/--quick", help="All prompts (about an hour on two cores), or a few.")
+    ] = False,
+    only: Annotated[Optional[str], typer.Option(help="Of found,guide,memory: the tables to make.")] = None,
+    model: ModelOpt = "shapes",
+    seed: Annotated[int, typer.Option(help="Of the prompts and the noises.")] = 0,
+    json_: JsonOpt = False,
+    markdown: Annotated[Optional[Path], typer.Option(help="Write the tables as Markdown too.")] = None,
+) -> None:
+    """Is the embedded model sound, does the guide guide, does the memory remember: three tables."""
+    from .bench import report, shapes
+    from .runtime import Runtime
+
+    makers = {  # name: (function, prompts a category when quick, and when full)
+        "found": (shapes.found_table, 8, 32),
+        "guide": (shapes.guide_table, 4, 24),
+        "memory": (shapes.memory_table, 2, 12),
+    }
+    wanted = only.split(",") if only else list(makers)
+    for name in wanted:
+        if name not in makers:
+            raise unknown("table", name, makers)
+    runtime, tables = Runtime.open(model), []
+    for name in wanted:
+        make, few, many = makers[name]
+        with console.status() as tell:
+            tables.append(make(runtime, count=many if full else few, seed=seed, tell=tell))
+        report.show(tables[-1], console.err)
+    if markdown:
+        markdown.write_text("\n".join(report.markdown(t) for t in tables), encoding="utf-8")
+    if json_:
+        print(json.dumps([t.to_json() for t in tables]))
 
 
 # ---------------------------------------------------------------- the one boundary

@@ -69,6 +69,13 @@ def progress():
         yield live
 
 
+@contextmanager
+def status():
+    """A function (what, done, of how many) that shows where a long measurement is."""
+    with err.status("") as live:
+        yield lambda what, done, total: live.update(f"{escape(what)}: {done} of {total}")
+
+
 def outcome_line(outcome) -> str:
     """One line on a finished video."""
     data = outcome.to_json()

@@ -138,9 +138,7 @@ def generate(runtime: Runtime, job: Job, report: Report | None = None) -> Outcom
         with clock("remember"):
             report.stage("remember")
             memory["entry"] = _remember(runtime, job, recall, state, hooks.losses)
-    return Outcome(
-        job=job, frames=frames, memory=memory, losses=hooks.losses, seconds=clock.seconds, extra_paths=extra
-    )
+    return Outcome(job=job, frames=frames, memory=memory, losses=hooks.losses, seconds=clock.seconds, extra_paths=extra)
 
 
 def make_targets(runtime: Runtime, job: Job):
@@ -197,9 +195,7 @@ def _remember(runtime: Runtime, job: Job, recall: Recall | None, state, losses) 
         except BankError:
             if recall.entry.id in {e.id for e in bank.entries()}:
                 raise
-    return bank.insert(
-        job.layout, state, model=runtime.card.name, guide=adapter_signature(job), **facts
-    ).id
+    return bank.insert(job.layout, state, model=runtime.card.name, guide=adapter_signature(job), **facts).id
 
 
 def _compare(runtime: Runtime, job: Job, frames: np.ndarray, report: Report) -> Path:
@@ -269,6 +265,7 @@ def digest(frames: np.ndarray) -> str:
 
 def replay_job(recipe: dict, path: Path, bank=None) -> Job:
     """The job of a recipe. Raises BankError where it needs an adapter that the bank holds no more."""
+
     def tuples(values: dict) -> dict:
         return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
 

@@ -77,7 +77,9 @@ def load_pipeline(card: ModelCard, dtype: torch.dtype):
     transformers.utils.logging.disable_progress_bar()
     local = Path(card.source).expanduser()
     try:
-        pipe = diffusers.DiffusionPipeline.from_pretrained(str(local) if local.is_dir() else card.source, torch_dtype=dtype)
+        pipe = diffusers.DiffusionPipeline.from_pretrained(
+            str(local) if local.is_dir() else card.source, torch_dtype=dtype
+        )
     except (OSError, ValueError, EnvironmentError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
@@ -86,4 +88,3 @@ def load_pipeline(card: ModelCard, dtype: torch.dtype):
         ) from None
     pipe.set_progress_bar_config(disable=True)
     return pipe
-

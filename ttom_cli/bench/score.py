@@ -13,6 +13,7 @@ from scipy.optimize import linear_sum_assignment
 
 from ..layout import Layout
 from ..layout.model import Box, center, iou
+from ..shapes.captions import look_of
 from ..shapes.detect import Found, track
 from .suite import Case
 
@@ -37,7 +38,7 @@ def score(case: Case, layout: Layout, video: np.ndarray) -> Score:
     boxes = {look: _boxes(found, look, len(video)) for look in dict.fromkeys(case.objects)}
     wanted = {look: [] for look in boxes}
     for track_ in layout.objects:
-        wanted[_look(track_, boxes)].append(track_)
+        wanted[look_of(track_.phrase)].append(track_)
     overlaps, seen = [], []
     for look, tracks in wanted.items():
         for f, there in enumerate(boxes[look]):
@@ -46,12 +47,6 @@ def score(case: Case, layout: Layout, video: np.ndarray) -> Score:
             seen += [i < len(there) for i in range(len(tracks))]
     value, direction = SCORERS[case.category](case, boxes)
     return Score(value, float(np.mean(overlaps)), float(np.mean(seen)), direction)
-
-
-def _look(track_, looks) -> tuple[str, str]:
-    """The look that a layout's phrase names."""
-    words = track_.phrase.lower()
-    return next(look for look in looks if look[0] in words and look[1] in words)
 
 
 def _boxes(found: list[Found], look: tuple[str, str], frames: int) -> list[list[Box]]:

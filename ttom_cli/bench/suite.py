@@ -62,9 +62,7 @@ def _numeracy(rng, i: int) -> Case:
     """In turn: two alike, three alike, two alike and one other."""
     counts = next(islice(cycle([(2,), (3,), (2, 1)]), i % 3, None))
     group = _looks(rng, len(counts))
-    parts = [
-        _a((c, s)) if n == 1 else f"{NUMBERS[n]} {c} {plural(s)}" for n, (c, s) in zip(counts, group, strict=True)
-    ]
+    parts = [_a((c, s)) if n == 1 else f"{NUMBERS[n]} {c} {plural(s)}" for n, (c, s) in zip(counts, group, strict=True)]
     return Case("numeracy", _join(parts), tuple(group), counts)
 
 

@@ -30,6 +30,7 @@ class Guide:
     adapter is applied as it is (a memory hit that skips). `adapter` is entered and left by the caller.
 
     `losses[step]` lists the loss of each iteration; `latents` are the last that the scheduler returned.
+    `on_conditional(step, kwargs)` sees each conditional call before it is made.
     """
 
     def __init__(
@@ -42,11 +43,12 @@ class Guide:
         adapter: Adapter | None,
         optimise: bool = True,
         on_iteration: OnIteration | None = None,
+        on_conditional: Callable[[int, dict], None] | None = None,
         truncate: bool = True,
     ):
         self.pipe, self.backbone, self.config, self.targets = pipe, backbone, config, targets
         self.adapter, self.optimise, self.on_iteration = adapter, optimise, on_iteration
-        self.truncate = truncate
+        self.on_conditional, self.truncate = on_conditional, truncate
         self.denoiser = backbone.denoiser(pipe)
         self.modules = {b: backbone.text_attention(self.denoiser, b) for b in config.blocks}
         self.losses: list[list[float]] = []
@@ -78,6 +80,8 @@ class Guide:
         if conditional:
             self._timestep, self._delta = timestep, None
             self._step += 1
+            if self.on_conditional:
+                self.on_conditional(self._step, kwargs)
         guided = self._step < self.config.steps
         if conditional and guided:
             self.conditional = kwargs

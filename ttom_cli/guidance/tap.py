@@ -75,9 +75,7 @@ def phrase_attention(query_BNLD, key_BNSD, columns: torch.Tensor) -> torch.Tenso
     rows = max(1, CHUNK_ELEMENTS // (B * N * key_BNSD.shape[2]))
     if rows >= L:
         return _columns(query_BNLD, key_BNSD, columns)
-    parts = [
-        checkpoint(_columns, q, key_BNSD, columns, use_reentrant=False) for q in query_BNLD.split(rows, 2)
-    ]
+    parts = [checkpoint(_columns, q, key_BNSD, columns, use_reentrant=False) for q in query_BNLD.split(rows, 2)]
     return torch.cat(parts, 1)
 
 

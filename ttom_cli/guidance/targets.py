@@ -17,12 +17,13 @@ from ..layout import Box, Layout
 class Targets:
     """`mass` (P, F, H, W) sums to 1 over each present frame; `present` (P, F) says which are.
 
-    `phrases` holds, for each row, the key indices of the phrase's tokens.
+    `phrases[p]` are the key indices of row p's tokens, `rows[i]` is the row of the layout's object i.
     """
 
     mass: torch.Tensor
     present: torch.Tensor
     phrases: tuple[tuple[int, ...], ...]
+    rows: tuple[int, ...] = ()
 
 
 def gaussian_targets(
@@ -33,19 +34,17 @@ def gaussian_targets(
     `spans[i]` are the token indices of object i; objects that share all tokens (the three dogs of
     "three dogs") share one row, the sum of their Gaussians. `times` are those of the latent frames.
     """
-    rows: dict[tuple[int, ...], list] = {}
-    for track, span in zip(layout.objects, spans, strict=True):
-        rows.setdefault(span, []).append(track)
-    mass = torch.zeros(len(rows), len(times), *grid)
-    for p, tracks in enumerate(rows.values()):
+    phrases = tuple(dict.fromkeys(spans))
+    rows = tuple(phrases.index(span) for span in spans)
+    mass = torch.zeros(len(phrases), len(times), *grid)
+    for track, p in zip(layout.objects, rows, strict=True):
         for f, t in enumerate(times):
-            for track in tracks:
-                box = track.box_at(t)
-                if box is not None:
-                    mass[p, f] += gaussian_mass(box, grid)
+            box = track.box_at(t)
+            if box is not None:
+                mass[p, f] += gaussian_mass(box, grid)
     total = mass.sum((-1, -2), keepdim=True)
     present = total[..., 0, 0] > 1e-6
-    return Targets(mass / total.clamp_min(1e-6), present, tuple(rows))
+    return Targets(mass / total.clamp_min(1e-6), present, phrases, rows)
 
 
 def gaussian_mass(box: Box, grid: tuple[int, int]) -> torch.Tensor:

@@ -76,7 +76,7 @@ class Layout:
         return self.enriched_prompt or self.prompt
 
     def to_json(self) -> dict:
-        """The layout as the documented JSON object; numbers are rounded to 4 digits."""
+        """The layout as the documented JSON object."""
         return {
             "prompt": self.prompt,
             "enriched_prompt": self.enriched_prompt,
@@ -86,9 +86,7 @@ class Layout:
                     "phrase": track.phrase,
                     "word": track.word,
                     "attributes": list(track.attributes),
-                    "boxes": [
-                        {"t": round(k.t, 4), "box": [round(v, 4) for v in k.box]} for k in track.boxes
-                    ],
+                    "boxes": [{"t": k.t, "box": list(k.box)} for k in track.boxes],
                 }
                 for track in self.objects
             ],

@@ -80,9 +80,7 @@ def _build(data: dict, prompt: str | None) -> Layout:
                 phrase=entry["phrase"],
                 word=word,
                 attributes=tuple(entry.get("attributes", ())),
-                boxes=tuple(
-                    Keyframe(float(k["t"]), tuple(float(v) for v in k["box"])) for k in entry["boxes"]
-                ),
+                boxes=tuple(Keyframe(float(k["t"]), tuple(float(v) for v in k["box"])) for k in entry["boxes"]),
             )
         )
     texts = {k: data.get(k, "") for k in ("enriched_prompt", "background", "camera", "scene")}

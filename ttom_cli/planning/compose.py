@@ -37,7 +37,8 @@ class _Path:
     def box(self, t: float) -> Box:
         x = self.start[0] + t * (self.end[0] - self.start[0])
         y = self.start[1] + t * (self.end[1] - self.start[1])
-        return x - self.side / 2, y - self.side / 2, x + self.side / 2, y + self.side / 2
+        half = self.side / 2
+        return tuple(round(v, 4) for v in (x - half, y - half, x + half, y + half))
 
 
 def compose(text: str, mentions: list, *, background: str, scene: str) -> Layout:
@@ -65,8 +66,11 @@ def compose(text: str, mentions: list, *, background: str, scene: str) -> Layout
         keys = (Keyframe(0.0, path.box(0)),) if still else (Keyframe(0.0, path.box(0)), Keyframe(1.0, path.box(1)))
         tracks.append(
             Track(
-                id=f"{word}_{seen[word]}", phrase=mention.phrase, word=mention.word,
-                attributes=mention.attributes, boxes=keys,
+                id=f"{word}_{seen[word]}",
+                phrase=mention.phrase,
+                word=mention.word,
+                attributes=mention.attributes,
+                boxes=keys,
             )  # fmt: skip
         )
     return Layout(

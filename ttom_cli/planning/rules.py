@@ -146,7 +146,12 @@ def _is_setting(before: str) -> bool:
     """Whether the words before a noun phrase make it a place where things happen, not an object."""
     if _relation(before):
         return False
-    return bool(re.search(r"\b(?:in|on|at|across|through|along|around|past|from|off|during|into|of|to|towards?|down|up)(?: an?| the)?\s*$", before))
+    return bool(
+        re.search(
+            r"\b(?:in|on|at|across|through|along|around|past|from|off|during|into|of|to|towards?|down|up)(?: an?| the)?\s*$",
+            before,
+        )
+    )
 
 
 def _relation(before: str) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .world import Scene, Thing
+from .world import BACKGROUNDS, COLORS, Scene, Thing
 
 NOUNS = {
     "circle": ("circle", "ball", "disc", "dot"),
@@ -46,8 +46,6 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 def vocabulary() -> list[str]:
     """Every word that a caption can hold."""
-    from .world import BACKGROUNDS, COLORS
-
     nouns = [w for forms in NOUNS.values() for w in forms]
     verbs = [w for v in (*VERBS, *RISES["up"], *RISES["down"], STILL) for form in v for w in form.split()]
     adverbs = [w for forms in ADVERBS.values() for a in forms for w in a.split()]
@@ -63,6 +61,15 @@ def plural(noun: str) -> str:
     return noun + ("es" if noun.endswith(("s", "x")) else "s")
 
 
+def look_of(phrase: str) -> tuple[str, str] | None:
+    """The (colour, shape) that a phrase names: 'small red boxes' -> ('red', 'square'); None for neither."""
+    words = phrase.lower().split()
+    shapes = {w: s for s, nouns in NOUNS.items() for noun in nouns for w in (noun, plural(noun))}
+    color = next((w for w in words if w in COLORS), None)
+    shape = next((shapes[w] for w in words if w in shapes), None)
+    return (color, shape) if color and shape else None
+
+
 def caption(scene: Scene, rng: np.random.Generator) -> str:
     """One of the many captions of a scene; the details may be bound to the wrong objects."""
     participle = rng.random() < 0.4
@@ -75,8 +82,10 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
         details = [_details(group, form, rng) for group in scene.groups]
         if rng.random() < 0.5:
             details = [details[i] for i in rng.permutation(len(details))]
-        parts = [" ".join(filter(None, (s, _change(g, form), *d)))
-                 for s, g, d in zip(subjects, scene.groups, details, strict=True)]
+        parts = [
+            " ".join(filter(None, (s, _change(g, form), *d)))
+            for s, g, d in zip(subjects, scene.groups, details, strict=True)
+        ]
         text = _join(parts, participle, rng)
     text = str(rng.choice(FILLERS)) + text
     if rng.random() < 0.5:

@@ -63,16 +63,16 @@ def _initialise(vae: AutoencoderKLWan) -> None:
 
 
 def build_transformer() -> WanTransformer3DModel:
-    """Six Wan blocks of width 160 over a 4 x 8 x 8 token grid."""
+    """Six Wan blocks of width 128 over a 4 x 8 x 8 token grid."""
     return WanTransformer3DModel(
         patch_size=(1, 1, 1),
-        num_attention_heads=5,
+        num_attention_heads=4,
         attention_head_dim=32,
         in_channels=LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
         text_dim=TEXT_DIM,
         freq_dim=64,
-        ffn_dim=640,
+        ffn_dim=512,
         num_layers=6,
         cross_attn_norm=True,
         qk_norm="rms_norm_across_heads",
@@ -88,9 +88,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="<unk>"))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="$A </s>", special_tokens=[("</s>", vocab["</s>"])]
-    )
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", vocab["</s>"])])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token="<pad>",

@@ -10,7 +10,9 @@ from PIL import Image, ImageDraw
 ROW_FRAMES = 5
 
 
-def video_sheet(path: Path, videos: list[np.ndarray], titles: list[str] | None = None, *, scale: int = 2, columns: int = 2) -> None:
+def video_sheet(
+    path: Path, videos: list[np.ndarray], titles: list[str] | None = None, *, scale: int = 2, columns: int = 2
+) -> None:
     """Write videos (F, H, W, 3) as rows of evenly spaced frames, with a title above each."""
     head = 14 if titles else 2
     rows = [_row(video, scale) for video in videos]

@@ -47,9 +47,7 @@ def main(
     if stage in ("vae", "all"):
         train_vae(out, steps=vae_steps, device=device, seed=seed)
     if stage in ("denoiser", "all"):
-        train_denoiser(
-            out, steps=steps, batch=batch, pool=pool, device=device, seed=seed, compiled=compile
-        )
+        train_denoiser(out, steps=steps, batch=batch, pool=pool, device=device, seed=seed, compiled=compile)
 
 
 def to_tensor(videos_BFHWC: np.ndarray) -> torch.Tensor:
@@ -121,9 +119,7 @@ def _reconstructions(vae, seed: int, device: str) -> list[np.ndarray]:
 # ---------------------------------------------------------------- denoiser
 
 
-def train_denoiser(
-    out: Path, *, steps: int, batch: int, pool: int, device: str, seed: int, compiled: bool
-) -> None:
+def train_denoiser(out: Path, *, steps: int, batch: int, pool: int, device: str, seed: int, compiled: bool) -> None:
     """Flow matching: from x_t = (1 - s) x + s noise, predict noise - x (rectified flow, as Wan)."""
     torch.manual_seed(seed + 1)
     vae = networks.build_vae().to(device)
@@ -137,8 +133,8 @@ def train_denoiser(
     decay = [p for p in both.parameters() if p.ndim >= 2]
     rest = [p for p in both.parameters() if p.ndim < 2]
     groups = [dict(params=decay, weight_decay=0.01), dict(params=rest, weight_decay=0.0)]
-    optimizer = torch.optim.AdamW(groups, lr=1.2e-3, betas=(0.9, 0.98))
-    forward = torch.compile(transformer) if compiled else transformer
+    optimizer = torch.optim.AdamW(groups, lr=1.5e-3, betas=(0.9, 0.98))
+    forward = torch.compile(transformer, dynamic=False) if compiled else transformer
     run = Run(out / "denoiser.pt", steps, dict(model=both, ema=ema, optimizer=optimizer))
     for step in run:
         rng = np.random.default_rng([seed, 3, step])
@@ -152,13 +148,13 @@ def train_denoiser(
         sigma = SHIFT * sigma / (1 + (SHIFT - 1) * sigma)
         noise = torch.randn_like(x)
         s = sigma.view(-1, 1, 1, 1, 1)
-        set_lr(optimizer, 1.2e-3 * trapezoid(step, steps, warmup=300))
+        set_lr(optimizer, 1.5e-3 * trapezoid(step, steps, warmup=300))
         prediction = forward((1 - s) * x + s * noise, sigma * 1000, context).sample
         loss = (prediction - (noise - x)).square().mean()
         descend(loss, optimizer, both.parameters())
         update_ema(ema, both, min(0.999, (step + 1) / (step + 10)))
         run.log(loss.item())
-        if step % 1000 == 999 or step == steps - 1:
+        if step % 2000 == 1999 or step == steps - 1:
             networks.save_pipeline(
                 out / "model", vae=vae, tokenizer=tokenizer,
                 transformer=ema["transformer"], text_encoder=ema["encoder"],

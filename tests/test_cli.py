@@ -1,0 +1,199 @@
+"""The command line as its users meet it: text in, text out, exit codes."""
+
+import io
+import json
+import subprocess
+import sys
+
+import pytest
+
+from ttom_cli.cli import main
+from ttom_cli.layout import layout_from_json
+
+TOY = ["--size", "64x64", "--frames", "13", "--steps", "3", "--blocks", "1", "--guided-steps", "1", "--iterations", "1"]
+
+
+def run(capsys, *argv):
+    """(exit code, stdout, stderr) of a command line."""
+    code = main([str(a) for a in argv])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def one_line(err):
+    return err.startswith("error: ") and err.count("\n") == 1 and "Traceback" not in err
+
+
+def test_nothing_heavy_is_imported_to_answer_quickly():
+    code = """
+import sys
+from ttom_cli.cli import main
+for argv in (["--help"], ["memory", "ls"], ["plan", "a red ball rolls right"], ["plan", "--json", "a dog"]):
+    assert main(argv) == 0, argv
+heavy = {"torch", "diffusers", "transformers", "sentence_transformers", "numpy", "scipy"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_installed_command():
+    done = subprocess.run([sys.executable, "-m", "ttom_cli", "--version"], capture_output=True, text=True)
+    assert done.stdout.startswith("ttom 0.")
+
+
+def test_usage_errors_exit_with_2(capsys):
+    assert run(capsys, "plan", "--bogus")[0] == 2
+    assert run(capsys, "nonsense")[0] == 2
+
+
+# ---------------------------------------------------------------- plan
+
+
+def test_plan_prints_the_layout(capsys):
+    code, out, _ = run(capsys, "plan", "a red ball rolls right")
+    assert code == 0
+    assert layout_from_json(json.loads(out)).objects[0].direction == "right"
+
+
+def test_plan_batches_print_one_line_each_in_order(capsys, tmp_path, monkeypatch):
+    (tmp_path / "p.txt").write_text("# two\na red ball rolls right\n\na dog\n")
+    code, out, _ = run(capsys, "plan", "--prompts", tmp_path / "p.txt")
+    assert code == 0
+    assert [json.loads(line)["prompt"] for line in out.splitlines()] == ["a red ball rolls right", "a dog"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("a cat\na cow\n"))
+    code, out, _ = run(capsys, "plan", "--json")
+    assert [json.loads(line)["prompt"] for line in out.splitlines()] == ["a cat", "a cow"]
+
+
+def test_plan_goes_on_after_a_prompt_that_fails(capsys, tmp_path):
+    (tmp_path / "p.txt").write_text("slowly\na dog\n")
+    code, out, err = run(capsys, "plan", "--prompts", tmp_path / "p.txt")
+    assert code == 1 and len(out.splitlines()) == 1
+    assert "'slowly': the rules planner finds no object" in err
+
+
+def test_plan_previews_and_schema(capsys, tmp_path):
+    assert run(capsys, "plan", "a dog", "--preview", tmp_path / "a.png")[0] == 0
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads(run(capsys, "plan", "--schema")[1])["title"] == "ttom layout"
+
+
+def test_plan_checks_a_layout_by_hand(capsys, tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("prompt: a dog\nobjects:\n  - phrase: cat\n    boxes: [{t: 0, box: [0, 0, 0.5, 0.5]}]\n")
+    code, out, err = run(capsys, "plan", "--layout", path)
+    assert code == 1 and out == "" and one_line(err)
+    assert "object 'cat': the phrase does not stand in the prompt 'a dog'" in err
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["plan", ""], "the prompt is empty"),
+        (["plan", "  "], "the prompt is empty"),
+        (["plan", "a dog", "--planner", "rulez"], "unknown planner 'rulez'"),
+        (["plan", "--prompts", "none.txt"], "cannot read none.txt"),
+        (["plan", "a dog", "--layout", "none.json"], "cannot read the layout none.json"),
+        (["generate", ""], "the prompt is empty"),
+        (["generate", "a dog", "--model", "shape"], "unknown model 'shape' (did you mean 'shapes'?"),
+        (["generate", "a dog", "--model", "."], "is no diffusers model folder: model_index.json is missing"),
+        (["generate", "a dog", "--guide", "para"], "unknown guide 'para' (did you mean 'params'?"),
+        (["generate", "a dog", "--size", "64"], "size must be WIDTHxHEIGHT"),
+        (["generate", "a dog", "--rank", "0"], "rank must be at least 1"),
+        (["generate", "a dog", "--blocks", "x"], "blocks must be block numbers"),
+        (["generate", "a dog", "--config", "none.yaml"], "cannot read none.yaml"),
+        (["generate", "--replay", "none.mp4"], "there is no file none.mp4"),
+        (["generate", "a dog", "--prompts", "x.txt"], "there are both a prompt and --prompts"),
+        (["memory", "rm"], "say which entries to remove"),
+        (["memory", "rm", "abc", "-y"], "'abc' names no entry"),
+        (["memory", "show", "abc"], "'abc' names no entry"),
+        (["memory", "update", "abc"], "'abc' names no entry"),
+    ],
+)
+def test_bad_input_is_one_clear_line(capsys, argv, message):
+    code, out, err = run(capsys, *argv)
+    assert code == 1 and out == ""
+    assert one_line(err) and message in err, err
+
+
+def test_control_characters_do_not_reach_the_terminal(capsys):
+    _, _, err = run(capsys, "plan", "\x1b[31mslowly\x07")
+    assert "\x1b" not in err and "\x07" not in err
+
+
+def test_no_prompt_at_all(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    code, _, err = run(capsys, "generate")
+    assert code == 1 and "there is no prompt" in err
+
+
+# ---------------------------------------------------------------- generate and memory
+
+
+def test_a_stream_of_prompts_shares_one_model_and_one_memory(capsys, toy_folder, monkeypatch, tmp_path):
+    lines = "a red ball rolls right\nslowly\na red ball rolls right\n"
+    monkeypatch.setattr("sys.stdin", io.StringIO(lines))
+    code, out, err = run(capsys, "generate", "--model", toy_folder, "--json", *TOY)
+    assert code == 1  # one failed, the others are done
+    first, second = (json.loads(line) for line in out.splitlines())
+    assert (first["memory"]["outcome"], second["memory"]["outcome"]) == ("miss", "hit")
+    assert first["path"] != second["path"]
+    assert all((tmp_path / v["path"]).is_file() for v in (first, second))
+    assert first["loss_first"] > 0 and second["loss_first"] is None
+    assert {"path", "prompt", "seed", "memory", "loss_first", "loss_last", "seconds", "also"} == set(first)
+    assert "'slowly': the rules planner finds no object" in err and "memory hit" in err
+
+    listed = json.loads(run(capsys, "memory", "ls", "--json")[1])
+    assert [e["uses"] for e in listed] == [1]
+    table = run(capsys, "memory", "ls")[1]
+    assert listed[0]["id"] in table and "a red ball" in table
+    shown = json.loads(run(capsys, "memory", "show", listed[0]["id"][:5])[1])
+    assert shown["layout"]["objects"][0]["phrase"] == "red ball"
+    assert run(capsys, "memory", "update", shown["id"], "--scene", "<object A> goes")[0] == 0
+    assert json.loads(run(capsys, "memory", "show", shown["id"])[1])["scene"] == "<object A> goes"
+    code, out, err = run(capsys, "memory", "rm", "--all", "--dry-run")
+    assert code == 0 and out == "" and "would remove" in err
+    assert run(capsys, "memory", "rm", shown["id"], "-y")[1].strip() == shown["id"]
+    assert "is empty" in run(capsys, "memory", "ls")[2]
+
+
+def test_options_come_from_files_and_flags_win(capsys, toy_folder, tmp_path):
+    (tmp_path / "c.yaml").write_text(
+        "size: 64x64\nframes: 13\nsteps: 3\nguide: latents\nblocks: [1]\nguided-steps: 2\niterations: 1\n"
+    )
+    (tmp_path / "p.yaml").write_text(
+        "- prompt: a red ball rolls right\n  seed: 5\n  out: one.mp4\n  guided_steps: 1\n- a dog\n"
+    )
+    code, out, err = run(
+        capsys, "generate", "--model", toy_folder, "--config", "c.yaml", "--prompts", "p.yaml", "--out", "v", "--seed", "9", "--frames", "9",
+    )  # fmt: skip
+    assert code == 0, err
+    one, dog = (tmp_path / p for p in out.splitlines())
+    assert one == tmp_path / "v" / "one.mp4" and dog.name == "a-dog-seed9.mp4"
+    from ttom_cli.video import read_frames, read_recipe
+
+    recipe = read_recipe(one)
+    assert (recipe["seed"], recipe["guide"]["mode"], recipe["guide"]["steps"]) == (5, "latents", 1)
+    assert read_recipe(dog)["guide"]["steps"] == 2
+    assert len(read_frames(one)) == 9
+    code, out, err = run(capsys, "generate", "--replay", one, "--out", "again.mp4")
+    assert code == 0 and "the frames are the same" in err and out.strip() == "again.mp4"
+
+
+def test_an_unknown_option_in_a_file(capsys, toy_folder, tmp_path):
+    (tmp_path / "c.yaml").write_text("guided-step: 2\n")
+    code, _, err = run(capsys, "generate", "a dog", "--config", "c.yaml")
+    assert code == 1 and "unknown option 'guided-step' (did you mean 'guided-steps'?" in err
+
+
+def test_an_unwritable_output_and_a_damaged_bank_lose_nothing(capsys, toy_folder, tmp_path):
+    (tmp_path / "file").write_text("keep")
+    code, _, err = run(capsys, "generate", "a dog", "--model", toy_folder, "--out", "file", *TOY)
+    assert code == 1 and one_line(err) and "cannot write" in err
+    assert (tmp_path / "file").read_text() == "keep"
+    (tmp_path / "bank").mkdir(exist_ok=True)
+    (tmp_path / "bank" / "manifest.json").write_text("{")
+    code, _, err = run(capsys, "generate", "a dog", "--model", toy_folder, *TOY)
+    assert code == 1 and one_line(err) and "is damaged" in err
+    assert (tmp_path / "bank" / "manifest.json").read_text() == "{"

@@ -1,0 +1,153 @@
+"""The shapes world: scenes, captions, the detector on known truth, and the trainer's loop."""
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from ttom_cli.layout.model import iou
+from ttom_cli.shapes.captions import caption, vocabulary
+from ttom_cli.shapes.detect import detect, track
+from ttom_cli.shapes.networks import build_tokenizer
+from ttom_cli.shapes.world import (
+    BACKGROUNDS,
+    COLORS,
+    SHAPES,
+    Scene,
+    Thing,
+    clear,
+    frame_times,
+    render,
+    sample_scene,
+)
+
+
+def scenes(seed, count):
+    rng = np.random.default_rng(seed)
+    return [sample_scene(rng) for _ in range(count)]
+
+
+def test_a_scene_is_its_seed():
+    assert scenes(1, 5) == scenes(1, 5) != scenes(2, 5)
+
+
+def test_things_stay_in_the_frame_and_apart():
+    for scene in scenes(0, 200):
+        for i, thing in enumerate(scene.things):
+            for t in (0, 0.5, 1):
+                assert min(thing.box(t)) > 0 and max(thing.box(t)) < 1
+            assert all(clear(thing, other) for other in scene.things[:i])
+
+
+def test_the_world_is_as_rich_as_said():
+    many = scenes(0, 600)
+    assert len(COLORS) >= 6 and len(SHAPES) >= 4
+    assert {len(s.things) for s in many} == {1, 2, 3, 4}
+    moving = [t.direction for s in many for t in s.things]
+    assert {*moving} == {None, "left", "right", "up", "down"}
+    assert any(t.color_end for s in many for t in s.things)
+    assert {s.background for s in many} == set(BACKGROUNDS)
+
+
+def test_rendering_puts_the_colour_where_the_thing_is():
+    thing = Thing(color="red", shape="square", radius=0.15, start=(0.3, 0.5), end=(0.7, 0.5))
+    video = render(Scene(groups=((thing,),), background="white"))
+    assert video.shape == (13, 64, 64, 3)
+    assert tuple(video[0, 32, 19]) == COLORS["red"] == tuple(video[-1, 32, 45])
+    assert tuple(video[0, 32, 45]) == BACKGROUNDS["white"]
+
+
+def test_captions_name_every_group_and_only_sometimes_place_and_motion():
+    rng = np.random.default_rng(0)
+    places = motions = 0
+    every = scenes(3, 400)
+    for scene in every:
+        text = caption(scene, rng)
+        for group in scene.groups:
+            assert group[0].color in text
+        places += " at the " in text
+        motions += any(
+            w in text for w in (" right", " left", " up", " down", "ris", "fall", "sink", "drop", "climb", "ascend")
+        )
+    assert 0.2 < places / 400 < 0.7 and 0.3 < motions / 400 < 0.9
+
+
+def test_the_vocabulary_covers_the_captions():
+    rng, known = np.random.default_rng(0), set(vocabulary())
+    unknown = [w for s in scenes(4, 300) for w in caption(s, rng).replace(",", " ").split() if w not in known]
+    assert len(unknown) < 60  # the few made-up words alone
+    tokenizer = build_tokenizer()
+    ids = tokenizer("a Red ball, zigzag!").input_ids
+    assert tokenizer.convert_ids_to_tokens(ids)[:4] == ["a", "red", "ball", ","]
+    assert tokenizer.convert_ids_to_tokens(ids)[-1] == "</s>"
+
+
+# ---------------------------------------------------------------- the detector
+
+
+def test_the_detector_finds_every_thing_in_rendered_scenes():
+    for scene in scenes(5, 150):
+        found = track(render(scene))
+        assert len(found) == len(scene.things)
+        left = list(found)
+        for thing in scene.things:
+            fits = [
+                f for f in left
+                if f.shape == thing.shape and f.color in (thing.color, thing.color_end)
+                and np.mean([iou(thing.box(t), b) if b else 0 for t, b in zip(frame_times(), f.boxes, strict=True)]) > 0.7
+            ]  # fmt: skip
+            assert fits, (thing, found)
+            left.remove(fits[0])
+
+
+def test_the_detector_withstands_blur_and_noise():
+    from scipy import ndimage
+
+    rng, right, total = np.random.default_rng(0), 0, 0
+    for scene in scenes(6, 60):
+        frame = render(scene)[0].astype(float)
+        frame = ndimage.gaussian_filter(frame, (0.6, 0.6, 0)) + rng.normal(0, 6, frame.shape)
+        seen = {(d.color, d.shape) for d in detect(frame.clip(0, 255).astype(np.uint8))}
+        right += sum((t.color, t.shape) in seen for t in scene.things)
+        total += len(scene.things)
+    assert right / total > 0.95
+
+
+def test_an_empty_frame_holds_nothing():
+    for color in BACKGROUNDS.values():
+        assert detect(np.full((64, 64, 3), color, np.uint8)) == []
+
+
+def test_a_track_survives_a_gap_and_a_colour_change():
+    thing = Thing(color="red", color_end="blue", shape="circle", radius=0.15, start=(0.5, 0.5), end=(0.5, 0.5))
+    video = render(Scene(groups=((thing,),), background="white"))
+    video[5] = 248
+    (found,) = track(video)
+    assert found.detections[5] is None
+    assert (found.detections[0].color, found.detections[-1].color) == ("red", "blue")
+
+
+# ---------------------------------------------------------------- training
+
+
+@pytest.mark.slow
+def test_training_runs_from_nothing_and_resumes(tmp_path):
+    import torch
+    from diffusers import WanPipeline
+
+    from ttom_cli.shapes.train import app
+
+    def train(*argv):
+        result = CliRunner().invoke(app, ["--out", str(tmp_path), "--pool", "16", "--batch", "2", *argv])
+        assert result.exit_code == 0, result.output
+
+    train("--stage", "vae", "--vae-steps", "2")
+    first = torch.load(tmp_path / "vae.pt", weights_only=True)["losses"]
+    train("--stage", "vae", "--vae-steps", "4")
+    losses = torch.load(tmp_path / "vae.pt", weights_only=True)["losses"]
+    assert len(losses) == 4 and losses[:2] == first
+    train("--stage", "denoiser", "--steps", "2")
+    assert len(torch.load(tmp_path / "denoiser.pt", weights_only=True)["losses"]) == 2
+    for name in ("vae_loss.png", "vae_samples.png", "denoiser_loss.png", "samples.png"):
+        assert (tmp_path / name).stat().st_size > 1000
+    pipe = WanPipeline.from_pretrained(tmp_path / "model")
+    assert len(set(pipe.vae.config.latents_std)) == 16

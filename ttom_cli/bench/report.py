@@ -1,0 +1,50 @@
+"""Bench tables for people and for files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from .shapes import Table
+
+SHARES = ("objects found", "all found", "found", "right way", "gain kept")
+
+
+def show(table: Table, console: Console) -> None:
+    """Print a table; shares as per cent, other figures with three digits."""
+    rich = RichTable(title=table.title, caption=table.note, title_justify="left", caption_justify="left")
+    rich.add_column("")
+    columns = list(table.rows[0].figures)
+    for column in columns:
+        rich.add_column(column, justify="right")
+    for row in table.rows:
+        rich.add_row(row.name, *(cell(c, row.figures[c]) for c in columns))
+    console.print(rich)
+
+
+def cell(column: str, value: float) -> str:
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.0%}" if column in SHARES else f"{value:.1f}" if column == "s/video" else f"{value:.3f}"
+
+
+def markdown(table: Table) -> str:
+    """The table as GitHub's Markdown, for the README."""
+    columns = list(table.rows[0].figures)
+    lines = [f"| {table.title} | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
+    for row in table.rows:
+        lines.append(f"| {row.name} | " + " | ".join(cell(c, row.figures[c]) for c in columns) + " |")
+    return "\n".join(lines) + f"\n\n{table.note}.\n"
+
+
+def write_sheet(path: Path, videos: list, titles: list[str], layouts: list) -> None:
+    """A picture of videos, a row of frames each, with their layouts' boxes."""
+    from ..layout.draw import draw_boxes
+    from ..shapes.sheet import video_sheet
+
+    drawn = [
+        draw_boxes(v, layout, scale=2, labels=False) if layout else v for v, layout in zip(videos, layouts, strict=True)
+    ]
+    video_sheet(path, drawn, titles, scale=1)
