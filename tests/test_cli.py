@@ -165,9 +165,8 @@ def test_options_come_from_files_and_flags_win(capsys, toy_folder, tmp_path):
     (tmp_path / "p.yaml").write_text(
         "- prompt: a red ball rolls right\n  seed: 5\n  out: one.mp4\n  guided_steps: 1\n- a dog\n"
     )
-    code, out, err = run(
-        capsys, "generate", "--model", toy_folder, "--config", "c.yaml", "--prompts", "p.yaml", "--out", "v", "--seed", "9", "--frames", "9",
-    )  # fmt: skip
+    flags = ["--config", "c.yaml", "--prompts", "p.yaml", "--out", "v", "--seed", "9", "--frames", "9"]
+    code, out, err = run(capsys, "generate", "--model", toy_folder, *flags)
     assert code == 0, err
     one, dog = (tmp_path / p for p in out.splitlines())
     assert one == tmp_path / "v" / "one.mp4" and dog.name == "a-dog-seed9.mp4"

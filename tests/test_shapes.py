@@ -84,6 +84,12 @@ def test_the_vocabulary_covers_the_captions():
 # ---------------------------------------------------------------- the detector
 
 
+def overlap(thing, found):
+    """Mean IoU of a thing with a track."""
+    pairs = zip(frame_times(), found.boxes, strict=True)
+    return np.mean([iou(thing.box(t), b) if b else 0 for t, b in pairs])
+
+
 def test_the_detector_finds_every_thing_in_rendered_scenes():
     for scene in scenes(5, 150):
         found = track(render(scene))
@@ -91,10 +97,10 @@ def test_the_detector_finds_every_thing_in_rendered_scenes():
         left = list(found)
         for thing in scene.things:
             fits = [
-                f for f in left
-                if f.shape == thing.shape and f.color in (thing.color, thing.color_end)
-                and np.mean([iou(thing.box(t), b) if b else 0 for t, b in zip(frame_times(), f.boxes, strict=True)]) > 0.7
-            ]  # fmt: skip
+                f
+                for f in left
+                if f.shape == thing.shape and f.color in (thing.color, thing.color_end) and overlap(thing, f) > 0.7
+            ]
             assert fits, (thing, found)
             left.remove(fits[0])
 

@@ -277,7 +277,8 @@ def _bank(folder: Path | None, memory=None):
 
 def _replay(source: Path, out: Path, *, model_bank, device, dtype, json_) -> None:
     """Make a video again, and say whether the frames are the same."""
-    from .generate import digest, generate as run, replay_job
+    from .generate import digest, replay_job
+    from .generate import generate as run
     from .video import read_recipe
 
     recipe = read_recipe(source)

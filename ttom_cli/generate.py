@@ -94,7 +94,7 @@ class Silent:
 def generate(runtime: Runtime, job: Job, report: Report | None = None) -> Outcome:
     """Recall, guide, write the MP4, consolidate, remember. Raises TTOMError; the bank changes last."""
     report, clock = report or Silent(), Clock()
-    pipe, backbone, layout, guide = runtime.pipe, runtime.backbone, job.layout, job.guide
+    pipe, backbone, guide = runtime.pipe, runtime.backbone, job.guide
     recall, memory = None, {"outcome": "off"}
     runtime.prepare(job.sample)
     if guide.mode == "params" and runtime.bank and (job.memory.enabled or job.entry):

@@ -80,7 +80,7 @@ def load_pipeline(card: ModelCard, dtype: torch.dtype):
         pipe = diffusers.DiffusionPipeline.from_pretrained(
             str(local) if local.is_dir() else card.source, torch_dtype=dtype
         )
-    except (OSError, ValueError, EnvironmentError) as error:
+    except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"cannot load {card.source}: {reason[:300]}",

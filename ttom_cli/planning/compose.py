@@ -71,7 +71,7 @@ def compose(text: str, mentions: list, *, background: str, scene: str) -> Layout
                 word=mention.word,
                 attributes=mention.attributes,
                 boxes=keys,
-            )  # fmt: skip
+            )
         )
     return Layout(
         prompt=text, enriched_prompt="", objects=tuple(tracks), background=background, camera="static", scene=scene

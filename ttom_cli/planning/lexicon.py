@@ -28,7 +28,8 @@ DIRECTION_PHRASES = {
     r"|(?:to|towards?) the right(?! of)|(?:to|towards?) right(?! of)|to the right side(?! of (?:an?|two|three) )",
     "left": r"from (?:the )?right(?: side)?(?: of the \w+)? to (?:the )?left|right to left|leftwards?"
     r"|(?:to|towards?) the left(?! of)|(?:to|towards?) left(?! of)|to the left side(?! of (?:an?|two|three) )",
-    "up": r"upwards?|up(?: into)?|from (?:the )?bottom to (?:the )?top|(?:to|towards?) the (?:top|sky)|into the (?:sky|air)",
+    "up": r"upwards?|up(?: into)?|from (?:the )?bottom to (?:the )?top|(?:to|towards?) the (?:top|sky)"
+    r"|into the (?:sky|air)",
     "down": r"downwards?|down|from (?:the )?top to (?:the )?bottom|(?:to|towards?) the (?:bottom|ground|floor)",
 }
 BARE = {"right": r"right(?! of)", "left": r"left(?! of)"}  # directions only after a verb of motion
@@ -62,6 +63,7 @@ PLACES = {
     r"right": (0.8, None),
     r"cent(?:er|re)|middle": (0.5, 0.5),
 }
+SETTING_PREPOSITIONS = "in|on|at|across|through|along|around|past|from|off|during|into|of|to|towards?|down|up"
 PLACE_PREFIX = r"(?:at|in|on|from|near) the (?:far )?"
 PLACE_SUFFIX = r"(?: (?:corner|side|edge|half))?(?: of the (?:frame|screen|scene|image|video|picture))?(?! of)(?! to)\b"
 

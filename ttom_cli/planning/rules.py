@@ -110,9 +110,9 @@ def _stops(word: str, so_far: list[str], *, count: int, opened: bool) -> bool:
         return word not in lex.ING_NOUNS and (bool(so_far) or not opened)
     if word not in lex.VERBS:
         return False
-    plural = count > 1 or bool(so_far) and so_far[-1].endswith("s")
+    plural = count > 1 or (bool(so_far) and so_far[-1].endswith("s"))
     if word in lex.BASE_FORMS:
-        return plural and bool(so_far) and so_far[-1] not in lex.SIZES or not (so_far or opened)
+        return (plural and bool(so_far) and so_far[-1] not in lex.SIZES) or not (so_far or opened)
     if not so_far:
         return not opened
     return not (plural and word.endswith("s") and not so_far[-1].endswith("s"))
@@ -148,7 +148,7 @@ def _is_setting(before: str) -> bool:
         return False
     return bool(
         re.search(
-            r"\b(?:in|on|at|across|through|along|around|past|from|off|during|into|of|to|towards?|down|up)(?: an?| the)?\s*$",
+            rf"\b(?:{lex.SETTING_PREPOSITIONS})(?: an?| the)?\s*$",
             before,
         )
     )
@@ -163,12 +163,12 @@ def _relation(before: str) -> str | None:
 
 def _read(said: str, mention: Mention) -> None:
     wish = mention.wish
-    for name, pattern in lex.PLACES.items():
+    for name, point in lex.PLACES.items():
         found = re.search(rf"\b(to the |{lex.PLACE_PREFIX})(?:{name}){lex.PLACE_SUFFIX}", said)
         if found and found.group(1) != "to the ":
-            wish.start = wish.start or lex.PLACES[name]
+            wish.start = wish.start or point
         elif found and " " in found.group()[7:]:
-            wish.end = wish.end or lex.PLACES[name]
+            wish.end = wish.end or point
     words = re.findall(r"[\w-]+", said)
     for direction, pattern in lex.DIRECTION_PHRASES.items():
         if re.search(rf"\b(?:{pattern})\b", said):

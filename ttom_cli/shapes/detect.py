@@ -51,7 +51,7 @@ def detect(frame_HWC: np.ndarray) -> list[Detection]:
     height, width = frame_HWC.shape[:2]
     found = []
     for color, mask in zip(COLORS, _color_masks(frame_HWC), strict=True):
-        labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
+        labels, _ = ndimage.label(mask, structure=np.ones((3, 3)))
         for i, where in enumerate(ndimage.find_objects(labels), start=1):
             region = labels[where] == i
             if region.sum() < MIN_AREA * height * width:
