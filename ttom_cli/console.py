@@ -54,8 +54,15 @@ class ProgressReport:
         self.losses.append(value)
         self.progress.update(self.task, note=f"loss {self.losses[0]:.3f} → {value:.3f}")
 
-    def close(self) -> None:
-        self.progress.remove_task(self.task)
+
+@contextmanager
+def report(live: Progress, title: str):
+    """A report that is shown as long as the context is open."""
+    made = ProgressReport(live, title)
+    try:
+        yield made
+    finally:
+        live.remove_task(made.task)
 
 
 @contextmanager

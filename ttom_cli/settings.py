@@ -5,6 +5,7 @@ Layers are dicts of such names; a later layer wins over an earlier one, and all 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -106,7 +107,7 @@ def read_prompts(path: Path) -> list[dict]:
     lines that begin with # are left out.
     """
     if path.suffix.lower() not in (".yaml", ".yml"):
-        return parse_lines(_read_text(path))
+        return list(prompt_lines(_read_text(path).splitlines()))
     data = _read_yaml(path)
     if not isinstance(data, list) or not data:
         raise TTOMError(f"{path} must hold a list of prompts")
@@ -117,9 +118,12 @@ def read_prompts(path: Path) -> list[dict]:
     return items
 
 
-def parse_lines(text: str) -> list[dict]:
-    lines = (line.strip() for line in text.splitlines())
-    return [{"prompt": line} for line in lines if line and not line.startswith("#")]
+def prompt_lines(lines: Iterable[str]) -> Iterator[dict]:
+    """Items of lines, as they come; blank ones and comments are left out."""
+    for line in lines:
+        text = line.strip()
+        if text and not text.startswith("#"):
+            yield {"prompt": text}
 
 
 def _read_text(path: Path) -> str:

@@ -1,8 +1,9 @@
 """Train the embedded model from nothing: `python -m ttom_cli.shapes.train --out runs/shapes`.
 
-Two stages, each resumed from its checkpoint when run again: the VAE on rendered clips, then the text
-encoder and the denoiser together, by flow matching on the VAE's latents. Each stage leaves a loss
-curve and a sample sheet in the output folder; the last writes the diffusers folder `model/`.
+Three stages, each resumed from its checkpoint when run again: the VAE on rendered clips; the text encoder
+and the denoiser together, by flow matching on the VAE's latents; and the VAE's decoder alone, for sharper
+frames from the same latents. Each stage leaves a loss curve and a sample sheet in the output folder; the
+last two write the diffusers folder `model/`.
 """
 
 from __future__ import annotations
@@ -32,12 +33,13 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def main(
     out: Annotated[Path, typer.Option(help="Checkpoints, curves, sheets and the finished model.")],
-    stage: Annotated[str, typer.Option(help="vae, denoiser or all")] = "all",
+    stage: Annotated[str, typer.Option(help="vae, denoiser, decoder or all")] = "all",
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
     vae_steps: int = 6000,
-    steps: int = 9000,
+    steps: int = 8000,
+    decoder_steps: int = 3000,
     batch: int = 16,
-    pool: Annotated[int, typer.Option(help="Scenes encoded once for the denoiser.")] = 20000,
+    pool: Annotated[int, typer.Option(help="Scenes encoded once for the denoiser.")] = 16000,
     seed: int = 0,
     compile: Annotated[bool, typer.Option(help="torch.compile the denoiser.")] = False,
 ) -> None:
@@ -48,6 +50,8 @@ def main(
         train_vae(out, steps=vae_steps, device=device, seed=seed)
     if stage in ("denoiser", "all"):
         train_denoiser(out, steps=steps, batch=batch, pool=pool, device=device, seed=seed, compiled=compile)
+    if stage in ("decoder", "all"):
+        train_decoder(out, steps=decoder_steps, device=device, seed=seed)
 
 
 def to_tensor(videos_BFHWC: np.ndarray) -> torch.Tensor:
@@ -86,6 +90,42 @@ def train_vae(out: Path, *, steps: int, device: str, seed: int) -> None:
     loss_curve(out / "vae_loss.png", run.losses, "VAE: L1 + MSE + KL")
 
 
+def train_decoder(out: Path, *, steps: int, device: str, seed: int) -> None:
+    """The decoder alone, the encoder fixed, so that the latents that the denoiser learns stay what they are."""
+    torch.manual_seed(seed + 2)
+    vae = load_vae(out).to(device)
+    vae.encoder.requires_grad_(False)
+    vae.quant_conv.requires_grad_(False)
+    trained = [p for p in vae.parameters() if p.requires_grad]
+    ema = copy.deepcopy(vae).requires_grad_(False)
+    optimizer = torch.optim.AdamW(trained, lr=1.5e-3, betas=(0.9, 0.98), weight_decay=0.0)
+    run = Run(out / "decoder.pt", steps, dict(model=vae, ema=ema, optimizer=optimizer))
+    for step in run:
+        rng = np.random.default_rng([seed, 6, step])
+        x = (_crops(rng, 6, frames=FRAMES) if step < 0.6 * steps else _videos(rng, 4)).to(device)
+        set_lr(optimizer, 1.5e-3 * cosine(step, steps, warmup=200))
+        with torch.no_grad():
+            latents = vae.encode(x).latent_dist.sample()
+        error = vae.decode(latents).sample - x
+        loss = error.abs().mean() + error.square().mean()
+        descend(loss, optimizer, trained)
+        update_ema(ema, vae, 0.995 if step > 200 else 0.9)
+        run.log(loss.item())
+        if step % 500 == 499 or step == steps - 1:
+            video_sheet(out / "decoder_samples.png", _reconstructions(ema, seed, device))
+    loss_curve(out / "decoder_loss.png", run.losses, "Decoder: L1 + MSE")
+    if (out / "denoiser.pt").exists():
+        finish(out, seed)
+
+
+def load_vae(out: Path):
+    """The VAE as far as it is trained."""
+    path = out / "decoder.pt" if (out / "decoder.pt").exists() else out / "vae.pt"
+    vae = networks.build_vae()
+    vae.load_state_dict(torch.load(path, weights_only=True, map_location="cpu")["ema"])
+    return vae
+
+
 def _videos(rng, count: int) -> torch.Tensor:
     return to_tensor(np.stack([render(sample_scene(rng)) for _ in range(count)]))
 
@@ -122,13 +162,10 @@ def _reconstructions(vae, seed: int, device: str) -> list[np.ndarray]:
 def train_denoiser(out: Path, *, steps: int, batch: int, pool: int, device: str, seed: int, compiled: bool) -> None:
     """Flow matching: from x_t = (1 - s) x + s noise, predict noise - x (rectified flow, as Wan)."""
     torch.manual_seed(seed + 1)
-    vae = networks.build_vae().to(device)
-    vae.load_state_dict(torch.load(out / "vae.pt", weights_only=True)["ema"])
-    scenes, latents = _latent_pool(out, vae, pool, seed, device)
+    scenes, latents = _latent_pool(out, pool, seed, device)
     tokenizer = networks.build_tokenizer()
-    transformer = networks.build_transformer().to(device)
-    encoder = networks.build_text_encoder(len(tokenizer)).to(device)
-    both = torch.nn.ModuleDict(dict(transformer=transformer, encoder=encoder))
+    both = _text_and_denoiser(tokenizer).to(device)
+    transformer, encoder = both["transformer"], both["encoder"]
     ema = copy.deepcopy(both).requires_grad_(False)
     decay = [p for p in both.parameters() if p.ndim >= 2]
     rest = [p for p in both.parameters() if p.ndim < 2]
@@ -154,13 +191,29 @@ def train_denoiser(out: Path, *, steps: int, batch: int, pool: int, device: str,
         descend(loss, optimizer, both.parameters())
         update_ema(ema, both, min(0.999, (step + 1) / (step + 10)))
         run.log(loss.item())
-        if step % 2000 == 1999 or step == steps - 1:
-            networks.save_pipeline(
-                out / "model", vae=vae, tokenizer=tokenizer,
-                transformer=ema["transformer"], text_encoder=ema["encoder"],
-            )  # fmt: skip
-            video_sheet(out / "samples.png", *_samples(out / "model", seed))
+        if step % 2000 == 1999 and step < steps - 1:
+            run.save()
+            finish(out, seed)
     loss_curve(out / "denoiser_loss.png", run.losses, "Denoiser: flow-matching loss")
+    finish(out, seed)
+
+
+def _text_and_denoiser(tokenizer) -> torch.nn.ModuleDict:
+    parts = dict(transformer=networks.build_transformer(), encoder=networks.build_text_encoder(len(tokenizer)))
+    return torch.nn.ModuleDict(parts)
+
+
+def finish(out: Path, seed: int) -> None:
+    """Write the diffusers folder from the checkpoints' averaged weights, and a sheet of its samples."""
+    tokenizer, vae = networks.build_tokenizer(), load_vae(out)
+    both = _text_and_denoiser(tokenizer)
+    both.load_state_dict(torch.load(out / "denoiser.pt", weights_only=True, map_location="cpu")["ema"])
+    statistics = torch.load(next(out.glob("pool-*.pt")), weights_only=True)
+    vae.register_to_config(latents_mean=statistics["mean"].tolist(), latents_std=statistics["std"].tolist())
+    networks.save_pipeline(
+        out / "model", vae=vae, tokenizer=tokenizer, transformer=both["transformer"], text_encoder=both["encoder"]
+    )
+    video_sheet(out / "samples.png", *_samples(out / "model", seed))
 
 
 def encode_text(encoder, tokenizer, texts: list[str], length: int) -> torch.Tensor:
@@ -172,24 +225,25 @@ def encode_text(encoder, tokenizer, texts: list[str], length: int) -> torch.Tens
 
 
 @torch.no_grad()
-def _latent_pool(out: Path, vae, count: int, seed: int, device: str) -> tuple[list[Scene], torch.Tensor]:
-    """Scenes and their normalised latents (N, C, F, H, W); sets the VAE's latent statistics."""
+def _latent_pool(out: Path, count: int, seed: int, device: str) -> tuple[list[Scene], torch.Tensor]:
+    """Scenes and their latents (N, C, F, H, W), each channel at mean 0 and variance 1."""
     rng = np.random.default_rng([seed, 4])
     scenes = [sample_scene(rng) for _ in range(count)]
     path = out / f"pool-{count}-{seed}.pt"
     if not path.exists():
-        chunks = []
+        vae, chunks = load_vae(out).to(device), []
         with progress() as bar:
             task = bar.add_task("encoding the pool", total=count, note="")
             for i in range(0, count, 16):
                 frames = to_tensor(np.stack([render(s) for s in scenes[i : i + 16]])).to(device)
                 chunks.append(vae.encode(frames).latent_dist.mode().cpu())
                 bar.advance(task, len(frames))
-        torch.save(torch.cat(chunks), path)
-    latents = torch.load(path, weights_only=True)
-    mean, std = latents.mean((0, 2, 3, 4)), latents.std((0, 2, 3, 4))
-    vae.register_to_config(latents_mean=mean.tolist(), latents_std=std.tolist())
-    return scenes, (latents - mean.view(-1, 1, 1, 1)) / std.view(-1, 1, 1, 1)
+        latents = torch.cat(chunks)
+        mean, std = latents.mean((0, 2, 3, 4)), latents.std((0, 2, 3, 4))
+        torch.save(dict(latents=latents, mean=mean, std=std), path)
+    saved = torch.load(path, weights_only=True)
+    mean, std = (saved[k].view(-1, 1, 1, 1) for k in ("mean", "std"))
+    return scenes, (saved["latents"] - mean) / std
 
 
 def _samples(folder: Path, seed: int) -> tuple[list[np.ndarray], list[str]]:

@@ -1,0 +1,1 @@
+"""The commands: each puts its options together, calls the library, and prints."""

@@ -1,0 +1,56 @@
+"""`ttom bench shapes`"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from .. import console
+from ..errors import unknown
+from .inputs import JsonOpt, ModelOpt
+
+app = typer.Typer(help="Measurements that anyone can repeat.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    pass
+
+
+@app.command("shapes")
+def bench_shapes(
+    full: Annotated[
+        bool, typer.Option("--full/--quick", help="All prompts (about an hour on two cores), or a few.")
+    ] = False,
+    only: Annotated[Optional[str], typer.Option(help="Of found,guide,memory: the tables to make.")] = None,
+    model: ModelOpt = "shapes",
+    seed: Annotated[int, typer.Option(help="Of the prompts and the noises.")] = 0,
+    json_: JsonOpt = False,
+    markdown: Annotated[Optional[Path], typer.Option(help="Write the tables as Markdown too.")] = None,
+) -> None:
+    """Is the embedded model sound, does the guide guide, does the memory remember: three tables."""
+    from ..bench import report, shapes
+    from ..runtime import Runtime
+
+    makers = {  # name: (function, prompts a category when quick, and when full)
+        "found": (shapes.found_table, 8, 32),
+        "guide": (shapes.guide_table, 4, 24),
+        "memory": (shapes.memory_table, 2, 12),
+    }
+    wanted = only.split(",") if only else list(makers)
+    for name in wanted:
+        if name not in makers:
+            raise unknown("table", name, makers)
+    runtime, tables = Runtime.open(model), []
+    for name in wanted:
+        make, few, many = makers[name]
+        with console.status() as tell:
+            tables.append(make(runtime, count=many if full else few, seed=seed, tell=tell))
+        report.show(tables[-1], console.err)
+    if markdown:
+        markdown.write_text("\n".join(report.markdown(t) for t in tables), encoding="utf-8")
+    if json_:
+        print(json.dumps([t.to_json() for t in tables]))

@@ -1,0 +1,154 @@
+"""`ttom generate`"""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from .. import console
+from ..errors import TTOMError
+from .inputs import (
+    BankOpt,
+    JsonOpt,
+    LayoutOpt,
+    ModelOpt,
+    PlannerOpt,
+    PromptArg,
+    PromptsOpt,
+    Source,
+    open_bank,
+    plan_item,
+    read_source,
+    title,
+)
+
+GUIDE, SAMPLE, MEMORY, OUTPUT = "Guidance", "Sampling", "Memory", "Output"
+
+
+def generate(
+    prompt: PromptArg = None,
+    prompts: PromptsOpt = None,
+    layout: LayoutOpt = None,
+    planner: PlannerOpt = "rules",
+    model: ModelOpt = "shapes",
+    out: Annotated[Path, typer.Option("--out", "-o", help="A folder, or for one prompt an .mp4.", rich_help_panel=OUTPUT)] = Path("videos"),
+    compare: Annotated[bool, typer.Option("--compare", help="Also write unguided beside guided, with the boxes drawn.", rich_help_panel=OUTPUT)] = False,
+    replay: Annotated[Optional[Path], typer.Option(help="Make the video of this MP4 again, from the recipe in it.", rich_help_panel=OUTPUT)] = None,
+    json_: JsonOpt = False,
+    config: Annotated[Optional[Path], typer.Option(help="Options from a YAML file.")] = None,
+    seed: Annotated[Optional[int], typer.Option(help="Of the noise; drawn and shown if not given.", rich_help_panel=SAMPLE)] = None,
+    size: Annotated[Optional[str], typer.Option(help="WIDTHxHEIGHT in pixels.", rich_help_panel=SAMPLE)] = None,
+    frames: Annotated[Optional[int], typer.Option(rich_help_panel=SAMPLE)] = None,
+    fps: Annotated[Optional[int], typer.Option(rich_help_panel=SAMPLE)] = None,
+    steps: Annotated[Optional[int], typer.Option(help="Denoising steps.", rich_help_panel=SAMPLE)] = None,
+    cfg: Annotated[Optional[float], typer.Option(help="Scale of classifier-free guidance.", rich_help_panel=SAMPLE)] = None,
+    shift: Annotated[Optional[float], typer.Option(help="Of the flow-matching noise levels.", rich_help_panel=SAMPLE)] = None,
+    negative_prompt: Annotated[Optional[str], typer.Option(rich_help_panel=SAMPLE)] = None,
+    enlarge: Annotated[Optional[int], typer.Option(help="Times each side is enlarged in the MP4.", rich_help_panel=SAMPLE)] = None,
+    device: Annotated[Optional[str], typer.Option(help="cpu, cuda, ...", rich_help_panel=SAMPLE)] = None,
+    dtype: Annotated[Optional[str], typer.Option(help="float32, bfloat16 or float16.", rich_help_panel=SAMPLE)] = None,
+    guide: Annotated[Optional[str], typer.Option(help="params, latents, both, or off.", rich_help_panel=GUIDE)] = None,
+    loss: Annotated[Optional[str], typer.Option(help="jsd or l2.", rich_help_panel=GUIDE)] = None,
+    blocks: Annotated[Optional[str], typer.Option(help="Blocks whose attention is aligned: 2,3,4.", rich_help_panel=GUIDE)] = None,
+    adapt: Annotated[Optional[str], typer.Option(help="Blocks that carry the adapter.", rich_help_panel=GUIDE)] = None,
+    projections: Annotated[Optional[str], typer.Option(help="Of q,k,v,o: those that carry it.", rich_help_panel=GUIDE)] = None,
+    self_attention: Annotated[Optional[bool], typer.Option(help="Adapt self-attention too.", rich_help_panel=GUIDE)] = None,
+    rank: Annotated[Optional[int], typer.Option(help="Of the adapter.", rich_help_panel=GUIDE)] = None,
+    lr: Annotated[Optional[float], typer.Option(help="Learning rate on the adapter.", rich_help_panel=GUIDE)] = None,
+    latent_lr: Annotated[Optional[float], typer.Option(help="Step length on the latents.", rich_help_panel=GUIDE)] = None,
+    guided_steps: Annotated[Optional[int], typer.Option(help="Denoising steps that are guided.", rich_help_panel=GUIDE)] = None,
+    iterations: Annotated[Optional[int], typer.Option(help="Optimisation iterations a guided step.", rich_help_panel=GUIDE)] = None,
+    stop_loss: Annotated[Optional[float], typer.Option(help="A step ends early below this loss.", rich_help_panel=GUIDE)] = None,
+    both_branches: Annotated[Optional[bool], typer.Option(help="Adapter on the unconditional branch as well.", rich_help_panel=GUIDE)] = None,
+    keep_on: Annotated[Optional[bool], typer.Option(help="Adapter on after the guided steps.", rich_help_panel=GUIDE)] = None,
+    bank: BankOpt = None,
+    memory: Annotated[Optional[bool], typer.Option(help="Use the memory bank.", rich_help_panel=MEMORY)] = None,
+    on_hit: Annotated[Optional[str], typer.Option(help="skip (use as is) or continue (optimise further).", rich_help_panel=MEMORY)] = None,
+    consolidate: Annotated[Optional[int], typer.Option(help="Iterations after the video, so that what was learnt holds for other noise.", rich_help_panel=MEMORY)] = None,
+    capacity: Annotated[Optional[int], typer.Option(help="Entries at most; the least used goes first.", rich_help_panel=MEMORY)] = None,
+) -> None:  # fmt: skip
+    """Make videos: plan, recall or optimise, write the MP4, remember. Prints the paths.
+
+    One model load serves all prompts; a prompt that fails is reported and the rest are done.
+    """
+    from ..catalog import find_card
+    from ..settings import OPTIONS, read_config, resolve
+
+    given = locals()
+    flags = {name: given[name.replace("-", "_")] for name in OPTIONS}
+    flags = {name: value for name, value in flags.items() if value is not None}
+    if replay:
+        return _replay(replay, out, bank, device, dtype, json_)
+    source = read_source(prompt, prompts, layout)
+    if out.suffix == ".mp4" and source.batch:
+        raise TTOMError(f"--out {out} is one file, and there may be several prompts", "give a folder")
+    card, common = find_card(model), read_config(config)
+    _, _, shared = resolve(card, common, flags)  # bad options are said before a model is loaded
+    taken: set[Path] = set()
+
+    def job(item: dict):
+        own = {k: v for k, v in item.items() if k not in ("prompt", "seed", "layout", "out")}
+        sample, guide, memory = resolve(card, common, own, flags)
+        made = plan_item(item, planner)
+        number = item.get("seed", seed if seed is not None else random.randrange(2**31))
+        from ..generate import Job, file_name
+
+        path = out if out.suffix == ".mp4" else out / (item.get("out") or file_name(made.prompt, number))
+        while path in taken:
+            path = path.with_name(f"{path.stem}-again.mp4")
+        taken.add(path)
+        return Job(
+            layout=made, seed=number, path=path, sample=sample, guide=guide, memory=memory,
+            planner="file" if item.get("layout") else planner, compare=compare,
+        )  # fmt: skip
+
+    _make_all(source, job, lambda: _runtime(model, bank, device, dtype, shared), json_)
+
+
+def _make_all(source: Source, job, runtime, json_: bool) -> None:
+    """Make every item's video with one runtime. A single prompt is planned before the model is loaded."""
+    from ..generate import generate as run
+
+    opened = runtime() if source.batch else None
+    with console.progress() as live:
+
+        def work(item: dict) -> None:
+            nonlocal opened
+            with console.report(live, title(item)) as report:
+                report.stage("plan")
+                planned = job(item)
+                opened = opened or runtime()
+                outcome = run(opened, planned, report)
+            console.say(console.outcome_line(outcome))
+            paths = [planned.path, *outcome.extra_paths]
+            print(json.dumps(outcome.to_json()) if json_ else "\n".join(map(str, paths)), flush=True)
+
+        source.each(work)
+
+
+def _runtime(model: str, bank: Path | None, device: str | None, dtype: str | None, memory=None):
+    from ..runtime import Runtime
+
+    return Runtime.open(model, bank=open_bank(bank, memory), device=device, dtype=dtype)
+
+
+def _replay(source: Path, out: Path, bank: Path | None, device: str | None, dtype: str | None, json_: bool) -> None:
+    """Make a video again, and say whether the frames are the same."""
+    from ..generate import digest, replay_job
+    from ..generate import generate as run
+    from ..video import read_recipe
+
+    recipe = read_recipe(source)
+    path = out if out.suffix == ".mp4" else out / f"{source.stem}.replay.mp4"
+    job = replay_job(recipe, path, open_bank(bank))
+    runtime = _runtime(recipe["model"], bank, device or recipe["device"], dtype or recipe["dtype"])
+    with console.progress() as live, console.report(live, job.layout.prompt) as report:
+        outcome = run(runtime, job, report)
+    same = digest(outcome.frames) == recipe["frames_sha256"]
+    differ = "[yellow]the frames differ[/] (another machine, or other versions?)"
+    console.say("the frames are the same" if same else differ)
+    print(json.dumps(outcome.to_json() | {"same_frames": same}) if json_ else path)

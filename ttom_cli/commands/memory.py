@@ -1,0 +1,104 @@
+"""`ttom memory ls | show | rm | update`"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from .. import console
+from ..errors import TTOMError
+from .inputs import BankOpt, JsonOpt, open_bank
+
+app = typer.Typer(help="The memory bank: adapters learnt on earlier prompts.", no_args_is_help=True)
+
+
+@app.command("ls")
+def memory_ls(bank: BankOpt = None, json_: JsonOpt = False) -> None:
+    """List the entries, most used first."""
+    store = open_bank(bank)
+    entries = sorted(store.entries(), key=lambda e: (-e.uses, e.created))
+    if json_:
+        print(json.dumps([_entry_json(e, brief=True) for e in entries], ensure_ascii=False))
+        return
+    if not entries:
+        console.say(f"the bank {store.folder} is empty")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    for name in ("id", "uses", "model", "prompt", "loss", "size", "last used"):
+        table.add_column(name, justify="right" if name in ("uses", "size") else "left", no_wrap=name != "prompt")
+    for e in entries:
+        table.add_row(
+            e.id, str(e.uses), console.plain(Path(e.model).name), console.plain(e.prompt),
+            f"{e.losses[0]:.2f} → {e.losses[-1]:.2f}", f"{e.bytes / 1e3:.0f} kB", e.last_used[:16].replace("T", " "),
+        )  # fmt: skip
+    width = None if sys.stdout.isatty() else 160
+    Console(highlight=False, markup=False, width=width).print(table)
+
+
+@app.command("show")
+def memory_show(id: str, bank: BankOpt = None) -> None:
+    """Print all that is known of an entry, as JSON."""
+    print(json.dumps(_entry_json(open_bank(bank).find(id)), indent=2, ensure_ascii=False))
+
+
+@app.command("rm")
+def memory_rm(
+    ids: Annotated[Optional[list[str]], typer.Argument(help="Ids, or beginnings of ids.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Remove every entry.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    bank: BankOpt = None,
+) -> None:
+    """Remove entries. Prints the ids that went."""
+    store = open_bank(bank)
+    if bool(ids) == all_:
+        raise TTOMError("say which entries to remove", "give ids, or --all")
+    doomed = store.entries() if all_ else [store.find(i) for i in ids]
+    for e in doomed:
+        console.say(f"{'would remove' if dry_run else 'remove'} {e.id}  {console.plain(e.prompt)}")
+    if dry_run or not doomed:
+        return
+    if not yes and sys.stdin.isatty() and not typer.confirm("Go on?", err=True):
+        raise typer.Exit(1)
+    store.delete([e.id for e in doomed])
+    print("\n".join(e.id for e in doomed))
+
+
+@app.command("update")
+def memory_update(
+    id: Annotated[str, typer.Argument(help="An id, or the beginning of one.")],
+    scene: Annotated[Optional[str], typer.Option(help="A new abstracted scene as the key.")] = None,
+    optimise: Annotated[bool, typer.Option("--optimise", help="Optimise its adapter further, on its prompt and layout.")] = False,
+    consolidate: Annotated[Optional[int], typer.Option(help="Consolidation iterations after that.")] = None,
+    seed: Annotated[Optional[int], typer.Option(help="Of the noise for that; the entry's own if not given.")] = None,
+    out: Annotated[Optional[Path], typer.Option("--out", "-o", help="Keep the video that comes of it.")] = None,
+    bank: BankOpt = None,
+) -> None:  # fmt: skip
+    """Change an entry: its key, its adapter, or both. Prints its id."""
+    store = open_bank(bank)
+    entry = store.find(id)
+    if scene is None and not optimise:
+        raise TTOMError("nothing to update", "give --scene TEXT or --optimise")
+    if optimise:
+        from ..generate import refine
+
+        outcome = refine(store, entry, consolidate=consolidate, seed=seed, out=out)
+        console.say(console.outcome_line(outcome))
+    if scene is not None:
+        store.update(entry.id, scene=scene)
+    print(entry.id)
+
+
+def _entry_json(entry, brief: bool = False) -> dict:
+    from dataclasses import asdict
+
+    data = asdict(entry) | {"file": entry.file}
+    hidden = ("embedding", "layout", "guide", "extra") if brief else ("embedding", "extra")
+    return {k: v for k, v in data.items() if k not in hidden}

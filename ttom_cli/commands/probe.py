@@ -1,0 +1,43 @@
+"""`ttom probe`"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .. import console
+from .inputs import JsonOpt, LayoutOpt, ModelOpt, PlannerOpt, PromptArg, PromptsOpt, plan_item, read_source
+
+
+def probe(
+    prompt: PromptArg = None,
+    prompts: PromptsOpt = None,
+    layout: LayoutOpt = None,
+    planner: PlannerOpt = "rules",
+    model: ModelOpt = "shapes",
+    seed: Annotated[int, typer.Option(help="Of the first video's noise; the next ones count up.")] = 0,
+    json_: JsonOpt = False,
+) -> None:
+    """Find the blocks whose attention tells where objects end up, best first."""
+    from ..generate import Job
+    from ..probe import probe as run
+    from ..runtime import Runtime
+    from ..settings import resolve
+
+    layouts = [plan_item(item, planner) for item in read_source(prompt, prompts, layout).items]
+    runtime = Runtime.open(model)
+    sample, guide, memory = resolve(runtime.card)
+    jobs = [
+        Job(layout=made, seed=seed + i, path=Path("-"), sample=sample, guide=guide, memory=memory)
+        for i, made in enumerate(layouts)
+    ]
+    with console.progress() as live, console.report(live, f"{len(jobs)} videos") as report:
+        scores = run(runtime, jobs, report)
+    if json_:
+        print(json.dumps([{"block": s.block, "soft_iou": s.mean, "interval": s.interval} for s in scores]))
+        return
+    for s in sorted(scores, key=lambda s: -s.mean):
+        print(f"block {s.block:2d}  soft IoU {s.mean:.3f} ± {s.interval:.3f}  {'█' * round(s.mean * 60)}")
