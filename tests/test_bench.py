@@ -5,7 +5,7 @@ import pytest
 
 from ttom_cli.bench.report import markdown
 from ttom_cli.bench.score import score
-from ttom_cli.bench.shapes import Row, Table, found_table, guide_arms, guide_table, memory_table
+from ttom_cli.bench.shapes import Row, Table, found_table, guide_table, memory_table
 from ttom_cli.bench.suite import Case, compositional_cases, single_and_pair_cases
 from ttom_cli.planning import make_planner
 from ttom_cli.shapes.world import Scene, Thing, render, still

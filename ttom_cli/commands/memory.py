@@ -75,7 +75,7 @@ def memory_rm(
 def memory_update(
     id: Annotated[str, typer.Argument(help="An id, or the beginning of one.")],
     scene: Annotated[Optional[str], typer.Option(help="A new abstracted scene as the key.")] = None,
-    optimise: Annotated[bool, typer.Option("--optimise", help="Optimise its adapter further, on its prompt and layout.")] = False,
+    optimise: Annotated[bool, typer.Option("--optimise", help="Optimise it further, on its own prompt.")] = False,
     consolidate: Annotated[Optional[int], typer.Option(help="Consolidation iterations after that.")] = None,
     seed: Annotated[Optional[int], typer.Option(help="Of the noise for that; the entry's own if not given.")] = None,
     out: Annotated[Optional[Path], typer.Option("--out", "-o", help="Keep the video that comes of it.")] = None,
