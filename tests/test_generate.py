@@ -37,7 +37,7 @@ def test_guide_off_is_the_plain_pipeline_bit_by_bit(runtime, job):
         max_sequence_length=64, generator=torch.Generator().manual_seed(3),
     ).frames[0]  # fmt: skip
     assert np.array_equal(outcome.frames, (plain * 255).round().astype(np.uint8))
-    assert outcome.memory == {"outcome": "off", "losses": []}
+    assert outcome.memory == {"outcome": "off"}
     assert runtime.bank.entries() == []
 
 

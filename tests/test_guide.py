@@ -178,3 +178,6 @@ def test_a_size_that_the_model_cannot_make_names_the_nearest(toy):
     with pytest.raises(ModelError, match="cannot make 70x64") as caught:
         toy.backbone.token_grid(toy.pipe, 64, 70)
     assert "64x64" in caught.value.hint
+    with pytest.raises(ModelError, match="cannot make 15 frames") as caught:
+        toy.backbone.latent_times(toy.pipe, 15)
+    assert "is 17" in caught.value.hint

@@ -103,22 +103,23 @@ def generate(runtime: Runtime, job: Job, report: Report | None = None) -> Outcom
             recall = _recall(runtime, job)
         memory = _describe(recall, job)
     optimise = guide.mode != "off" and not (recall and job.memory.on_hit == "skip")
-    targets = make_targets(runtime, job)
     with attach(pipe, backbone, guide, seed=job.seed) as adapter:
         if recall:
             adapter.load(recall.state)
-        hooks = Guide(
-            pipe, backbone, guide, targets, adapter=adapter, optimise=optimise,
-            on_iteration=lambda step, i, loss: report.loss(loss),
-        )  # fmt: skip
+        hooks = None
+        if guide.mode != "off":
+            hooks = Guide(
+                pipe, backbone, guide, make_targets(runtime, job), adapter=adapter, optimise=optimise,
+                on_iteration=lambda step, i, loss: report.loss(loss),
+            )  # fmt: skip
         with clock("sample"):
             report.stage("sample", job.sample.steps)
-            with nullcontext() if guide.mode == "off" else hooks:
+            with hooks or nullcontext():
                 frames = sample(runtime, job, report)
-        memory["losses"] = [hooks.losses[0][0], hooks.losses[-1][-1]] if hooks.losses else []
+        losses = hooks.losses if hooks else []
         with clock("write"):
             report.stage("write")
-            recipe = make_recipe(runtime, job, hooks.losses, memory, frames)
+            recipe = make_recipe(runtime, job, losses, memory, frames)
             write_mp4(job.path, frames, fps=job.sample.fps, recipe=recipe, scale=job.sample.enlarge)
         learn = adapter and job.memory.enabled and runtime.bank and optimise
         if learn and guide.consolidate:
@@ -137,8 +138,8 @@ def generate(runtime: Runtime, job: Job, report: Report | None = None) -> Outcom
     if learn:
         with clock("remember"):
             report.stage("remember")
-            memory["entry"] = _remember(runtime, job, recall, state, hooks.losses)
-    return Outcome(job=job, frames=frames, memory=memory, losses=hooks.losses, seconds=clock.seconds, extra_paths=extra)
+            memory["entry"] = _remember(runtime, job, recall, state, losses)
+    return Outcome(job=job, frames=frames, memory=memory, losses=losses, seconds=clock.seconds, extra_paths=extra)
 
 
 def make_targets(runtime: Runtime, job: Job):

@@ -33,7 +33,10 @@ class Backbone(Protocol):
         """Tokens (H, W) of a frame of this size in pixels. Raises ModelError for a size it cannot take."""
 
     def latent_times(self, pipe, frames: int) -> list[float]:
-        """Time of each latent frame, as a fraction of the video's duration."""
+        """Time of each latent frame, as a fraction of the video's duration.
+
+        Raises ModelError for a number of frames that the model cannot make.
+        """
 
     def video_queries(self, query, key, columns, kwargs):
         """The video's queries (B, N, L, D), all keys (B, N, S, D), and the phrase tokens' key indices (T,)."""

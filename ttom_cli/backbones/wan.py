@@ -56,6 +56,9 @@ class Wan:
     def latent_times(self, pipe, frames: int) -> list[float]:
         """The first frame alone, then groups: latent frame k stands for the middle of its group."""
         group = pipe.vae_scale_factor_temporal
+        if (frames - 1) % group:
+            near = max(0, round((frames - 1) / group)) * group + 1
+            raise ModelError(f"the model cannot make {frames} frames", f"the nearest number that it can is {near}")
         last = max(frames - 1, 1)
         middles = [0.0] + [group * k - (group - 1) / 2 for k in range(1, (frames - 1) // group + 1)]
         return [m / last for m in middles]

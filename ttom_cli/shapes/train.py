@@ -26,7 +26,6 @@ from .sheet import loss_curve, video_sheet
 from .world import FRAMES, SIZE, Scene, render, sample_scene
 
 CROP = 32  # pixels a side of the clips, full of edges, that the VAE learns from before whole videos
-SHIFT = 3.0  # of the noise levels, as the scheduler's
 app = typer.Typer(add_completion=False)
 
 
@@ -36,9 +35,9 @@ def main(
     stage: Annotated[str, typer.Option(help="vae, denoiser, decoder or all")] = "all",
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
     vae_steps: int = 6000,
-    steps: int = 8000,
+    steps: int = 14500,
     decoder_steps: int = 3000,
-    batch: int = 16,
+    batch: int = 8,
     pool: Annotated[int, typer.Option(help="Scenes encoded once for the denoiser.")] = 16000,
     seed: int = 0,
     compile: Annotated[bool, typer.Option(help="torch.compile the denoiser.")] = False,
@@ -170,7 +169,7 @@ def train_denoiser(out: Path, *, steps: int, batch: int, pool: int, device: str,
     decay = [p for p in both.parameters() if p.ndim >= 2]
     rest = [p for p in both.parameters() if p.ndim < 2]
     groups = [dict(params=decay, weight_decay=0.01), dict(params=rest, weight_decay=0.0)]
-    optimizer = torch.optim.AdamW(groups, lr=1.5e-3, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(groups, lr=1.2e-3, betas=(0.9, 0.98))
     forward = torch.compile(transformer, dynamic=False) if compiled else transformer
     run = Run(out / "denoiser.pt", steps, dict(model=both, ema=ema, optimizer=optimizer))
     for step in run:
@@ -181,17 +180,17 @@ def train_denoiser(out: Path, *, steps: int, batch: int, pool: int, device: str,
         length = 512 if rng.random() < 0.05 else networks.TEXT_TOKENS
         context = encode_text(encoder, tokenizer, texts, length)
         x = latents[torch.from_numpy(chosen)].to(device)
-        sigma = torch.sigmoid(torch.from_numpy(rng.normal(size=batch)).float().to(device))
-        sigma = SHIFT * sigma / (1 + (SHIFT - 1) * sigma)
+        # Logit-normal, wide: shapes are settled below a noise level of a half, places above it.
+        sigma = torch.sigmoid(torch.from_numpy(rng.normal(0.5, 1.1, batch)).float()).to(device)
         noise = torch.randn_like(x)
         s = sigma.view(-1, 1, 1, 1, 1)
-        set_lr(optimizer, 1.5e-3 * trapezoid(step, steps, warmup=300))
+        set_lr(optimizer, 1.2e-3 * trapezoid(step, steps, warmup=300))
         prediction = forward((1 - s) * x + s * noise, sigma * 1000, context).sample
         loss = (prediction - (noise - x)).square().mean()
         descend(loss, optimizer, both.parameters())
         update_ema(ema, both, min(0.999, (step + 1) / (step + 10)))
         run.log(loss.item())
-        if step % 2000 == 1999 and step < steps - 1:
+        if step % 4000 == 3999 and step < steps - 1:
             run.save()
             finish(out, seed)
     loss_curve(out / "denoiser_loss.png", run.losses, "Denoiser: flow-matching loss")
