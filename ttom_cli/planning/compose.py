@@ -1,4 +1,7 @@
-"""From what is wished of each object to boxes: a seeded search for paths that keep clear of each other."""
+"""From what is wished of each object to boxes: a seeded search for paths that keep clear of each other.
+
+A path is drawn for one object after the other, the best of many by its conflicts with those before it.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,14 @@ import zlib
 from dataclasses import dataclass, field
 
 from ..layout import Keyframe, Layout, Track
-from ..layout.model import Box
+from ..layout.model import Box, center
 
 STEPS = {"right": (1, 0), "left": (-1, 0), "up": (0, -1), "down": (0, 1)}
 PATH = 0.5  # of the frame, the length of a motion; T2V-CompBench rewards long ones
 SIDE = {1: 0.3, 2: 0.28, 3: 0.25}  # a box's side by the number of objects
 MARGIN = 0.02
-TRIES = 600
+DRAWS, RESTARTS = 48, 5
+TOGETHER = ("in front of", "behind", "inside", "on")  # relations of objects whose boxes meet
 
 
 @dataclass
@@ -42,20 +46,26 @@ class _Path:
 
 
 def compose(text: str, mentions: list, *, background: str, scene: str) -> Layout:
-    """The layout of least conflict among `TRIES` random ones.
+    """The layout of least conflict that the search finds.
 
-    The seed is what is wished, not its words: scenes that differ in their objects alone get the same boxes,
+    Its seed is what is wished, not the words: scenes that differ in their objects alone get the same boxes,
     so that what the memory learnt on one fits the other.
     """
     wishes = [(i, m.wish) for i, m in enumerate(mentions) for _ in range(m.count)]
     side = SIDE.get(len(wishes), max(0.12, 0.62 / len(wishes) ** 0.6))
     rng = random.Random(zlib.crc32(repr(wishes).encode()))
-    best, least = None, float("inf")
-    for _ in range(TRIES):
-        paths = [_propose(rng, wish, side) for _, wish in wishes]
-        conflict = _conflict(wishes, paths)
-        if conflict < least:
-            best, least = paths, conflict
+    best, least = [], float("inf")
+    for _ in range(RESTARTS):
+        paths, total = [], 0.0
+        for k in range(len(wishes)):
+            drawn = [_propose(rng, wishes[k][1], side) for _ in range(DRAWS)]
+            conflict, path = min(((_conflict(wishes, [*paths, p]), p) for p in drawn), key=lambda pair: pair[0])
+            paths.append(path)
+            total += conflict
+        if total < least:
+            best, least = paths, total
+        if least == 0:
+            break
     seen: dict[str, int] = {}
     tracks = []
     for (i, _), path in zip(wishes, best, strict=True):
@@ -105,19 +115,20 @@ def _propose(rng: random.Random, wish: Wish, side: float) -> _Path:
 
 
 def _conflict(wishes: list, paths: list[_Path]) -> float:
-    """How badly paths crowd, break a relation, or fall short of their length."""
+    """How badly the last path falls short of its length, crowds the others, or breaks a relation with one."""
+    k = len(paths) - 1
+    (m, wish), a = wishes[k], paths[k]
     total = 0.0
-    for path, (_, wish) in zip(paths, wishes, strict=True):
-        if wish.direction:
-            length = abs(path.end[0] - path.start[0]) + abs(path.end[1] - path.start[1])
-            total += max(0.0, PATH - length)
-    for i, (a, (m, wish)) in enumerate(zip(paths, wishes, strict=True)):
-        for j, (b, (n, _)) in enumerate(zip(paths, wishes, strict=True)):
-            if i < j:
-                total += sum(max(0.0, 0.06 - _gap(a.box(t / 6), b.box(t / 6))) for t in range(7))
-            for relation, other in wish.relations:
-                if other == n and m != n:
-                    total += sum(_broken(relation, a.box(t), b.box(t)) for t in (0, 0.5, 1))
+    if wish.direction:
+        total += max(0.0, PATH - abs(a.end[0] - a.start[0]) - abs(a.end[1] - a.start[1]))
+    for (n, other), b in zip(wishes[:k], paths[:k], strict=True):
+        mine = [r for r, i in wish.relations if i == n and m != n]
+        theirs = [r for r, i in other.relations if i == m and m != n]
+        if not any(r in TOGETHER for r in mine + theirs):
+            total += sum(max(0.0, 0.06 - _gap(a.box(t / 6), b.box(t / 6))) for t in range(7))
+        for t in (0, 0.5, 1):
+            total += sum(_broken(r, a.box(t), b.box(t)) for r in mine)
+            total += sum(_broken(r, b.box(t), a.box(t)) for r in theirs)
     return total
 
 
@@ -128,11 +139,18 @@ def _gap(a: Box, b: Box) -> float:
 
 def _broken(relation: str, a: Box, b: Box) -> float:
     """How far a and b are from standing as the relation says, 0 if they do."""
-    (ax, ay), (bx, by) = ((p[0] + p[2], p[1] + p[3]) for p in (a, b))
-    dx, dy = (ax - bx) / 2, (ay - by) / 2
-    along = {"left of": -dx, "right of": dx, "above": -dy, "below": dy}.get(relation)
-    if along is None:
-        return max(0.0, abs(dx) + abs(dy) - 0.5) if relation == "next to" else 0.0
+    (ax, ay), (bx, by) = center(a), center(b)
+    dx, dy = ax - bx, ay - by
+    if relation in ("in front of", "behind"):  # the one in front stands lower, and they overlap
+        lower = a[3] - b[3] if relation == "in front of" else b[3] - a[3]
+        return max(0.0, 0.06 - lower) + max(0.0, lower - 0.15) + max(0.0, abs(dx) - 0.12)
+    if relation == "inside":
+        return max(0.0, abs(dx) - 0.05) + max(0.0, abs(dy) - 0.05)
+    if relation == "on":
+        return max(0.0, abs(a[3] - b[1]) - 0.03) * 3 + max(0.0, abs(dx) - 0.1)
+    if relation == "next to":
+        return max(0.0, abs(dx) - 0.45) + max(0.0, abs(dy) - 0.15)
+    along = {"left of": -dx, "right of": dx, "above": -dy, "below": dy}[relation]
     across = abs(dy) if relation in ("left of", "right of") else abs(dx)
     return max(0.0, 0.3 - along) * 3 + max(0.0, across - 0.15)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 NUMBERS = {
     "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
@@ -46,11 +47,13 @@ appear disappear make keep carry wear hover circle orbit approach follow surroun
 RELATIONS = {
     "left of": r"(?:to|on|at) the left(?: side)? of|left of",
     "right of": r"(?:to|on|at) the right(?: side)? of|right of",
-    "above": r"above|over|on top of|atop",
+    "on": r"on top of|atop|on(?:to)?",
+    "above": r"above|over",
     "below": r"below|under|underneath|beneath",
     "in front of": r"in front of",
     "behind": r"behind",
-    "next to": r"next to|beside|alongside|near",
+    "next to": r"next to|beside|alongside|near|by",
+    "inside": r"inside(?: of)?|within",
 }
 PLACES = {
     r"(?:top|upper)[ -]left": (0.22, 0.22),
@@ -68,6 +71,20 @@ PLACE_PREFIX = r"(?:at|in|on|from|near) the (?:far )?"
 PLACE_SUFFIX = r"(?: (?:corner|side|edge|half))?(?: of the (?:frame|screen|scene|image|video|picture))?(?! of)(?! to)\b"
 
 SIZES = {"small": 0.75, "tiny": 0.7, "little": 0.75, "large": 1.25, "big": 1.25, "huge": 1.4}
+LY_NOUNS = frozenset("butterfly dragonfly firefly fly lily family belly jelly lady bully ally assembly".split())
+ED_NOUNS = frozenset("bed sled shed seed reed weed feed breed steed speed red".split())
+PARTICIPLES = frozenset("stuck strung hung thrown held built laid set kept bent tied worn drawn driven ridden".split())
+# Where things happen: never an object of the layout.
+SETTINGS = frozenset(
+    """garden park street road forest woods jungle desert beach shore coast field meadow hill hillside hilltop
+    mountain valley river stream lake pond ocean sea sky moon city town village square plaza market playground
+    room kitchen bedroom bathroom classroom library office hall lobby shop store cafe restaurant studio stage
+    museum gallery factory farm farmyard barn orchard yard backyard courtyard path trail track sidewalk highway
+    bridge floor ground grass lawn snow ice sand water waters waves rain wind sunset sunrise dawn dusk evening
+    morning afternoon winter summer spring autumn festival party parade concert hour season background horizon
+    distance surface landscape countryside canyon cave shoreline riverbank tundra savanna prairie arena
+    stadium court gym pool runway station airport harbor dock pier zoo aquarium slope wilderness""".split()
+)
 NOT_OBJECTS = frozenset(
     """background frame screen scene video image side left right top bottom center centre middle way
     day night time distance air corner edge timelapse close-up camera view""".split()
@@ -92,7 +109,32 @@ def verb_forms(verbs: list[str]) -> frozenset[str]:
     return frozenset(form for verb in verbs for form in forms(verb))
 
 
+# What their object does, it does because of the subject.
+CAUSING = sorted(
+    verb_forms("lift raise hoist drop throw toss kick push pull roll carry drag lower launch".split()),
+    key=len,
+    reverse=True,
+)
 RISING, FALLING = verb_forms(UP_VERBS), verb_forms(DOWN_VERBS)
 MOVING = verb_forms(MOTION_VERBS) | RISING | FALLING | {"thrown"}
 VERBS = MOVING | verb_forms(OTHER_VERBS) | {"stood", "sat", "lying"}
 BASE_FORMS = frozenset(MOTION_VERBS + OTHER_VERBS + UP_VERBS + DOWN_VERBS)
+
+
+@cache
+def singular(noun: str) -> str:
+    """'boxes' -> 'box', 'geese' -> 'goose'; a singular stays as it is."""
+    return _inflect().singular_noun(noun) or noun
+
+
+@cache
+def is_plural(noun: str) -> bool:
+    """Whether a noun is a plural: 'boxes', 'geese', 'children'; not 'bus', 'glass', 'sheep'."""
+    return not re.search("(ss|us|is)$", noun) and _inflect().singular_noun(noun) not in (False, noun)
+
+
+@cache
+def _inflect():
+    import inflect
+
+    return inflect.engine()

@@ -56,7 +56,10 @@ def find_mentions(text: str) -> list[Mention]:
         count, first = _count(tokens, i)
         j = first
         while j < len(tokens) and not any(a <= tokens[j][1] < b for a, b in skip):
-            if _stops(tokens[j][0], [t[0] for t in tokens[first:j]], count=count, opened=first > i):
+            following = tokens[j + 1][0] if j + 1 < len(tokens) else ""
+            so_far = [t[0] for t in tokens[first:j]]
+            leading = i > 0 and (tokens[i - 1][0] in lex.PREPOSITIONS or tokens[i - 1][0].endswith("ing"))
+            if _stops(tokens[j][0], so_far, following, count=count, opened=first > i, led=leading):
                 break
             j += 1
         if j > first:
@@ -64,7 +67,8 @@ def find_mentions(text: str) -> list[Mention]:
             if words[-1] not in lex.NOT_OBJECTS:
                 span = tokens[first][1], tokens[j - 1][2]
                 phrase = text[span[0] : span[1]]
-                mentions.append(Mention(*span, phrase, phrase.split()[-1], tuple(words[:-1]), count))
+                size = next((lex.SIZES[w] for w in words if w in lex.SIZES), 1.0)
+                mentions.append(Mention(*span, phrase, phrase.split()[-1], tuple(words[:-1]), count, Wish(size=size)))
         i = max(j, i + 1)
     return mentions
 
@@ -96,69 +100,120 @@ def _count(tokens, i: int) -> tuple[int, int]:
     return count, j
 
 
-def _stops(word: str, so_far: list[str], *, count: int, opened: bool) -> bool:
+def _stops(word: str, so_far: list[str], following: str, *, count: int, opened: bool, led: bool) -> bool:
     """Whether a word ends the noun phrase whose words are `so_far`.
 
-    `opened` says that a determiner or a number stands before them. A word that can be noun or verb is
-    taken by agreement: "two balls roll", "a ball rolls", but "a roll", "two rolls".
+    `opened` says that a determiner or a number stands before them, `led` that a preposition or a participle
+    does, behind which no finite verb can come. A word that can be noun or verb is
+    taken by agreement, known to the lexicon or not: "two balls roll" and "a ball rolls" have a verb, "a
+    roll" and "two rolls" have none.
     """
-    if not word[0].isalnum() or word in lex.CONJUNCTIONS or word in lex.PREPOSITIONS or word in lex.ADVERBS:
-        return True
-    if so_far and (word in lex.DETERMINERS or word in lex.NUMBERS):
+    if word.endswith("ly") and opened and not so_far:
+        return False  # "an elderly man"
+    articled = following in lex.DETERMINERS or following in lex.NUMBERS
+    if _closed_class(word) or (so_far and (word in lex.DETERMINERS or word in lex.NUMBERS)):
         return True
     if word.endswith("ing"):
-        return word not in lex.ING_NOUNS and (bool(so_far) or not opened)
-    if word not in lex.VERBS:
-        return False
-    plural = count > 1 or (bool(so_far) and so_far[-1].endswith("s"))
-    if word in lex.BASE_FORMS:
-        return (plural and bool(so_far) and so_far[-1] not in lex.SIZES) or not (so_far or opened)
+        return (word not in lex.ING_NOUNS or articled) and (bool(so_far) or not opened)
     if not so_far:
-        return not opened
-    return not (plural and word.endswith("s") and not so_far[-1].endswith("s"))
+        return word in lex.VERBS and not opened
+    participle = (word.endswith("ed") and word not in lex.ED_NOUNS) or word in lex.PARTICIPLES
+    if participle and _closed_class(following):
+        return True
+    ends = _closed_class(following) or articled
+    if lex.is_plural(so_far[-1]) and so_far[-1] not in lex.SIZES:
+        # "four sports cars" goes on, "three bees buzz" and "a pair of balls falls" do not
+        return not lex.is_plural(word) or (word in lex.VERBS and ends)
+    if count > 1:
+        return word in lex.BASE_FORMS and ends  # "two deer graze"
+    if led:
+        return False
+    third_person = word.endswith("s") and not re.search("(ss|us|is)$", word)
+    return (third_person and (word in lex.VERBS or opened or ends)) or (word in lex.VERBS and not opened and ends)
+
+
+def _closed_class(word: str) -> bool:
+    """Punctuation, conjunctions, prepositions, adverbs, and nothing at all."""
+    if not word or not word[0].isalnum():
+        return True
+    known = word in lex.CONJUNCTIONS or word in lex.PREPOSITIONS or word in lex.ADVERBS
+    return known or (word.endswith("ly") and word not in lex.LY_NOUNS)
 
 
 # ---------------------------------------------------------------- what is said of them
 
 
 def read_wishes(text: str, mentions: list[Mention]) -> list[Mention]:
-    """Set each mention's wish from the words after it, up to the next one; returns those that are objects."""
+    """Set each mention's wish from the words around it; returns those that are objects.
+
+    A clause's first noun phrase is its subject, to which its places, directions and relations belong; noun
+    phrases behind a preposition or the verb are objects too, or settings, which are none.
+    """
     kept: list[Mention] = []
+    subject: Mention | None = None
     for i, mention in enumerate(mentions):
         until = mentions[i + 1].start if i + 1 < len(mentions) else len(text)
+        said = text[mention.end : until].lower()
         before = text[mentions[i - 1].end if i else 0 : mention.start].lower()
-        if kept and _is_setting(before):
-            said, mention = text[mention.end : until].lower(), kept[-1]
-        else:
-            relation = _relation(before)
-            if relation and kept:
-                kept[-1].wish.relations.append((relation, len(kept)))
-            said = text[mention.end : until].lower()
+        last = kept[-1] if kept and kept[-1] is mentions[i - 1] else None
+        if last and _modifies(before, mention, of_subject=last is subject):
+            last.end, last.phrase = mention.end, text[last.start : mention.end]
+        elif subject is None or _new_clause(before):
+            subject = mention
             kept.append(mention)
-        _read(said, mention)
-    for a, b in zip(reversed(kept[:-1]), reversed(kept), strict=False):
-        if re.fullmatch(r",? ?(?:and|,) (?:an?|the|\w+)? ?", text[a.end : b.start].lower()):
-            a.wish.direction = b.wish.direction  # "a ball and a cube move up": one verb for both
+        elif not _is_setting(before, mention):
+            kept.append(mention)
+            for relation in _relations(before):
+                subject.wish.relations.append((relation, len(kept) - 1))
+            if re.search(rf"\b({'|'.join(lex.CAUSING)}){_ARTICLE}$", before):  # "kicks a ball to the right"
+                _read(before + said, mention)
+        _read(said, subject)
+    _share_verbs(text, kept)
     return kept
 
 
-def _is_setting(before: str) -> bool:
-    """Whether the words before a noun phrase make it a place where things happen, not an object."""
-    if _relation(before):
-        return False
-    return bool(
-        re.search(
-            rf"\b(?:{lex.SETTING_PREPOSITIONS})(?: an?| the)?\s*$",
-            before,
-        )
-    )
+_ARTICLE = r"(?: an?| the| his| her| its)? ?"
 
 
-def _relation(before: str) -> str | None:
+def _modifies(before: str, mention: Mention, *, of_subject: bool) -> bool:
+    """Whether a noun phrase belongs to the one right before it: "a load of hay", "a girl in a pink sweater"."""
+    if re.fullmatch(rf" of{_ARTICLE}", before):
+        return True
+    within = re.fullmatch(rf" (?:in|with|wearing){_ARTICLE}", before)
+    return bool(within) and of_subject and singular_head(mention) not in lex.SETTINGS
+
+
+def singular_head(mention: Mention) -> str:
+    return lex.singular(mention.phrase.split()[-1].lower())
+
+
+def _new_clause(before: str) -> bool:
+    """Whether the words before a noun phrase begin a clause of its own."""
+    return bool(re.search(rf"(?:[,.;:]|\b(?:and|while|as|but|with|whereas|when)\b){_ARTICLE}(?:\w+ )?$", before))
+
+
+def _is_setting(before: str, mention: Mention) -> bool:
+    """Whether a noun phrase says where things happen."""
+    relations = [r for r in _relations(before) if r != "on"]
+    if singular_head(mention) in lex.SETTINGS:
+        return not relations
+    return bool(re.search(rf"\b(?:in|at|during){_ARTICLE}$", before)) and not relations
+
+
+def _relations(before: str) -> list[str]:
+    """The relation of the subject to a noun phrase, by the words before it."""
     for name, pattern in lex.RELATIONS.items():
-        if re.search(rf"\b(?:{pattern})(?: an?| the)?(?: \w+)?\s*$", before):
-            return name
-    return None
+        if re.search(rf"\b(?:{pattern}){_ARTICLE}(?:\w+ )?$", before):
+            return [name]
+    return []
+
+
+def _share_verbs(text: str, kept: list[Mention]) -> None:
+    """ "A ball and a cube move up": one verb for both."""
+    for a, b in zip(reversed(kept[:-1]), reversed(kept), strict=False):
+        between = text[a.end : b.start].lower()
+        if re.fullmatch(r",? ?(?:and|,) (?:an?|the|\w+)? ?", between) and not a.wish.direction:
+            a.wish.direction = b.wish.direction
 
 
 def _read(said: str, mention: Mention) -> None:
@@ -179,8 +234,6 @@ def _read(said: str, mention: Mention) -> None:
         bare = [d for d, p in lex.BARE.items() if re.search(rf"\b(?<!the )(?:{p})\b", said)]
         rises = [d for d, group in (("up", lex.RISING), ("down", lex.FALLING)) if lex_any(verbs, group)]
         wish.direction = next(iter(bare + rises), None)
-    sizes = [lex.SIZES[a] for a in mention.attributes if a in lex.SIZES]
-    wish.size = sizes[0] if sizes else 1.0
 
 
 def lex_any(words: list[str], group: frozenset[str]) -> bool:
