@@ -91,6 +91,12 @@ def test_a_hit_is_replayed_from_the_bank_or_refused(runtime, job, tmp_path):
         replay_job(recipe, tmp_path / "again.mp4", runtime.bank)
 
 
+def test_a_recipe_of_something_else_is_refused(tmp_path):
+    for recipe in ({"prompt": "a dog"}, {"memory": {}, "seed": 1, "planner": "rules", "layout": None}):
+        with pytest.raises(TTOMError):
+            replay_job(recipe, tmp_path / "a.mp4")
+
+
 def test_nothing_is_learnt_without_memory(runtime, job):
     generate(runtime, replace(job, memory=MemoryConfig(enabled=False)))
     assert runtime.bank.entries() == []

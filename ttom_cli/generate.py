@@ -16,7 +16,7 @@ import numpy as np
 
 from . import __version__
 from .config import GuideConfig, MemoryConfig, SampleConfig
-from .errors import BankError
+from .errors import BankError, TTOMError
 from .guidance.guide import Guide, attach
 from .guidance.spans import phrase_spans
 from .guidance.targets import gaussian_targets
@@ -265,12 +265,25 @@ def digest(frames: np.ndarray) -> str:
 
 
 def replay_job(recipe: dict, path: Path, bank=None) -> Job:
-    """The job of a recipe. Raises BankError where it needs an adapter that the bank holds no more."""
+    """The job of a recipe.
 
-    def tuples(values: dict) -> dict:
-        return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-
-    memory, entry = recipe["memory"], None
+    Raises BankError where it needs an adapter that the bank holds no more, and TTOMError where the recipe is
+    not that of a generated video, or of another version's.
+    """
+    try:
+        memory, seed, planner = recipe["memory"], recipe["seed"], recipe["planner"]
+        layout = layout_from_json(recipe["layout"], source="the video's recipe")
+        sample, guide = (
+            kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in recipe[name].items()})
+            for kind, name in ((SampleConfig, "sample"), (GuideConfig, "guide"))
+        )
+        kept = replace(MemoryConfig(on_hit=recipe["on_hit"]), enabled=False)
+    except (KeyError, TypeError) as error:
+        made_by = recipe.get("ttom", "no ttom")
+        raise TTOMError(
+            f"the video's recipe cannot be replayed: {error}", f"it was written by {made_by}, this is {__version__}"
+        ) from None
+    entry = None
     if memory.get("outcome") == "hit":
         entry = memory["entry"]
         stored = {e.id: e.sha256 for e in bank.entries()} if bank else {}
@@ -281,14 +294,7 @@ def replay_job(recipe: dict, path: Path, bank=None) -> Job:
                 "it can be replayed only with the bank as it was; see --bank",
             )
     return Job(
-        layout=layout_from_json(recipe["layout"], source="the video's recipe"),
-        seed=recipe["seed"],
-        path=path,
-        sample=SampleConfig(**tuples(recipe["sample"])),
-        guide=GuideConfig(**tuples(recipe["guide"])),
-        memory=replace(MemoryConfig(on_hit=recipe["on_hit"]), enabled=False),
-        planner=recipe["planner"],
-        entry=entry,
+        layout=layout, seed=seed, path=path, sample=sample, guide=guide, memory=kept, planner=planner, entry=entry
     )
 
 
