@@ -41,16 +41,36 @@ def main(
     pool: Annotated[int, typer.Option(help="Scenes encoded once for the denoiser.")] = 16000,
     seed: int = 0,
     compile: Annotated[bool, typer.Option(help="torch.compile the denoiser.")] = False,
+    start_from: Annotated[Path | None, typer.Option(help="Begin with the weights of this model folder.")] = None,
 ) -> None:
     """Train the shapes model and save it in diffusers' folder layout."""
     torch.set_flush_denormal(True)
     out.mkdir(parents=True, exist_ok=True)
+    if start_from:
+        _begin_with(out, start_from)
     if stage in ("vae", "all"):
         train_vae(out, steps=vae_steps, device=device, seed=seed)
     if stage in ("denoiser", "all"):
         train_denoiser(out, steps=steps, batch=batch, pool=pool, device=device, seed=seed, compiled=compile)
     if stage in ("decoder", "all"):
         train_decoder(out, steps=decoder_steps, device=device, seed=seed)
+
+
+def _begin_with(out: Path, folder: Path) -> None:
+    """Write checkpoints at step 0 with the weights of a finished model, where `out` has none yet."""
+    from diffusers import AutoencoderKLWan, WanTransformer3DModel
+    from transformers import UMT5EncoderModel
+
+    vae = AutoencoderKLWan.from_pretrained(folder / "vae").state_dict()
+    both = torch.nn.ModuleDict(
+        dict(
+            transformer=WanTransformer3DModel.from_pretrained(folder / "transformer"),
+            encoder=UMT5EncoderModel.from_pretrained(folder / "text_encoder"),
+        )
+    ).state_dict()
+    for name, weights in (("vae.pt", vae), ("denoiser.pt", both)):
+        if not (out / name).exists():
+            torch.save(dict(model=weights, ema=weights, losses=[]), out / name)
 
 
 def to_tensor(videos_BFHWC: np.ndarray) -> torch.Tensor:
@@ -275,7 +295,8 @@ class Run:
         if path.exists():
             saved = torch.load(path, weights_only=True)
             for name, part in parts.items():
-                part.load_state_dict(saved[name])
+                if name in saved:  # a start from a finished model has no optimiser
+                    part.load_state_dict(saved[name])
             self.losses = saved["losses"]
 
     def __iter__(self):
