@@ -53,6 +53,12 @@ def test_a_shape_of_another_colour_is_not_found():
     assert made.found == 0.5
 
 
+def test_by_color_a_shape_drawn_badly_is_still_the_object():
+    made = video(RED, thing("blue", "circle", (0.8, 0.75), (0.3, 0.75)))
+    assert score(MOTION, layout_of(MOTION), made).found == 0.5
+    assert score(MOTION, layout_of(MOTION), made, by="color").found == 1.0
+
+
 def test_iou_is_one_where_the_video_follows_the_layout():
     layout = layout_of(MOTION)
     things = []

@@ -45,7 +45,7 @@ CARDS = {
             name="shapes",
             source=str(PACKAGE / "models" / "shapes"),
             sample=SampleConfig(
-                height=64, width=64, frames=13, fps=8, steps=25, guidance_scale=4.0,
+                height=64, width=64, frames=13, fps=8, steps=25, guidance_scale=2.0,
                 max_sequence_length=64, enlarge=4,
             ),
             guide=SHAPES_GUIDE,

@@ -83,7 +83,9 @@ def guide_arms(card_guide: GuideConfig) -> dict[str, GuideConfig]:
     }
 
 
-def guide_table(runtime: Runtime, *, count: int, seed: int, tell: Tell, arms=None) -> Table:
+def guide_table(
+    runtime: Runtime, *, count: int, seed: int, tell: Tell, by: str = "look", arms: dict | None = None
+) -> Table:
     """Guided against unguided on `count` prompts of each category."""
     cases = compositional_cases(seed, count)
     rows = []
@@ -91,10 +93,12 @@ def guide_table(runtime: Runtime, *, count: int, seed: int, tell: Tell, arms=Non
         scores, seconds = {c: [] for c in CATEGORIES}, []
         for i, (case, outcome) in enumerate(_run(runtime, cases, config, seed)):
             tell(name, i + 1, len(cases))
-            scores[case.category].append(score(case, outcome.job.layout, outcome.frames))
+            scores[case.category].append(score(case, outcome.job.layout, outcome.frames, by=by))
             seconds.append(outcome.seconds["sample"])
         rows.append(Row(name, _figures(scores, seconds)))
-    note = f"{len(cases)} prompts of two and three objects; scores in T2V-CompBench's manner; seed {seed}"
+    note = (
+        f"{len(cases)} prompts of two and three objects; scores in T2V-CompBench's manner; objects by {by}; seed {seed}"
+    )
     return Table("The guide", note, rows)
 
 
@@ -111,7 +115,9 @@ def _figures(scores: dict[str, list], seconds: list[float]) -> dict[str, float]:
     }
 
 
-def memory_table(runtime: Runtime, *, count: int, seed: int, tell: Tell, consolidate: int | None = None) -> Table:
+def memory_table(
+    runtime: Runtime, *, count: int, seed: int, tell: Tell, by: str = "look", consolidate: int | None = None
+) -> Table:
     """What an adapter is worth on another noise: the same prompt with a second seed, from the bank."""
     cases = [c for c in compositional_cases(seed, count) if c.category != "numeracy"]
     guide = runtime.card.guide
@@ -141,14 +147,16 @@ def memory_table(runtime: Runtime, *, count: int, seed: int, tell: Tell, consoli
             used = _with(runtime, banks.get(bank))
             for i, (case, outcome) in enumerate(_run(used, cases, config, seed + 1, memory)):
                 tell(name, i + 1, len(cases))
-                scores.append((case.category, score(case, outcome.job.layout, outcome.frames)))
+                scores.append((case.category, score(case, outcome.job.layout, outcome.frames, by=by)))
                 seconds.append(outcome.seconds["sample"])
                 hits += outcome.memory["outcome"] == "hit"
             rows.append(Row(name, _memory_figures(scores, seconds, hits)))
     base, cold = rows[0].figures["IoU"], rows[1].figures["IoU"]
     for row in rows:
         row.figures["gain kept"] = (row.figures["IoU"] - base) / (cold - base)
-    note = f"{len(cases)} motion and spatial prompts; learnt with seed {seed}, used with seed {seed + 1}"
+    note = (
+        f"{len(cases)} motion and spatial prompts; objects by {by}; learnt with seed {seed}, used with seed {seed + 1}"
+    )
     return Table("The memory", note, rows)
 
 

@@ -28,6 +28,7 @@ def bench_shapes(
     only: Annotated[Optional[str], typer.Option(help="Of found,guide,memory: the tables to make.")] = None,
     model: ModelOpt = "shapes",
     seed: Annotated[int, typer.Option(help="Of the prompts and the noises.")] = 0,
+    by: Annotated[str, typer.Option(help="What makes a detection the object: its look, or its color alone.")] = "look",
     json_: JsonOpt = False,
     markdown: Annotated[Optional[Path], typer.Option(help="Write the tables as Markdown too.")] = None,
 ) -> None:
@@ -40,6 +41,8 @@ def bench_shapes(
         "guide": (shapes.guide_table, 4, 24),
         "memory": (shapes.memory_table, 2, 12),
     }
+    if by not in ("look", "color"):
+        raise unknown("--by", by, ("look", "color"))
     wanted = only.split(",") if only else list(makers)
     for name in wanted:
         if name not in makers:
@@ -48,7 +51,8 @@ def bench_shapes(
     for name in wanted:
         make, few, many = makers[name]
         with console.status() as tell:
-            tables.append(make(runtime, count=many if full else few, seed=seed, tell=tell))
+            more = {} if name == "found" else {"by": by}
+            tables.append(make(runtime, count=many if full else few, seed=seed, tell=tell, **more))
         report.show(tables[-1], console.err)
     if markdown:
         markdown.write_text("\n".join(report.markdown(t) for t in tables), encoding="utf-8")
