@@ -153,7 +153,7 @@ def memory_table(
             rows.append(Row(name, _memory_figures(scores, seconds, hits)))
     base, cold = rows[0].figures["IoU"], rows[1].figures["IoU"]
     for row in rows:
-        row.figures["gain kept"] = (row.figures["IoU"] - base) / (cold - base)
+        row.figures["gain kept"] = (row.figures["IoU"] - base) / (cold - base) if cold != base else float("nan")
     note = (
         f"{len(cases)} motion and spatial prompts; objects by {by}; learnt with seed {seed}, used with seed {seed + 1}"
     )

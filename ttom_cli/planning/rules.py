@@ -54,12 +54,13 @@ def find_mentions(text: str) -> list[Mention]:
     mentions, i = [], 0
     while i < len(tokens):
         count, first = _count(tokens, i)
-        j = first
+        j, verb = first, False
         while j < len(tokens) and not any(a <= tokens[j][1] < b for a, b in skip):
             following = tokens[j + 1][0] if j + 1 < len(tokens) else ""
             so_far = [t[0] for t in tokens[first:j]]
             leading = i > 0 and (tokens[i - 1][0] in lex.PREPOSITIONS or tokens[i - 1][0].endswith("ing"))
             if _stops(tokens[j][0], so_far, following, count=count, opened=first > i, led=leading):
+                verb = not (_closed_class(tokens[j][0]) or _articles(tokens[j][0]))
                 break
             j += 1
         if j > first:
@@ -69,7 +70,7 @@ def find_mentions(text: str) -> list[Mention]:
                 phrase = text[span[0] : span[1]]
                 size = next((lex.SIZES[w] for w in words if w in lex.SIZES), 1.0)
                 mentions.append(Mention(*span, phrase, phrase.split()[-1], tuple(words[:-1]), count, Wish(size=size)))
-        i = max(j, i + 1)
+        i = max(j + verb, i + 1)
     return mentions
 
 
@@ -110,8 +111,8 @@ def _stops(word: str, so_far: list[str], following: str, *, count: int, opened: 
     """
     if word.endswith("ly") and opened and not so_far:
         return False  # "an elderly man"
-    articled = following in lex.DETERMINERS or following in lex.NUMBERS
-    if _closed_class(word) or (so_far and (word in lex.DETERMINERS or word in lex.NUMBERS)):
+    articled = _articles(following)
+    if _closed_class(word) or (so_far and _articles(word)):
         return True
     if word.endswith("ing"):
         return (word not in lex.ING_NOUNS or articled) and (bool(so_far) or not opened)
@@ -130,6 +131,10 @@ def _stops(word: str, so_far: list[str], following: str, *, count: int, opened: 
         return False
     third_person = word.endswith("s") and not re.search("(ss|us|is)$", word)
     return (third_person and (word in lex.VERBS or opened or ends)) or (word in lex.VERBS and not opened and ends)
+
+
+def _articles(word: str) -> bool:
+    return word in lex.DETERMINERS or word in lex.NUMBERS
 
 
 def _closed_class(word: str) -> bool:
