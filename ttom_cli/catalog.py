@@ -34,9 +34,7 @@ WAN = SampleConfig(
     height=480, width=832, frames=81, fps=16, steps=50, guidance_scale=5.0, shift=5.0,
     negative_prompt=WAN_NEGATIVE, max_sequence_length=512,
 )  # fmt: skip
-SHAPES_GUIDE = GuideConfig(
-    blocks=(2, 3, 4), rank=8, lr=3e-3, steps=12, iterations=6, consolidate=0, conditional_only=True
-)
+SHAPES_GUIDE = GuideConfig(blocks=(2, 3, 4), rank=8, lr=3e-3, steps=12, iterations=6, consolidate=60)
 
 CARDS = {
     card.name: card

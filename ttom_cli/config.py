@@ -113,7 +113,7 @@ class MemoryConfig:
     """skip (use the adapter as it is) or continue (optimise it further, then update the entry)."""
     capacity: int = 256
     """Entries at most; above it the least frequently used is evicted."""
-    scene: float = 0.8
+    scene: float = 0.7
     """Least cosine between abstracted scenes for a hit."""
     objects: float = 0.9
     """Least cosine between the phrases of corresponding objects for a hit."""

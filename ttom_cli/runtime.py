@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,9 +78,10 @@ def load_pipeline(card: ModelCard, dtype: torch.dtype):
     transformers.utils.logging.disable_progress_bar()
     local = Path(card.source).expanduser()
     try:
-        pipe = diffusers.DiffusionPipeline.from_pretrained(
-            str(local) if local.is_dir() else card.source, torch_dtype=dtype
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # `dtype` in place of `torch_dtype`, since diffusers 0.42
+            source = str(local) if local.is_dir() else card.source
+            pipe = diffusers.DiffusionPipeline.from_pretrained(source, torch_dtype=dtype)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(

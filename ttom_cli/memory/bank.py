@@ -45,7 +45,7 @@ class MemoryBank:
     """
 
     def __init__(
-        self, folder: Path, *, capacity: int = 256, scene: float = 0.8, objects: float = 0.9, overlap: float = 0.5
+        self, folder: Path, *, capacity: int = 256, scene: float = 0.7, objects: float = 0.9, overlap: float = 0.5
     ):
         self.folder, self.capacity = Path(folder), capacity
         self.thresholds = keys.Match(scene, objects, overlap)
