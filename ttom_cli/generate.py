@@ -26,6 +26,9 @@ from .memory import Recall
 from .runtime import Runtime
 from .video import write_mp4
 
+# The guide's settings that shape an adapter: with others it is of no use.
+SHAPING = ("blocks", "projections", "self_attention", "rank", "steps", "conditional_only", "keep_on", "loss")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -169,8 +172,7 @@ def _recall(runtime: Runtime, job: Job) -> Recall | None:
 def adapter_signature(job: Job) -> dict:
     """The settings that an adapter depends on: a stored one is used under the same alone."""
     guide, sample = job.guide, job.sample
-    names = ("blocks", "projections", "self_attention", "rank", "steps", "conditional_only", "keep_on", "loss")
-    signature = {name: getattr(guide, name) for name in names} | {"adapted": guide.adapted}
+    signature = {name: getattr(guide, name) for name in SHAPING} | {"adapted": guide.adapted}
     signature |= {"size": (sample.width, sample.height, sample.frames), "sampling_steps": sample.steps}
     return {k: list(v) if isinstance(v, tuple) else v for k, v in signature.items()}
 
@@ -217,8 +219,7 @@ def refine(bank, entry, *, consolidate: int | None, seed: int | None, out: Path 
     runtime = Runtime.open(entry.model, bank=bank)
     stored, card = entry.guide, runtime.card
     width, height, frames = stored["size"]
-    names = ("blocks", "projections", "self_attention", "rank", "steps", "conditional_only", "keep_on", "loss")
-    guide = {name: stored[name] for name in names} | {"adapt": stored["adapted"]}
+    guide = {name: stored[name] for name in SHAPING} | {"adapt": stored["adapted"]}
     guide = replace(card.guide, **{k: tuple(v) if isinstance(v, list) else v for k, v in guide.items()})
     if consolidate is not None:
         guide = replace(guide, consolidate=consolidate)

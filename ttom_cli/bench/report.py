@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from rich.console import Console
 from rich.table import Table as RichTable
 
@@ -37,14 +35,3 @@ def markdown(table: Table) -> str:
     for row in table.rows:
         lines.append(f"| {row.name} | " + " | ".join(cell(c, row.figures[c]) for c in columns) + " |")
     return "\n".join(lines) + f"\n\n{table.note}.\n"
-
-
-def write_sheet(path: Path, videos: list, titles: list[str], layouts: list) -> None:
-    """A picture of videos, a row of frames each, with their layouts' boxes."""
-    from ..layout.draw import draw_boxes
-    from ..shapes.sheet import video_sheet
-
-    drawn = [
-        draw_boxes(v, layout, scale=2, labels=False) if layout else v for v, layout in zip(videos, layouts, strict=True)
-    ]
-    video_sheet(path, drawn, titles, scale=1)

@@ -62,7 +62,7 @@ def memory_rm(
         raise TTOMError("say which entries to remove", "give ids, or --all")
     doomed = store.entries() if all_ else [store.find(i) for i in ids]
     for e in doomed:
-        console.say(f"{'would remove' if dry_run else 'remove'} {e.id}  {console.plain(e.prompt)}")
+        console.say(f"{'would remove' if dry_run else 'remove'} {e.id}  {console.escape(console.plain(e.prompt))}")
     if dry_run or not doomed:
         return
     if not yes and sys.stdin.isatty() and not typer.confirm("Go on?", err=True):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-
 import torch
 from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
 
@@ -51,15 +49,6 @@ class Adapter:
         for name, parameter in self.denoiser.named_parameters():
             if f".{NAME}." in name:  # PEFT's switch also freezes
                 parameter.requires_grad_(True)
-
-    @contextmanager
-    def off(self):
-        """Within, the denoiser is the plain one."""
-        self.switch(False)
-        try:
-            yield
-        finally:
-            self.switch(True)
 
     def state(self) -> dict[str, torch.Tensor]:
         """The LoRA's tensors under PEFT's names, without the adapter's own name in them."""

@@ -152,8 +152,8 @@ class MemoryBank:
         import safetensors.torch
 
         rank = next(t.shape[0] for name, t in state.items() if "lora_A" in name)
-        targets = sorted({PREFIX + name.split(".lora_")[0] for name in state})
-        config = {"r": rank, "lora_alpha": rank, "target_modules": [t.removeprefix(PREFIX) for t in targets]}
+        targets = sorted({name.split(".lora_")[0] for name in state})
+        config = {"r": rank, "lora_alpha": rank, "target_modules": targets}
         metadata = {
             "format": "pt",
             "lora_adapter_metadata": json.dumps({PREFIX + k: v for k, v in config.items()}),
