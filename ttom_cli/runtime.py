@@ -13,7 +13,7 @@ import torch
 from .backbones import FAMILIES, Backbone
 from .catalog import ModelCard, find_card
 from .config import SampleConfig
-from .errors import ModelError
+from .errors import ModelError, unknown
 from .memory import MemoryBank
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -37,6 +37,8 @@ class Runtime:
         card = find_card(model)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = dtype or ("bfloat16" if device.startswith("cuda") else "float32")
+        if dtype not in DTYPES:
+            raise unknown("dtype", dtype, DTYPES)
         began = time.monotonic()
         pipe = load_pipeline(card, DTYPES[dtype]).to(device)
         family = type(pipe).__name__
