@@ -14,7 +14,7 @@ from ..layout.model import Box, center
 
 STEPS = {"right": (1, 0), "left": (-1, 0), "up": (0, -1), "down": (0, 1)}
 PATH = 0.5  # of the frame, the length of a motion; T2V-CompBench rewards long ones
-SIDE = {1: 0.3, 2: 0.28, 3: 0.25}  # a box's side by the number of objects
+SIDE = {1: 0.34, 2: 0.32, 3: 0.28}  # a box's side by the number of objects
 MARGIN = 0.02
 DRAWS, RESTARTS = 48, 5
 TOGETHER = ("in front of", "behind", "inside", "on")  # relations of objects whose boxes meet
@@ -27,7 +27,6 @@ class Wish:
     start: tuple[float | None, float | None] | None = None
     end: tuple[float | None, float | None] | None = None
     direction: str | None = None
-    moves: bool = False
     size: float = 1.0
     relations: list[tuple[str, int]] = field(default_factory=list)  # (relation, index of the other)
 

@@ -235,7 +235,6 @@ def _read(said: str, mention: Mention) -> None:
             wish.direction = wish.direction or direction
     verbs = [w for w in words if w in lex.MOVING]
     if not wish.direction and verbs:
-        wish.moves = True
         bare = [d for d, p in lex.BARE.items() if re.search(rf"\b(?<!the )(?:{p})\b", said)]
         rises = [d for d, group in (("up", lex.RISING), ("down", lex.FALLING)) if lex_any(verbs, group)]
         wish.direction = next(iter(bare + rises), None)

@@ -26,6 +26,7 @@ from .sheet import loss_curve, video_sheet
 from .world import FRAMES, SIZE, Scene, render, sample_scene
 
 CROP = 32  # pixels a side of the clips, full of edges, that the VAE learns from before whole videos
+MUON_LR = 1.5e-3
 app = typer.Typer(add_completion=False)
 
 
@@ -37,8 +38,8 @@ def main(
     vae_steps: int = 6000,
     steps: int = 14500,
     decoder_steps: int = 3000,
-    batch: int = 8,
-    pool: Annotated[int, typer.Option(help="Scenes encoded once for the denoiser.")] = 16000,
+    batch: int = 16,
+    pool: Annotated[int, typer.Option(help="Scenes encoded once for the denoiser.")] = 18000,
     seed: int = 0,
     compile: Annotated[bool, typer.Option(help="torch.compile the denoiser.")] = False,
     start_from: Annotated[Path | None, typer.Option(help="Begin with the weights of this model folder.")] = None,
@@ -95,13 +96,13 @@ def train_vae(out: Path, *, steps: int, device: str, seed: int) -> None:
         else:
             x = _crops(rng, 6, frames=FRAMES) if step < 0.85 * steps else _videos(rng, 4)
         x = x.to(device)
-        set_lr(optimizer, 2e-3 * cosine(step, steps, warmup=200))
+        set_lr(cosine(step, steps, warmup=200), optimizer)
         posterior = vae.encode(x).latent_dist
         y = vae.decode(posterior.sample()).sample
         error = y - x
         kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean()
         loss = error.abs().mean() + error.square().mean() + 5e-4 * kl
-        descend(loss, optimizer, vae.parameters())
+        descend(loss, vae.parameters(), optimizer)
         update_ema(ema, vae, 0.995 if step > 200 else 0.9)
         run.log(loss.item())
         if step % 500 == 499 or step == steps - 1:
@@ -122,12 +123,12 @@ def train_decoder(out: Path, *, steps: int, device: str, seed: int) -> None:
     for step in run:
         rng = np.random.default_rng([seed, 6, step])
         x = (_crops(rng, 6, frames=FRAMES) if step < 0.6 * steps else _videos(rng, 4)).to(device)
-        set_lr(optimizer, 1.5e-3 * cosine(step, steps, warmup=200))
+        set_lr(cosine(step, steps, warmup=200), optimizer)
         with torch.no_grad():
             latents = vae.encode(x).latent_dist.sample()
         error = vae.decode(latents).sample - x
         loss = error.abs().mean() + error.square().mean()
-        descend(loss, optimizer, trained)
+        descend(loss, trained, optimizer)
         update_ema(ema, vae, 0.995 if step > 200 else 0.9)
         run.log(loss.item())
         if step % 500 == 499 or step == steps - 1:
@@ -186,28 +187,28 @@ def train_denoiser(out: Path, *, steps: int, batch: int, pool: int, device: str,
     both = _text_and_denoiser(tokenizer).to(device)
     transformer, encoder = both["transformer"], both["encoder"]
     ema = copy.deepcopy(both).requires_grad_(False)
-    decay = [p for p in both.parameters() if p.ndim >= 2]
-    rest = [p for p in both.parameters() if p.ndim < 2]
-    groups = [dict(params=decay, weight_decay=0.01), dict(params=rest, weight_decay=0.0)]
-    optimizer = torch.optim.AdamW(groups, lr=1.2e-3, betas=(0.9, 0.98))
+    muon, adamw = _optimizers(both)
+    half = torch.autocast(device, torch.bfloat16, enabled=device != "cpu" or torch.cpu._is_avx512_bf16_supported())
+    transformer.set_attention_backend("_native_math")  # for so few tokens the fastest on a CPU
     forward = torch.compile(transformer, dynamic=False) if compiled else transformer
-    run = Run(out / "denoiser.pt", steps, dict(model=both, ema=ema, optimizer=optimizer))
+    run = Run(out / "denoiser.pt", steps, dict(model=both, ema=ema, muon=muon, adamw=adamw))
     for step in run:
         rng = np.random.default_rng([seed, 3, step])
         chosen = rng.integers(0, len(scenes), batch)
         texts = ["" if rng.random() < 0.1 else caption(scenes[i], rng) for i in chosen]
         # Now and then the pipelines' default length, so that a plain call works as well.
         length = 512 if rng.random() < 0.05 else networks.TEXT_TOKENS
-        context = encode_text(encoder, tokenizer, texts, length)
         x = latents[torch.from_numpy(chosen)].to(device)
         # Logit-normal, wide: shapes are settled below a noise level of a half, places above it.
         sigma = torch.sigmoid(torch.from_numpy(rng.normal(0.5, 1.1, batch)).float()).to(device)
         noise = torch.randn_like(x)
         s = sigma.view(-1, 1, 1, 1, 1)
-        set_lr(optimizer, 1.2e-3 * trapezoid(step, steps, warmup=300))
-        prediction = forward((1 - s) * x + s * noise, sigma * 1000, context).sample
-        loss = (prediction - (noise - x)).square().mean()
-        descend(loss, optimizer, both.parameters())
+        set_lr(trapezoid(step, steps, warmup=300), muon, adamw)
+        with half:
+            context = encode_text(encoder, tokenizer, texts, length)
+            prediction = forward((1 - s) * x + s * noise, sigma * 1000, context).sample
+        loss = (prediction.float() - (noise - x)).square().mean()
+        descend(loss, both.parameters(), muon, adamw)
         update_ema(ema, both, min(0.999, (step + 1) / (step + 10)))
         run.log(loss.item())
         if step % 4000 == 3999 and step < steps - 1:
@@ -215,6 +216,16 @@ def train_denoiser(out: Path, *, steps: int, batch: int, pool: int, device: str,
             finish(out, seed)
     loss_curve(out / "denoiser_loss.png", run.losses, "Denoiser: flow-matching loss")
     finish(out, seed)
+
+
+def _optimizers(both) -> tuple[torch.optim.Muon, torch.optim.AdamW]:
+    """Muon for the matrices of the blocks, AdamW for embeddings, norms, biases and the two ends."""
+    named = dict(both.named_parameters())
+    matrices = [n for n, p in named.items() if ".block" in n and p.ndim == 2 and "relative_attention_bias" not in n]
+    muon = torch.optim.Muon(
+        [named.pop(n) for n in matrices], lr=MUON_LR, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
+    )
+    return muon, torch.optim.AdamW(named.values(), lr=1.2e-3, betas=(0.9, 0.98), weight_decay=0.0)
 
 
 def _text_and_denoiser(tokenizer) -> torch.nn.ModuleDict:
@@ -332,11 +343,13 @@ def progress() -> Progress:
     )  # fmt: skip
 
 
-def descend(loss: torch.Tensor, optimizer, parameters) -> None:
-    optimizer.zero_grad(set_to_none=True)
+def descend(loss: torch.Tensor, parameters, *optimizers) -> None:
+    for optimizer in optimizers:
+        optimizer.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-    optimizer.step()
+    for optimizer in optimizers:
+        optimizer.step()
 
 
 @torch.no_grad()
@@ -345,9 +358,10 @@ def update_ema(ema, model, decay: float) -> None:
         average.lerp_(value, 1 - decay)
 
 
-def set_lr(optimizer, lr: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = lr
+def set_lr(factor: float, *optimizers) -> None:
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = factor * optimizer.defaults["lr"]
 
 
 def cosine(step: int, steps: int, warmup: int) -> float:

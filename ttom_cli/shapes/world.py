@@ -37,6 +37,8 @@ DIRECTIONS: dict[str, tuple[int, int]] = {
 
 # Half width and half height of each shape's bounding box, as multiples of its radius.
 EXTENT = {"circle": (1.0, 1.0), "square": (0.9, 0.9), "triangle": (1.08, 0.98), "cross": (1.05, 1.05)}
+# Least and greatest radius of a scene's things, by their number.
+RADII = {1: (0.13, 0.22), 2: (0.13, 0.21), 3: (0.12, 0.165), 4: (0.11, 0.14)}
 GAP = 0.03  # least distance between two things, and between a thing and the frame's edge
 
 
@@ -154,9 +156,9 @@ def _place_groups(rng, counts: tuple[int, ...]) -> tuple[tuple[Thing, ...], ...]
     placed: list[Thing] = []
     groups = []
     colors = rng.choice(list(COLORS), size=len(counts) + 1, replace=rng.random() < 0.15)
-    largest = 0.175 if sum(counts) <= 2 else 0.14
+    smallest, largest = RADII[sum(counts)]
     for i, count in enumerate(counts):
-        shape, radius = str(rng.choice(SHAPES)), rng.uniform(0.105, largest)
+        shape, radius = str(rng.choice(SHAPES)), rng.uniform(smallest, largest)
         heading = str(rng.choice(list(DIRECTIONS))) if rng.random() < 0.7 else None
         look = dict(color=str(colors[i]), shape=shape, radius=float(radius))
         if any((t.color, t.shape) == (look["color"], shape) for t in placed):
