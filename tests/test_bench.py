@@ -20,7 +20,7 @@ def video(*things):
 
 
 def layout_of(case):
-    return make_planner("rules").plan(case.prompt)
+    return make_planner().plan(case.prompt)
 
 
 MOTION = Case(
@@ -91,7 +91,7 @@ def test_numeracy_by_hand():
 
 
 def test_every_prompt_of_the_suite_is_planned_as_it_is_meant():
-    planner = make_planner("rules")
+    planner = make_planner()
     for seed in range(2):
         for case in compositional_cases(seed, 24) + single_and_pair_cases(seed, 24):
             layout = planner.plan(case.prompt)

@@ -1,5 +1,6 @@
 import pytest
 
+from ttom_cli.config import PlannerConfig
 from ttom_cli.errors import PlanningError, TTOMError
 from ttom_cli.layout.model import center
 from ttom_cli.layout.parse import layout_faults
@@ -8,7 +9,7 @@ from ttom_cli.planning import make_planner
 
 @pytest.fixture
 def plan():
-    return make_planner("rules").plan
+    return make_planner().plan
 
 
 @pytest.mark.parametrize(
@@ -90,5 +91,5 @@ def test_no_object_is_said(plan, prompt):
 
 def test_unknown_planner_names_the_known():
     with pytest.raises(TTOMError, match="unknown planner 'rule'") as caught:
-        make_planner("rule")
+        PlannerConfig(planner="rule")
     assert "did you mean 'rules'" in caught.value.hint

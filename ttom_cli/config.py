@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from .errors import TTOMError, unknown
 
@@ -99,6 +100,46 @@ class SampleConfig:
         for name in ("height", "width", "frames", "fps", "steps", "max_sequence_length", "enlarge"):
             if getattr(self, name) < 1:
                 raise TTOMError(f"{name} must be at least 1, not {getattr(self, name)}")
+
+
+PLANNERS = ("rules", "openai")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannerConfig:
+    """What makes a layout of a prompt. An endpoint's key comes from OPENAI_API_KEY and nowhere else."""
+
+    planner: str = "rules"
+    """rules (offline), or openai (a language model behind any OpenAI-compatible endpoint)."""
+    llm_model: str = ""
+    llm_base_url: str = ""
+    """Of the endpoint; empty: OpenAI's own."""
+    llm_timeout: float = 120.0
+    """Seconds that an answer may take."""
+    llm_retries: int = 4
+    """Tries again after a transport error, a 429 or a 5xx, with backoff."""
+    planner_fallback: str = ""
+    """rules: plan by rules what the model cannot plan."""
+    template: Path | None = None
+    """Folder with files in place of the shipped prompt template."""
+    cache: bool = True
+    """Keep the answers, and do not ask for them again."""
+    cache_folder: Path | None = None
+    """None: the user's cache directory, or TTOM_CACHE."""
+    refresh: bool = False
+    """Ask again, and keep the new answer."""
+
+    def __post_init__(self):
+        if self.planner not in PLANNERS:
+            raise unknown("planner", self.planner, PLANNERS)
+        if self.planner_fallback not in ("", "rules"):
+            raise unknown("planner to fall back on", self.planner_fallback, ("rules",))
+        if self.planner == "openai" and not self.llm_model:
+            raise TTOMError("the openai planner needs a model", "name one with --llm-model")
+        if not self.llm_timeout > 0:
+            raise TTOMError(f"llm-timeout must be above 0 seconds, not {self.llm_timeout}")
+        if self.llm_retries < 0:
+            raise TTOMError(f"llm-retries must be 0 or more, not {self.llm_retries}")
 
 
 ON_HIT = ("skip", "continue")

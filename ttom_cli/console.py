@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from .text import plain
+
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 STAGES = {
@@ -21,14 +23,14 @@ STAGES = {
 }
 
 
-def plain(text: str) -> str:
-    """Text that may come from a model or a file, without control characters and on one line."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
-
-
 def say(text: str) -> None:
     """A line of talk; `text` may hold markup."""
     err.print(text)
+
+
+def note(text: str) -> None:
+    """A remark on what was done with the user's input."""
+    err.print(f"[yellow]note:[/] {escape(plain(text))}")
 
 
 def error(message: str, hint: str = "") -> None:

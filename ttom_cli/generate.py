@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from .layout import Layout, layout_from_json
 from .layout.draw import draw_boxes, side_by_side
 from .memory import Recall
 from .runtime import Runtime
+from .text import slug
 from .video import write_mp4
 
 # The guide's settings that shape an adapter: with others it is of no use.
@@ -301,8 +301,7 @@ def replay_job(recipe: dict, path: Path, bank=None) -> Job:
 
 def file_name(prompt: str, seed: int) -> str:
     """'A red ball!' and 7 -> 'a-red-ball-seed7.mp4'."""
-    slug = re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")[:80].rstrip("-")
-    return f"{slug or 'video'}-seed{seed}.mp4"
+    return f"{slug(prompt)}-seed{seed}.mp4"
 
 
 class Clock:

@@ -6,11 +6,13 @@ Layers are dicts of such names; a later layer wins over an earlier one, and all 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from .catalog import ModelCard
-from .config import GuideConfig, MemoryConfig, SampleConfig
+from .config import GuideConfig, MemoryConfig, PlannerConfig, SampleConfig
 from .errors import TTOMError, unknown
 
 # option name -> (slice, field)
@@ -41,13 +43,58 @@ OPTIONS = {
     "memory": ("memory", "enabled"),
     "on-hit": ("memory", "on_hit"),
     "capacity": ("memory", "capacity"),
+    "planner": ("planner", "planner"),
+    "planner-fallback": ("planner", "planner_fallback"),
+    "llm-model": ("planner", "llm_model"),
+    "llm-base-url": ("planner", "llm_base_url"),
+    "llm-timeout": ("planner", "llm_timeout"),
+    "llm-retries": ("planner", "llm_retries"),
+    "template": ("planner", "template"),
+    "cache": ("planner", "cache"),
+    "refresh": ("planner", "refresh"),
 }
 NUMBER_LISTS, WORD_LISTS = ("blocks", "adapt"), ("projections",)
 
 
-def resolve(card: ModelCard, *layers: dict) -> tuple[SampleConfig, GuideConfig, MemoryConfig]:
-    """The three slices of settings. Raises TTOMError for an unknown option or a value out of range."""
-    slices: dict[str, dict] = {"sample": {}, "guide": {}, "memory": {}}
+class Settings(NamedTuple):
+    """All settings of one video."""
+
+    sample: SampleConfig
+    guide: GuideConfig
+    memory: MemoryConfig
+    planner: PlannerConfig
+
+
+def resolve(card: ModelCard, *layers: dict) -> Settings:
+    """The settings of a model's card and the layers. Raises TTOMError for an unknown option or a bad value."""
+    slices = _slices(layers)
+    with _kinds_said():
+        return Settings(
+            replace(card.sample, **slices["sample"]),
+            replace(card.guide, **slices["guide"]),
+            MemoryConfig(**slices["memory"]),
+            PlannerConfig(**slices["planner"]),
+        )
+
+
+def resolve_planner(*layers: dict) -> tuple[PlannerConfig, tuple[int, int] | None]:
+    """The planner's settings alone, and the (width, height) that the layers name, if they do."""
+    slices = _slices(layers)
+    size = slices["sample"]
+    with _kinds_said():
+        return PlannerConfig(**slices["planner"]), (size["width"], size["height"]) if "width" in size else None
+
+
+@contextmanager
+def _kinds_said():
+    try:
+        yield
+    except TypeError as error:  # a string where a number is compared
+        raise TTOMError(f"an option has a value of the wrong kind: {error}") from None
+
+
+def _slices(layers: Iterable[dict]) -> dict[str, dict]:
+    slices: dict[str, dict] = {"sample": {}, "guide": {}, "memory": {}, "planner": {}}
     for layer in layers:
         for name, value in layer.items():
             name = name.replace("_", "-")
@@ -60,14 +107,7 @@ def resolve(card: ModelCard, *layers: dict) -> tuple[SampleConfig, GuideConfig, 
                 slices["guide"]["conditional_only"] = not value
             else:
                 slices[where][key] = _parse(name, value)
-    try:
-        return (
-            replace(card.sample, **slices["sample"]),
-            replace(card.guide, **slices["guide"]),
-            MemoryConfig(**slices["memory"]),
-        )
-    except TypeError as error:  # a string where a number is compared
-        raise TTOMError(f"an option has a value of the wrong kind: {error}") from None
+    return slices
 
 
 def _parse(name: str, value):
@@ -79,7 +119,7 @@ def _parse(name: str, value):
             return tuple(int(p) for p in parts)
         except (TypeError, ValueError):
             raise TTOMError(f"{name} must be block numbers such as 2,3,4, not {value!r}") from None
-    return value
+    return Path(value) if name == "template" else value
 
 
 def parse_size(value: str) -> dict[str, int]:

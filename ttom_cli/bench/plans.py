@@ -16,7 +16,9 @@ from ..errors import TTOMError
 from ..layout import Layout, Track
 from ..layout.model import center, iou
 from ..planning import Planner
+from ..planning.check import check
 from ..planning.lexicon import singular
+from .report import Row, Table
 
 TIMES = (0.0, 0.5, 1.0)
 
@@ -39,13 +41,26 @@ def judge_folder(folder: Path, planner: Planner) -> list[Verdict]:
             continue
         for entry in json.loads(path.read_text(encoding="utf-8")):
             try:
-                reason = judge(entry, planner.plan(entry["prompt"]))
+                reason = judge(entry, check(planner.plan(entry["prompt"]))[0])
             except TTOMError as error:
                 reason = error.message
             verdicts.append(Verdict(name, entry["prompt"], reason))
     if not verdicts:
         raise TTOMError(f"{folder} holds none of {', '.join(f'{n}.json' for n in JUDGES)}")
     return verdicts
+
+
+def plans_table(verdicts: list[Verdict], planner: str) -> Table:
+    """The share of prompts of each category that are planned right."""
+    rows = []
+    for category in JUDGES:
+        part = [v for v in verdicts if v.category == category]
+        if part:
+            right = sum(not v.reason for v in part)
+            rows.append(
+                Row(category.replace("_", " "), {"prompts": len(part), "planned": right, "right": right / len(part)})
+            )
+    return Table("Plans", f"T2V-CompBench's prompts, judged by its metadata; planner {planner}", rows)
 
 
 def named(layout: Layout, name: str) -> list[Track]:

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from .shapes import Table
+SHARES = ("objects found", "all found", "found", "right way", "gain kept", "right")
 
-SHARES = ("objects found", "all found", "found", "right way", "gain kept")
+
+@dataclass(frozen=True)
+class Row:
+    """One arm of a table: its name and its figures, by column."""
+
+    name: str
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Table:
+    title: str
+    note: str
+    rows: list[Row]
+
+    def to_json(self) -> dict:
+        return {"title": self.title, "note": self.note, "rows": [{"name": r.name, **r.figures} for r in self.rows]}
 
 
 def show(table: Table, console: Console) -> None:

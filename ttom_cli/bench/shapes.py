@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,29 +19,12 @@ from ..layout import Layout
 from ..memory import MemoryBank
 from ..planning import make_planner
 from ..runtime import Runtime
+from .report import Row, Table
 from .score import score
 from .suite import Case, compositional_cases, single_and_pair_cases
 
 CATEGORIES = ("motion", "spatial", "numeracy")
 Tell = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One arm of a table: its name and its figures, by column."""
-
-    name: str
-    figures: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Table:
-    title: str
-    note: str
-    rows: list[Row]
-
-    def to_json(self) -> dict:
-        return {"title": self.title, "note": self.note, "rows": [{"name": r.name, **r.figures} for r in self.rows]}
 
 
 def found_table(runtime: Runtime, *, count: int, seed: int, tell: Tell) -> Table:
@@ -187,7 +170,7 @@ def _run(
     runtime: Runtime, cases: list[Case], guide: GuideConfig, seed: int, memory: MemoryConfig | None = None
 ) -> Iterable[tuple[Case, Outcome]]:
     """Generate each case with its own seed, `seed` and its place in the list."""
-    planner = make_planner("rules")
+    planner = make_planner()
     with tempfile.TemporaryDirectory() as folder:
         for i, case in enumerate(cases):
             layout: Layout = planner.plan(case.prompt)

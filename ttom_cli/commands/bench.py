@@ -1,4 +1,4 @@
-"""`ttom bench shapes`"""
+"""`ttom bench shapes` and `ttom bench plan`"""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ import typer
 
 from .. import console
 from ..errors import unknown
-from .inputs import JsonOpt, ModelOpt
+from .inputs import FallbackOpt, JsonOpt, LLMModelOpt, LLMUrlOpt, ModelOpt, PlannerOpt, given_options
+
+MarkdownOpt = Annotated[Optional[Path], typer.Option("--markdown", help="Write the tables as Markdown too.")]
 
 app = typer.Typer(help="Measurements that anyone can repeat.", no_args_is_help=True)
-
-
-@app.callback()
-def _group() -> None:
-    pass
 
 
 @app.command("shapes")
@@ -30,7 +27,7 @@ def bench_shapes(
     seed: Annotated[int, typer.Option(help="Of the prompts and the noises.")] = 0,
     by: Annotated[str, typer.Option(help="What makes a detection the object: its look, or its color alone.")] = "look",
     json_: JsonOpt = False,
-    markdown: Annotated[Optional[Path], typer.Option(help="Write the tables as Markdown too.")] = None,
+    markdown: MarkdownOpt = None,
 ) -> None:
     """Is the embedded model sound, does the guide guide, does the memory remember: three tables."""
     from ..bench import report, shapes
@@ -54,6 +51,38 @@ def bench_shapes(
             more = {} if name == "found" else {"by": by}
             tables.append(make(runtime, count=many if full else few, seed=seed, tell=tell, **more))
         report.show(tables[-1], console.err)
+    _keep(tables, json_, markdown)
+
+
+@app.command("plan")
+def bench_plan(
+    folder: Annotated[Path, typer.Argument(help="With T2V-CompBench's metadata: motion_binding.json and so on.")],
+    planner: PlannerOpt = None,
+    planner_fallback: FallbackOpt = None,
+    llm_model: LLMModelOpt = None,
+    llm_base_url: LLMUrlOpt = None,
+    wrong: Annotated[bool, typer.Option("--wrong", help="List the prompts that are planned wrong, and why.")] = False,
+    json_: JsonOpt = False,
+    markdown: MarkdownOpt = None,
+) -> None:
+    """How right a planner's layouts are, by T2V-CompBench's own metadata."""
+    from ..bench import plans, report
+    from ..planning import make_planner
+    from ..settings import resolve_planner
+
+    config, _ = resolve_planner(given_options(locals()))
+    verdicts = plans.judge_folder(folder, make_planner(config))
+    table = plans.plans_table(verdicts, config.llm_model or config.planner)
+    report.show(table, console.err)
+    if wrong:
+        for verdict in (v for v in verdicts if v.reason):
+            console.note(f"{verdict.category}: {verdict.prompt!r}: {verdict.reason}")
+    _keep([table], json_, markdown)
+
+
+def _keep(tables: list, json_: bool, markdown: Path | None) -> None:
+    from ..bench import report
+
     if markdown:
         markdown.write_text("\n".join(report.markdown(t) for t in tables), encoding="utf-8")
     if json_:

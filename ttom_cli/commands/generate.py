@@ -13,14 +13,23 @@ from .. import console
 from ..errors import TTOMError
 from .inputs import (
     BankOpt,
+    CacheOpt,
+    FallbackOpt,
     JsonOpt,
     LayoutOpt,
+    LLMModelOpt,
+    LLMRetriesOpt,
+    LLMTimeoutOpt,
+    LLMUrlOpt,
     ModelOpt,
     PlannerOpt,
     PromptArg,
     PromptsOpt,
     Source,
+    TemplateOpt,
+    given_options,
     open_bank,
+    own_options,
     plan_item,
     read_source,
     title,
@@ -33,7 +42,6 @@ def generate(
     prompt: PromptArg = None,
     prompts: PromptsOpt = None,
     layout: LayoutOpt = None,
-    planner: PlannerOpt = "rules",
     model: ModelOpt = "shapes",
     out: Annotated[Path, typer.Option("--out", "-o", help="A folder, or for one prompt an .mp4.", rich_help_panel=OUTPUT)] = Path("videos"),
     compare: Annotated[bool, typer.Option("--compare", help="Also write unguided beside guided, with the boxes drawn.", rich_help_panel=OUTPUT)] = False,
@@ -65,6 +73,14 @@ def generate(
     stop_loss: Annotated[Optional[float], typer.Option(help="A step ends early below this loss.", rich_help_panel=GUIDE)] = None,
     both_branches: Annotated[Optional[bool], typer.Option(help="Adapter on the unconditional branch as well.", rich_help_panel=GUIDE)] = None,
     keep_on: Annotated[Optional[bool], typer.Option(help="Adapter on after the guided steps.", rich_help_panel=GUIDE)] = None,
+    planner: PlannerOpt = None,
+    planner_fallback: FallbackOpt = None,
+    llm_model: LLMModelOpt = None,
+    llm_base_url: LLMUrlOpt = None,
+    llm_timeout: LLMTimeoutOpt = None,
+    llm_retries: LLMRetriesOpt = None,
+    template: TemplateOpt = None,
+    cache: CacheOpt = None,
     bank: BankOpt = None,
     memory: Annotated[Optional[bool], typer.Option(help="Use the memory bank.", rich_help_panel=MEMORY)] = None,
     on_hit: Annotated[Optional[str], typer.Option(help="skip (use as is) or continue (optimise further).", rich_help_panel=MEMORY)] = None,
@@ -76,24 +92,21 @@ def generate(
     One model load serves all prompts; a prompt that fails is reported and the rest are done.
     """
     from ..catalog import find_card
-    from ..settings import OPTIONS, read_config, resolve
+    from ..settings import read_config, resolve
 
-    given = locals()
-    flags = {name: given[name.replace("-", "_")] for name in OPTIONS}
-    flags = {name: value for name, value in flags.items() if value is not None}
+    flags = given_options(locals())
     if replay:
         return _replay(replay, out, bank, device, dtype, json_)
     source = read_source(prompt, prompts, layout)
     if out.suffix == ".mp4" and source.batch:
         raise TTOMError(f"--out {out} is one file, and there may be several prompts", "give a folder")
     card, common = find_card(model), read_config(config)
-    _, _, shared = resolve(card, common, flags)  # bad options are said before a model is loaded
+    shared = resolve(card, common, flags).memory  # bad options are said before a model is loaded
     taken: set[Path] = set()
 
     def job(item: dict):
-        own = {k: v for k, v in item.items() if k not in ("prompt", "seed", "layout", "out")}
-        sample, guide, memory = resolve(card, common, own, flags)
-        made = plan_item(item, planner)
+        sample, guide, memory, planning = resolve(card, common, own_options(item), flags)
+        made = plan_item(item, planning, (sample.width, sample.height))
         number = item.get("seed", seed if seed is not None else random.randrange(2**31))
         from ..generate import Job, file_name
 
@@ -103,7 +116,7 @@ def generate(
         taken.add(path)
         return Job(
             layout=made, seed=number, path=path, sample=sample, guide=guide, memory=memory,
-            planner="file" if item.get("layout") else planner, compare=compare,
+            planner="file" if item.get("layout") else planning.planner, compare=compare,
         )  # fmt: skip
 
     _make_all(source, job, lambda: _runtime(model, bank, device, dtype, shared), json_)

@@ -6,6 +6,7 @@ import itertools
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -15,14 +16,47 @@ from .. import console
 from ..errors import TTOMError
 
 if TYPE_CHECKING:
-    from ..config import MemoryConfig
+    from ..config import MemoryConfig, PlannerConfig
     from ..layout import Layout
     from ..memory import MemoryBank
 
 PromptArg = Annotated[Optional[str], typer.Argument(help="The prompt; without one, lines on standard input.")]
 PromptsOpt = Annotated[Optional[Path], typer.Option("--prompts", help="Prompts: one a line, or a YAML list.")]
 LayoutOpt = Annotated[Optional[Path], typer.Option("--layout", help="A layout in JSON or YAML, in place of a planner.")]
-PlannerOpt = Annotated[str, typer.Option(help="What makes the layout: rules.")]
+PLANNING = "Planning"
+PlannerOpt = Annotated[
+    Optional[str], typer.Option(help="What makes the layout: rules (offline) or openai.", rich_help_panel=PLANNING)
+]
+FallbackOpt = Annotated[
+    Optional[str],
+    typer.Option("--planner-fallback", help="rules: for what the model cannot plan.", rich_help_panel=PLANNING),
+]
+LLMModelOpt = Annotated[
+    Optional[str],
+    typer.Option("--llm-model", envvar="TTOM_LLM_MODEL", help="Of the openai planner.", rich_help_panel=PLANNING),
+]
+LLMUrlOpt = Annotated[
+    Optional[str],
+    typer.Option(
+        "--llm-base-url",
+        envvar="TTOM_LLM_BASE_URL",
+        help="Any OpenAI-compatible endpoint; its key: OPENAI_API_KEY.",
+        rich_help_panel=PLANNING,
+    ),
+]
+LLMTimeoutOpt = Annotated[
+    Optional[float], typer.Option("--llm-timeout", help="Seconds that an answer may take.", rich_help_panel=PLANNING)
+]
+LLMRetriesOpt = Annotated[
+    Optional[int], typer.Option("--llm-retries", help="After transport errors, 429 and 5xx.", rich_help_panel=PLANNING)
+]
+TemplateOpt = Annotated[
+    Optional[Path], typer.Option("--template", help="A folder with prompt files of your own.", rich_help_panel=PLANNING)
+]
+CacheOpt = Annotated[
+    Optional[bool],
+    typer.Option("--cache/--no-cache", help="Keep the model's layouts, and ask once.", rich_help_panel=PLANNING),
+]
 ModelOpt = Annotated[str, typer.Option("--model", "-m", help="shapes, a hub id, or a diffusers folder.")]
 BankOpt = Annotated[Optional[Path], typer.Option("--bank", envvar="TTOM_BANK", help="The memory bank's folder.")]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
@@ -76,19 +110,48 @@ def read_source(prompt: str | None, prompts: Path | None, layout: Path | None) -
     return Source(items, batch)
 
 
-def plan_item(item: dict, planner: str) -> Layout:
-    """The layout of an item: its own, its file's, or the planner's. Raises TTOMError."""
+def given_options(values: dict) -> dict:
+    """Those of a command's arguments that are options of settings, and are given."""
+    from ..settings import OPTIONS
+
+    found = {name: values.get(name.replace("-", "_")) for name in OPTIONS}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def own_options(item: dict) -> dict:
+    """The options that a prompt file gives to one prompt."""
+    return {k: v for k, v in item.items() if k not in ("prompt", "seed", "layout", "out")}
+
+
+def plan_item(item: dict, planner: PlannerConfig, size: tuple[int, int] | None = None) -> Layout:
+    """The checked layout of an item: its own, its file's, or the planner's; repairs are said on stderr.
+
+    Raises TTOMError.
+    """
     from ..layout import layout_from_json, read_layout
-    from ..planning import make_planner
+    from ..planning.check import check
 
     prompt, given = item["prompt"], item.get("layout")
     if prompt is not None and not prompt.strip():
         raise TTOMError("the prompt is empty", "say what the video shows")
     if isinstance(given, dict):
-        return layout_from_json(given, prompt=prompt)
-    if given:
-        return read_layout(Path(given), prompt)
-    return make_planner(planner).plan(prompt)
+        made, source = layout_from_json(given, prompt=prompt), "layout"
+    elif given:
+        made, source = read_layout(Path(given), prompt), str(given)
+    else:
+        made, source = _planner(planner, size).plan(prompt), "the plan"
+    layout, notes = check(made, source)
+    for note in notes:
+        console.note(note)
+    return layout
+
+
+@cache
+def _planner(config: PlannerConfig, size: tuple[int, int] | None):
+    """One planner for all prompts, so that its connection is kept."""
+    from ..planning import DEFAULT_SIZE, make_planner
+
+    return make_planner(config, size=size or DEFAULT_SIZE, tell=console.note)
 
 
 def open_bank(folder: Path | None, memory: MemoryConfig | None = None) -> MemoryBank:

@@ -11,6 +11,7 @@ import typer
 
 from .. import console
 from ..errors import TTOMError
+from ..text import plain
 from .inputs import BankOpt, JsonOpt, open_bank
 
 app = typer.Typer(help="The memory bank: adapters learnt on earlier prompts.", no_args_is_help=True)
@@ -35,7 +36,7 @@ def memory_ls(bank: BankOpt = None, json_: JsonOpt = False) -> None:
         table.add_column(name, justify="right" if name in ("uses", "size") else "left", no_wrap=name != "prompt")
     for e in entries:
         table.add_row(
-            e.id, str(e.uses), console.plain(Path(e.model).name), console.plain(e.prompt),
+            e.id, str(e.uses), plain(Path(e.model).name), plain(e.prompt),
             f"{e.losses[0]:.2f} → {e.losses[-1]:.2f}", f"{e.bytes / 1e3:.0f} kB", e.last_used[:16].replace("T", " "),
         )  # fmt: skip
     width = None if sys.stdout.isatty() else 160
@@ -62,7 +63,7 @@ def memory_rm(
         raise TTOMError("say which entries to remove", "give ids, or --all")
     doomed = store.entries() if all_ else [store.find(i) for i in ids]
     for e in doomed:
-        console.say(f"{'would remove' if dry_run else 'remove'} {e.id}  {console.escape(console.plain(e.prompt))}")
+        console.say(f"{'would remove' if dry_run else 'remove'} {e.id}  {console.escape(plain(e.prompt))}")
     if dry_run or not doomed:
         return
     if not yes and sys.stdin.isatty() and not typer.confirm("Go on?", err=True):

@@ -3,45 +3,199 @@
 from __future__ import annotations
 
 import json
+import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from .. import console
-from ..errors import TTOMError
-from .inputs import JsonOpt, LayoutOpt, PlannerOpt, PromptArg, PromptsOpt, plan_item, read_source
+from ..errors import LayoutError, TTOMError
+from .inputs import (
+    CacheOpt,
+    FallbackOpt,
+    JsonOpt,
+    LayoutOpt,
+    LLMModelOpt,
+    LLMRetriesOpt,
+    LLMTimeoutOpt,
+    LLMUrlOpt,
+    PlannerOpt,
+    PromptArg,
+    PromptsOpt,
+    TemplateOpt,
+    given_options,
+    own_options,
+    plan_item,
+    read_source,
+)
+
+if TYPE_CHECKING:
+    from ..layout import Layout
 
 
 def plan(
     prompt: PromptArg = None,
     prompts: PromptsOpt = None,
     layout: LayoutOpt = None,
-    planner: PlannerOpt = "rules",
-    preview: Annotated[
-        Optional[Path], typer.Option(help="Draw the layout: a .gif or .mp4 that moves, or a .png.")
-    ] = None,
-    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of a layout.")] = False,
+    import_: Annotated[Optional[Path], typer.Option("--import", help="A layout cache of the TTOM reference code, in place of prompts.")] = None,
+    out: Annotated[Optional[Path], typer.Option("--out", "-o", help="A folder for a JSON file per prompt, or for one prompt a .json.")] = None,
+    preview: Annotated[Optional[Path], typer.Option(help="Draw the layout: a .gif or .mp4 that moves, or a .png.")] = None,
+    edit: Annotated[bool, typer.Option("--edit", help="Open the layout in $EDITOR, and check it when that closes.")] = False,
     json_: JsonOpt = False,
-) -> None:
-    """Turn prompts into layouts and print them as JSON: one prompt indented, several (or --json) one a line."""
+    size: Annotated[Optional[str], typer.Option(help="WIDTHxHEIGHT of the video, which a language model is told.")] = None,
+    config: Annotated[Optional[Path], typer.Option(help="Options from a YAML file.")] = None,
+    planner: PlannerOpt = None,
+    planner_fallback: FallbackOpt = None,
+    llm_model: LLMModelOpt = None,
+    llm_base_url: LLMUrlOpt = None,
+    llm_timeout: LLMTimeoutOpt = None,
+    llm_retries: LLMRetriesOpt = None,
+    template: TemplateOpt = None,
+    cache: CacheOpt = None,
+    refresh: Annotated[Optional[bool], typer.Option("--refresh", help="Ask the model again, and keep the new answer.", rich_help_panel="Planning")] = None,
+    show_template: Annotated[bool, typer.Option("--show-template", help="Print the template's files, or write them to the folder --out.", rich_help_panel="Planning")] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of a layout.")] = False,
+) -> None:  # fmt: skip
+    """Turn prompts into layouts.
+
+    A terminal gets a table and a drawing; a pipe (or --json) gets JSON, for several prompts one a line.
+    """
     from ..layout.parse import layout_schema
+    from ..settings import read_config, resolve_planner
 
     if schema:
-        print(json.dumps(layout_schema(), indent=2))
-        return
-    source = read_source(prompt, prompts, layout)
-    if preview and source.batch:
-        raise TTOMError("--preview draws one layout, and there may be several prompts", "plan them one at a time")
-    indent = None if json_ or source.batch else 2
+        return print(json.dumps(layout_schema(), indent=2))
+    if show_template:
+        return _show_template(template, out)
+    flags, common = given_options(locals()), read_config(config)
+    resolve_planner(common, flags)  # bad options are said before anything is asked of a model
+    if import_:
+        items, batch = _imported(import_), True
+    else:
+        source = read_source(prompt, prompts, layout)
+        items, batch = source, source.batch
+    if batch and (preview or edit):
+        raise TTOMError(f"--{'preview' if preview else 'edit'} is for one layout, and there may be several prompts")
+    give = _giver(out, batch, json_)
 
     def work(item: dict) -> None:
-        made = plan_item(item, planner)
-        print(json.dumps(made.to_json(), indent=indent, ensure_ascii=False), flush=True)
+        made = item.get("made") or plan_item(item, *resolve_planner(common, own_options(item), flags))
+        if edit:
+            made = _edit(made)
+        give(made)
         if preview:
             from ..layout.draw import preview as draw
 
             draw(made, preview)
             console.say(f"drawn to {preview}")
 
-    source.each(work)
+    if import_:
+        for item in items:
+            work(item)
+    else:
+        source.each(work)
+
+
+def _giver(out: Path | None, batch: bool, json_: bool) -> Callable[[Layout], None]:
+    """What is done with a finished layout: written to `out`, shown in a terminal, or printed as JSON."""
+    taken: set[Path] = set()
+
+    def give(made: Layout) -> None:
+        if out is not None:
+            return print(_write(made, out, batch, taken), flush=True)
+        if sys.stdout.isatty() and not json_:
+            from rich.console import Console
+
+            from ..layout.show import show
+
+            return Console().print(show(made))
+        print(json.dumps(made.to_json(), indent=None if batch or json_ else 2, ensure_ascii=False), flush=True)
+
+    return give
+
+
+def _write(made: Layout, out: Path, batch: bool, taken: set[Path]) -> Path:
+    from ..text import slug
+
+    if out.suffix == ".json":
+        if batch:
+            raise TTOMError(f"--out {out} is one file, and there may be several prompts", "give a folder")
+        path = out
+    else:
+        name, n = slug(made.prompt), 1
+        while (path := out / (f"{name}.json" if n == 1 else f"{name}-{n}.json")) in taken:
+            n += 1
+        taken.add(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(made.to_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise TTOMError(f"cannot write {path}: {error.strerror}", "choose another --out") from None
+    return path
+
+
+def _edit(made: Layout) -> Layout:
+    """The layout as it leaves $EDITOR; what is refused stays in a file that the error names."""
+    import click
+
+    from ..layout import read_layout
+    from ..planning.check import check
+
+    with tempfile.NamedTemporaryFile("w", suffix=".json", prefix="layout-", delete=False, encoding="utf-8") as file:
+        json.dump(made.to_json(), file, indent=2, ensure_ascii=False)
+    path = Path(file.name)
+    while True:
+        try:
+            click.edit(filename=str(path))
+        except click.ClickException as error:
+            raise TTOMError(f"the editor failed: {error.message}", f"set EDITOR; the layout is in {path}") from None
+        try:
+            edited, notes = check(read_layout(path), str(path))
+        except LayoutError as error:
+            if sys.stdin.isatty():
+                console.error(error.message)
+                if typer.confirm("edit it again?", default=True, err=True):
+                    continue
+            raise LayoutError(error.faults, f"{path} (your edit is kept there)") from None
+        for note in notes:
+            console.note(note)
+        path.unlink()
+        return edited
+
+
+def _imported(path: Path):
+    """An item for each sound entry; the others are listed."""
+    from ..layout.imports import import_cache
+    from ..planning.check import check
+
+    found = import_cache(path)
+    good = []
+    for key, made in found.layouts.items():
+        try:
+            good.append({"prompt": made.prompt, "made": check(made, f"entry {key}")[0]})
+        except LayoutError as error:
+            found.faults[key] = "; ".join(error.faults)
+    for key, fault in found.faults.items():
+        console.note(f"entry {key} is skipped: {fault}")
+    console.say(f"{len(good)} of {len(good) + len(found.faults)} layouts imported")
+    if not good:
+        raise TTOMError(f"{path} holds no layout that can be used")
+    return good
+
+
+def _show_template(template: Path | None, out: Path | None) -> None:
+    from ..planning.template import read_template
+
+    for name, text in read_template(template).texts:
+        if out is None:
+            print(f"--- {name}\n{text}")
+            continue
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            (out / name).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise TTOMError(f"cannot write {out / name}: {error.strerror}", "choose another --out") from None
+        print(out / name)

@@ -9,27 +9,44 @@ from typing import Annotated
 import typer
 
 from .. import console
-from .inputs import JsonOpt, LayoutOpt, ModelOpt, PlannerOpt, PromptArg, PromptsOpt, plan_item, read_source
+from .inputs import (
+    JsonOpt,
+    LayoutOpt,
+    LLMModelOpt,
+    LLMUrlOpt,
+    ModelOpt,
+    PlannerOpt,
+    PromptArg,
+    PromptsOpt,
+    given_options,
+    own_options,
+    plan_item,
+    read_source,
+)
 
 
 def probe(
     prompt: PromptArg = None,
     prompts: PromptsOpt = None,
     layout: LayoutOpt = None,
-    planner: PlannerOpt = "rules",
     model: ModelOpt = "shapes",
     seed: Annotated[int, typer.Option(help="Of the first video's noise; the next ones count up.")] = 0,
     json_: JsonOpt = False,
+    planner: PlannerOpt = None,
+    llm_model: LLMModelOpt = None,
+    llm_base_url: LLMUrlOpt = None,
 ) -> None:
     """Find the blocks whose attention tells where objects end up, best first."""
     from ..generate import Job
     from ..probe import probe as run
     from ..runtime import Runtime
-    from ..settings import resolve
+    from ..settings import resolve, resolve_planner
 
-    layouts = [plan_item(item, planner) for item in read_source(prompt, prompts, layout).items]
+    flags = given_options(locals())
+    items = read_source(prompt, prompts, layout).items
+    layouts = [plan_item(item, *resolve_planner(own_options(item), flags)) for item in items]
     runtime = Runtime.open(model)
-    sample, guide, memory = resolve(runtime.card)
+    sample, guide, memory, _ = resolve(runtime.card)
     jobs = [
         Job(layout=made, seed=seed + i, path=Path("-"), sample=sample, guide=guide, memory=memory)
         for i, made in enumerate(layouts)

@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 from ..errors import LayoutError, TTOMError
+from ..text import plain
 from .model import Keyframe, Layout, Track
 
 MIN_SIDE, MAX_SIDE = 0.02, 1.5  # of a box, in frame fractions
@@ -41,7 +42,7 @@ def layout_from_json(data: object, *, prompt: str | None = None, source: str = "
 
     Raises LayoutError with all faults found (the first `MAX_FAULTS` of them).
     """
-    faults = list(_schema_faults(data))
+    faults = list(schema_faults(data, layout_schema()))
     if not faults:
         layout = _build(data, prompt)
         faults = list(layout_faults(layout))
@@ -53,10 +54,11 @@ def layout_from_json(data: object, *, prompt: str | None = None, source: str = "
     return layout
 
 
-def _schema_faults(data: object):
+def schema_faults(data: object, schema: dict):
+    """Where `data` breaks a JSON schema: one message each, an object's with its phrase."""
     import jsonschema
 
-    for error in jsonschema.Draft202012Validator(layout_schema()).iter_errors(data):
+    for error in jsonschema.Draft202012Validator(schema).iter_errors(data):
         path = list(error.absolute_path)
         where = ""
         if len(path) >= 2 and path[0] == "objects":
@@ -65,25 +67,26 @@ def _schema_faults(data: object):
             where = f"object {phrase!r}: " if isinstance(phrase, str) else f"object {path[1]}: "
             path = path[2:]
         spot = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).lstrip(".")
-        yield f"{where}{spot + ': ' if spot else ''}{error.message[:200]}"
+        yield f"{where}{spot + ': ' if spot else ''}{plain(error.message)[:200]}"
 
 
 def _build(data: dict, prompt: str | None) -> Layout:
     seen: dict[str, int] = {}
     tracks = []
     for entry in data["objects"]:
-        word = entry.get("word") or entry["phrase"].split()[-1]
+        phrase = plain(entry["phrase"])
+        word = plain(entry.get("word") or phrase.split(" ")[-1])
         seen[word] = seen.get(word, 0) + 1
         tracks.append(
             Track(
-                id=entry.get("id") or f"{word}_{seen[word]}",
-                phrase=entry["phrase"],
+                id=plain(entry.get("id") or f"{word}_{seen[word]}"),
+                phrase=phrase,
                 word=word,
-                attributes=tuple(entry.get("attributes", ())),
+                attributes=tuple(map(plain, entry.get("attributes", ()))),
                 boxes=tuple(Keyframe(float(k["t"]), tuple(float(v) for v in k["box"])) for k in entry["boxes"]),
             )
         )
-    texts = {k: data.get(k, "") for k in ("enriched_prompt", "background", "camera", "scene")}
+    texts = {k: plain(data.get(k, "")) for k in ("enriched_prompt", "background", "camera", "scene")}
     return Layout(prompt=data.get("prompt") or prompt or "", objects=tuple(tracks), **texts)
 
 

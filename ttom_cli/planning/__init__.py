@@ -2,32 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
-from ..errors import unknown
+from ..config import PlannerConfig
+from ..errors import PlanningError
 from ..layout import Layout
+
+DEFAULT_SIZE = (832, 480)
 
 
 class Planner(Protocol):
     """Anything that makes a layout from a prompt."""
 
-    name: str
+    def plan(self, prompt: str) -> Layout:
+        """A checked layout. Raises PlanningError where none can be made."""
+
+
+class WithFallback:
+    """A planner, and another for what it cannot plan."""
+
+    def __init__(self, first: Planner, second: Planner, tell: Callable[[str], None]):
+        self.first, self.second, self.tell = first, second, tell
 
     def plan(self, prompt: str) -> Layout:
-        """Raises PlanningError where no layout can be made."""
+        try:
+            return self.first.plan(prompt)
+        except PlanningError as error:
+            self.tell(f"{error.message}; the rules planner plans instead")
+            return self.second.plan(prompt)
 
 
-def _rules() -> Planner:
+def make_planner(
+    config: PlannerConfig | None = None,
+    *,
+    size: tuple[int, int] = DEFAULT_SIZE,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Planner:
+    """The planner of a configuration; `size` is the video's (width, height), `tell` hears of repairs."""
     from .rules import RulesPlanner
 
-    return RulesPlanner()
+    config = config or PlannerConfig()
+    if config.planner == "rules":
+        return RulesPlanner()
+    from .llm import LLMPlanner
 
-
-PLANNERS = {"rules": _rules}
-
-
-def make_planner(name: str) -> Planner:
-    """The planner of that name. Raises TTOMError for an unknown one."""
-    if name not in PLANNERS:
-        raise unknown("planner", name, PLANNERS)
-    return PLANNERS[name]()
+    planner = LLMPlanner(config, size, tell)
+    return WithFallback(planner, RulesPlanner(), tell) if config.planner_fallback else planner

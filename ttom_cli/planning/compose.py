@@ -16,7 +16,7 @@ STEPS = {"right": (1, 0), "left": (-1, 0), "up": (0, -1), "down": (0, 1)}
 PATH = 0.5  # of the frame, the length of a motion; T2V-CompBench rewards long ones
 SIDE = {1: 0.34, 2: 0.32, 3: 0.28}  # a box's side by the number of objects
 MARGIN = 0.02
-DRAWS, RESTARTS = 48, 5
+DRAWS, RESTARTS = 64, 12
 TOGETHER = ("in front of", "behind", "inside", "on")  # relations of objects whose boxes meet
 
 

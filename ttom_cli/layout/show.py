@@ -1,0 +1,90 @@
+"""A layout in the terminal: a table, and a small drawing of where each object begins and ends."""
+
+from __future__ import annotations
+
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from .draw import PALETTE
+from .model import Box, Layout, center
+
+COLUMNS, ROWS = 56, 16  # characters; about as wide as high in pixels at 16:9
+ARROWS = {"right": "→", "left": "←", "up": "↑", "down": "↓"}
+
+
+def show(layout: Layout) -> Group:
+    """What `ttom plan` prints to a terminal."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("", "phrase", "from", "to", "motion"):
+        table.add_column(name, overflow="fold")
+    for k, track in enumerate(layout.objects):
+        first, last = track.boxes[0], track.boxes[-1]
+        moves = track.direction or ("stands" if len(track.boxes) == 1 else "nearly stands")
+        spans = "" if len(track.boxes) == 1 or (first.t, last.t) == (0, 1) else f", t {first.t:g} to {last.t:g}"
+        table.add_row(
+            Text(_letter(k), style=_color(k)), escape(track.phrase), _spell(first.box),
+            _spell(last.box) if len(track.boxes) > 1 else "", f"{ARROWS.get(moves, '')} {moves}{spans}".strip(),
+        )  # fmt: skip
+    head = [Text(layout.text, style="bold")]
+    if layout.background:
+        head.append(Text(f"background: {layout.background}", style="dim"))
+    return Group(*head, _drawing(layout), table)
+
+
+def _spell(box: Box) -> str:
+    return " ".join(f"{v:.2f}" for v in box)
+
+
+def _letter(k: int) -> str:
+    return chr(ord("A") + k % 26)
+
+
+def _color(k: int) -> str:
+    return PALETTE[k % len(PALETTE)]
+
+
+def _drawing(layout: Layout) -> Text:
+    """The frame in characters: thin boxes where objects begin, bold ones where they end, dots between."""
+    cells = [[(" ", "") for _ in range(COLUMNS)] for _ in range(ROWS)]
+
+    def put(x: float, y: float, char: str, style: str) -> None:
+        column, row = int(x), int(y)
+        if 0 <= column < COLUMNS and 0 <= row < ROWS:
+            cells[row][column] = (char, style)
+
+    for k, track in enumerate(layout.objects):
+        first, last, color = track.boxes[0].box, track.boxes[-1].box, _color(k)
+        if first != last:
+            _outline(put, first, "┌┐└┘─│", f"dim {color}")
+            for i in range(1, 24):
+                box = track.box_at(track.boxes[0].t + (track.boxes[-1].t - track.boxes[0].t) * i / 24)
+                x, y = center(box)
+                put(x * COLUMNS, y * ROWS, "·", color)
+        _outline(put, last, "┏┓┗┛━┃", color)
+        x, y = center(last)
+        put(x * COLUMNS, y * ROWS, ARROWS.get(track.direction, "•"), f"bold {color}")
+        put(last[0] * COLUMNS + 1, last[1] * ROWS, _letter(k), f"bold {color}")
+    text = Text()
+    text.append("╭" + "─" * COLUMNS + "╮\n", "dim")
+    for row in cells:
+        text.append("│", "dim")
+        for char, style in row:
+            text.append(char, style)
+        text.append("│\n", "dim")
+    text.append("╰" + "─" * COLUMNS + "╯", "dim")
+    return text
+
+
+def _outline(put, box: Box, chars: str, style: str) -> None:
+    x0, y0 = int(box[0] * COLUMNS), int(box[1] * ROWS)
+    x1, y1 = max(int(box[2] * COLUMNS) - 1, x0 + 1), max(int(box[3] * ROWS) - 1, y0 + 1)
+    for x in range(x0 + 1, x1):
+        put(x, y0, chars[4], style)
+        put(x, y1, chars[4], style)
+    for y in range(y0 + 1, y1):
+        put(x0, y, chars[5], style)
+        put(x1, y, chars[5], style)
+    for x, y, char in ((x0, y0, chars[0]), (x1, y0, chars[1]), (x0, y1, chars[2]), (x1, y1, chars[3])):
+        put(x, y, char, style)

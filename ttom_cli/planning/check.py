@@ -1,0 +1,137 @@
+"""What every layout goes through, whoever made it: safe repairs, then agreement with the prompt's words."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from ..errors import LayoutError
+from ..layout import Keyframe, Layout, Track
+from ..layout.model import Box, center, iou
+from . import lexicon as lex
+from .rules import Mention, find_mentions, read_wishes
+
+COINCIDENT = 0.9  # IoU above which two boxes are one
+TOP_SPEED = 4.0  # frame sides in a video's duration
+ALONG = 0.05  # of the frame, the least movement that counts as one
+LATE = r"\b(?:appear|enter|arriv|emerg|join|com(?:es?|ing) in|pop|show(?:s|ing)? up|reveal)"
+GONE = r"\b(?:disappear|leav|exit|vanish|depart|out of (?:the )?(?:frame|view|sight))"
+STEPS = {"right": (1, 0), "left": (-1, 0), "up": (0, -1), "down": (0, 1)}
+SIDES = {"left of": (-1, 0), "right of": (1, 0), "above": (0, -1), "below": (0, 1)}
+
+
+def check(layout: Layout, source: str = "layout") -> tuple[Layout, list[str]]:
+    """The layout with what could safely be repaired, and a note for each repair.
+
+    Raises LayoutError with what disagrees with the prompt or with sense.
+    """
+    notes: list[str] = []
+    layout = replace(layout, objects=tuple(_visible(track, layout, notes) for track in layout.objects))
+    faults = [*_sense(layout), *disagreements(layout)]
+    if faults:
+        raise LayoutError(faults, source)
+    return layout, notes
+
+
+def _visible(track: Track, layout: Layout, notes: list[str]) -> Track:
+    """In the frame from its first moment to its last, unless the prompt says that it comes or goes."""
+    said, name = f"{layout.prompt} {layout.text}", f"object {track.phrase!r}"
+    boxes = list(track.boxes)
+    if not re.search(LATE, said, re.IGNORECASE):
+        moved = _into_frame(boxes[0].box)
+        if moved != boxes[0].box:
+            notes.append(f"{name} began outside the frame, and was moved to its edge")
+            boxes[0] = Keyframe(boxes[0].t, moved)
+        if len(boxes) > 1 and boxes[0].t > 0:
+            notes.append(f"{name} began at t={boxes[0].t:g}, and now stands there from t=0")
+            boxes.insert(0, Keyframe(0.0, boxes[0].box))
+    if len(boxes) > 1 and boxes[-1].t < 1 and not re.search(GONE, said, re.IGNORECASE):
+        notes.append(f"{name} ended at t={boxes[-1].t:g}, and now stands there to t=1")
+        boxes.append(Keyframe(1.0, boxes[-1].box))
+    return replace(track, boxes=tuple(boxes))
+
+
+def _into_frame(box: Box) -> Box:
+    """A box of which more than half is outside, shifted until its side lies on the frame's edge."""
+    x0, y0, x1, y1 = box
+    inside = max(0.0, min(x1, 1) - max(x0, 0)) * max(0.0, min(y1, 1) - max(y0, 0))
+    if inside >= 0.5 * min(1.0, (x1 - x0) * (y1 - y0)):
+        return box
+    dx = -x0 if x0 < 0 else min(0.0, 1 - x1)
+    dy = -y0 if y0 < 0 else min(0.0, 1 - y1)
+    return tuple(round(v, 4) for v in (x0 + dx, y0 + dy, x1 + dx, y1 + dy))
+
+
+def _sense(layout: Layout):
+    """Leaps, and objects that stand in each other's place throughout."""
+    for track in layout.objects:
+        for a, b in zip(track.boxes, track.boxes[1:], strict=False):
+            (ax, ay), (bx, by) = center(a.box), center(b.box)
+            far = max(abs(bx - ax), abs(by - ay))
+            if far > ALONG and far > TOP_SPEED * (b.t - a.t):
+                yield f"object {track.phrase!r} leaps {far:.2f} of the frame from t={a.t:g} to t={b.t:g}"
+    for i, a in enumerate(layout.objects):
+        for b in layout.objects[i + 1 :]:
+            pairs = [(p, q) for t in (0.0, 0.5, 1.0) if (p := a.box_at(t)) and (q := b.box_at(t))]
+            if pairs and all(iou(p, q) > COINCIDENT for p, q in pairs):
+                yield f"objects {a.id!r} and {b.id!r} have the same boxes throughout"
+
+
+def disagreements(layout: Layout):
+    """Where the boxes say otherwise than the prompt's counts, directions and relations."""
+    mentions = _read(layout.prompt)
+    found = {id(m): [t for t in layout.objects if _mention_of(t, mentions) is m] for m in mentions}
+    for mention in mentions:
+        tracks = found[id(mention)]
+        if tracks and mention.count > 1 and len(tracks) != mention.count:
+            yield f"the prompt has {mention.count} {mention.phrase!r}, and the layout {len(tracks)}"
+        for track in tracks:
+            yield from _wrong_way(track, mention)
+            yield from _wrong_side(track, mention, mentions, found)
+
+
+def _read(prompt: str) -> list[Mention]:
+    text = " ".join(prompt.split())
+    return read_wishes(text, find_mentions(text))
+
+
+def _wrong_way(track: Track, mention: Mention):
+    way = mention.wish.direction
+    if not way:
+        return
+    along = sum(d * s for d, s in zip(track.displacement, STEPS[way], strict=True))
+    if along < -ALONG or (along < ALONG and mention.moving):
+        does = f"goes {track.direction}" if track.direction else "stands still"
+        yield f"object {track.phrase!r} {does}, and the prompt says {way}"
+
+
+def _wrong_side(track: Track, mention: Mention, mentions: list[Mention], found: dict):
+    for relation, k in mention.wish.relations:
+        if relation not in SIDES or not found.get(id(mentions[k])):
+            continue
+        other = found[id(mentions[k])][0]
+        a, b = track.box_at(0.0), other.box_at(0.0)
+        if track is other or not a or not b:
+            continue
+        if sum((p - q) * s for p, q, s in zip(center(a), center(b), SIDES[relation], strict=True)) <= 0:
+            yield f"object {track.phrase!r} is not {relation} {other.phrase!r}, as the prompt says"
+
+
+def _mention_of(track: Track, mentions: list[Mention]) -> Mention | None:
+    """The noun phrase of the prompt that a track is of: the same head noun, most words in common."""
+    words = _words(track.phrase)
+    alike = [m for m in mentions if _head(m.phrase) == _head(track.phrase)]
+    scored = sorted(((len(words & _words(m.phrase)), -i, m) for i, m in enumerate(alike)), reverse=True)
+    if not scored or (len(scored) > 1 and scored[0][0] == scored[1][0]):
+        return None
+    return scored[0][2]
+
+
+def _words(phrase: str) -> set[str]:
+    return {lex.singular(w) for w in phrase.lower().split()}
+
+
+def _head(phrase: str) -> str:
+    """The head noun, before any 'in', 'with', 'wearing' or 'of', in the singular."""
+    plain = re.split(r" (?:in|with|wearing|of) ", phrase.lower())[0]
+    return lex.singular(plain.split()[-1])
