@@ -165,6 +165,8 @@ def test_a_fenced_reply_with_talk_around_it_is_read(server):
         (good(phrase="green dog", word="dog"), "does not stand in the prompt"),
         (good(instances=[{"boxes": [{"t": 0, "box": [-0.5, 0.5, -0.9, 0.9]}]}]), "is not .left, top"),
         (good(instances=[{"boxes": [{"t": 0, "box": [-5, 0, 1, 1]}]}]), "less than the minimum"),
+        (json.dumps(GOOD | {"objects": GOOD["objects"][:1]}), "no object is 'blue cube'"),
+        (json.dumps(GOOD | {"enriched_prompt": "A red ball.", "objects": GOOD["objects"][:1]}), "out 'blue cube'"),
         (wrong_way(), "'red ball' goes left, and the prompt says right"),
     ],
 )  # fmt: skip
@@ -388,7 +390,7 @@ def llama():
     params = xllamacpp.CommonParams()
     params.model.path = str(next(Path(smollm.origin).parent.glob("*.gguf")))
     params.n_ctx, params.n_parallel, params.cpuparams.n_threads = 8192, 1, 2
-    params.hostname, params.port = "127.0.0.1", 0
+    params.hostnames, params.port = ["127.0.0.1"], 0
     params.api_keys = [SECRET]
     params.warmup = False
     running = xllamacpp.Server(params)
@@ -399,12 +401,16 @@ def llama():
 def test_a_small_model_obeys_the_schema_and_is_checked(llama, monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     monkeypatch.setenv("TTOM_CACHE", str(tmp_path / "cache"))
-    config = PlannerConfig(planner="openai", llm_model="smollm2", llm_base_url=f"{llama}/v1", planner_fallback="rules")
+    few = tmp_path / "template"  # one example, for it reads slowly
+    few.mkdir()
+    (few / "examples.yaml").write_text(yaml.safe_dump(yaml.safe_load(read_template()["examples.yaml"])[3:4]))
+    config = PlannerConfig(
+        planner="openai", llm_model="smollm2", llm_base_url=f"{llama}/v1", planner_fallback="rules", template=few
+    )
     told = []
-    layout = make_planner(config, tell=told.append).plan(PROMPT)
-    assert layout.objects
-    # Either it planned, or its schema-true replies were sent back for what they say, and the rules planned.
-    assert all("no complete JSON" not in t for t in told)
+    assert make_planner(config, tell=told.append).plan(PROMPT).objects
+    # It planned, or its replies, true to the schema, were sent back for what they say, and the rules planned.
+    assert not any(word in t for t in told for word in ("JSON", "required", "is not of type", "cannot be reached"))
 
 
 def test_a_real_server_on_a_wrong_key_and_too_long_a_prompt(llama, monkeypatch):

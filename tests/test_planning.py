@@ -93,3 +93,68 @@ def test_unknown_planner_names_the_known():
     with pytest.raises(TTOMError, match="unknown planner 'rule'") as caught:
         PlannerConfig(planner="rule")
     assert "did you mean 'rules'" in caught.value.hint
+
+
+def test_between_others(plan):
+    for prompt in ("a cat between two dogs", "a cat stands between a dog and a horse"):
+        cat, *others = plan(prompt).objects
+        (x, y), (a, b) = center(cat.box_at(0)), (center(o.box_at(0)) for o in others)
+        assert min(a[0], b[0]) < x < max(a[0], b[0]) and abs(y - (a[1] + b[1]) / 2) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("prompt", "turn"),
+    [
+        ("a moon orbits a planet", 1),
+        ("a moon orbits a planet counterclockwise", -1),
+        ("a bird flies in a circle around a tree", 1),
+        ("a butterfly moves anticlockwise around a flower", -1),
+        ("a bee flies clockwise", 1),
+    ],
+)
+def test_circles_go_round_their_middle(plan, prompt, turn):
+    mover, *middle = plan(prompt).objects
+    points = [center(mover.box_at(i / 8)) for i in range(8)]
+    x, y = center(middle[0].box_at(0)) if middle else map(sum, zip(*((p / 8, q / 8) for p, q in points), strict=True))
+    # y grows downwards, so that the area is positive clockwise
+    crosses = [
+        (a[0] - x) * (b[1] - y) - (a[1] - y) * (b[0] - x) for a, b in zip(points, points[1:] + points[:1], strict=True)
+    ]
+    assert all(c * turn > 0 for c in crosses)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "grows"),
+    [
+        ("a car approaches the camera", True),
+        ("a boat approaches from the left", True),
+        ("a balloon drifts away", False),
+        ("a ship sails into the distance", False),
+        ("a windmill rotates clockwise", None),
+        ("children stand around a table", None),
+    ],
+)
+def test_nearer_is_larger(plan, prompt, grows):
+    boxes = plan(prompt).objects[0].boxes
+    sides = [k.box[2] - k.box[0] for k in boxes]
+    assert (None if len(sides) == 1 else sides[-1] > sides[0]) is grows
+
+
+def test_what_goes_to_another_ends_beside_it(plan):
+    dog, cat = plan("a dog approaches a cat").objects
+    (x, y), (u, v), goal = center(dog.box_at(0)), center(dog.box_at(1)), center(cat.box_at(0))
+    assert abs(u - goal[0]) + abs(v - goal[1]) < abs(x - goal[0]) + abs(y - goal[1]) - 0.1
+
+
+def test_start_and_end(plan):
+    for prompt in (
+        "a ball rolls from the top left to the bottom right",
+        "a ball starts at the top left and ends at the bottom right",
+    ):
+        (ball,) = plan(prompt).objects
+        (x, y), (u, v) = center(ball.box_at(0)), center(ball.box_at(1))
+        assert max(x, y) < 0.35 and min(u, v) > 0.65
+
+
+def test_pronouns_are_no_objects(plan):
+    assert [t.word for t in plan("a dog next to a cat while a bird flies above them").objects] == ["dog", "cat", "bird"]

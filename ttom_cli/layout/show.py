@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from .draw import PALETTE
-from .model import Box, Layout, center
+from .model import Box, Layout, Track, center
 
 COLUMNS, ROWS = 56, 16  # characters; about as wide as high in pixels at 16:9
 ARROWS = {"right": "→", "left": "←", "up": "↑", "down": "↓"}
@@ -21,7 +23,7 @@ def show(layout: Layout) -> Group:
         table.add_column(name, overflow="fold")
     for k, track in enumerate(layout.objects):
         first, last = track.boxes[0], track.boxes[-1]
-        moves = track.direction or ("stands" if len(track.boxes) == 1 else "nearly stands")
+        moves = track.direction or _otherwise(track)
         spans = "" if len(track.boxes) == 1 or (first.t, last.t) == (0, 1) else f", t {first.t:g} to {last.t:g}"
         table.add_row(
             Text(_letter(k), style=_color(k)), escape(track.phrase), _spell(first.box),
@@ -31,6 +33,14 @@ def show(layout: Layout) -> Group:
     if layout.background:
         head.append(Text(f"background: {layout.background}", style="dim"))
     return Group(*head, _drawing(layout), table)
+
+
+def _otherwise(track: Track) -> str:
+    """What an object does that ends where it began."""
+    (x, y), sizes = center(track.boxes[0].box), [(k.box[2] - k.box[0]) for k in track.boxes]
+    if any(math.hypot(u - x, v - y) > 0.1 for u, v in (center(k.box) for k in track.boxes)):
+        return "goes round"
+    return "grows" if sizes[-1] > 1.2 * sizes[0] else "shrinks" if sizes[-1] < sizes[0] / 1.2 else "stands"
 
 
 def _spell(box: Box) -> str:

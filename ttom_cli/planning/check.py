@@ -20,14 +20,15 @@ STEPS = {"right": (1, 0), "left": (-1, 0), "up": (0, -1), "down": (0, 1)}
 SIDES = {"left of": (-1, 0), "right of": (1, 0), "above": (0, -1), "below": (0, 1)}
 
 
-def check(layout: Layout, source: str = "layout") -> tuple[Layout, list[str]]:
+def check(layout: Layout, source: str = "layout", *, whole: bool = False) -> tuple[Layout, list[str]]:
     """The layout with what could safely be repaired, and a note for each repair.
 
-    Raises LayoutError with what disagrees with the prompt or with sense.
+    `whole` wants all of the prompt in it; a layout written by hand may leave objects free. Raises
+    LayoutError with what disagrees with the prompt or with sense.
     """
     notes: list[str] = []
     layout = replace(layout, objects=tuple(_visible(track, layout, notes) for track in layout.objects))
-    faults = [*_sense(layout), *disagreements(layout)]
+    faults = [*_sense(layout), *disagreements(layout), *(left_out(layout) if whole else ())]
     if faults:
         raise LayoutError(faults, source)
     return layout, notes
@@ -88,6 +89,18 @@ def disagreements(layout: Layout):
         for track in tracks:
             yield from _wrong_way(track, mention)
             yield from _wrong_side(track, mention, mentions, found)
+
+
+def left_out(layout: Layout):
+    """Objects of the prompt that the enriched prompt no longer names, or that move or are many without a box."""
+    text = {lex.singular(w) for w in re.findall(r"[\w'-]+", layout.text.lower())}
+    heads = {_head(track.phrase) for track in layout.objects}
+    for mention in _read(layout.prompt):
+        head = _head(mention.phrase)
+        if head not in text:
+            yield f"the enriched prompt leaves out {mention.phrase!r}"
+        elif head not in heads and (mention.wish.direction or mention.count > 1):
+            yield f"no object is {mention.phrase!r}"
 
 
 def _read(prompt: str) -> list[Mention]:

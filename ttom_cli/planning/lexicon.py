@@ -42,7 +42,8 @@ trot sprint stroll cruise zoom rush head jog stride shuffle creep sweep swing le
 pass cross chase""".split()
 OTHER_VERBS = """stand sit lie rest hang sleep wait stay hold play eat drink look watch change become
 transform stop start begin move build graze perch share explore lean face meet hide bask doze waddle
-appear disappear make keep carry wear hover circle orbit approach follow surround touch hit""".split()
+appear disappear end finish land settle arrive make keep carry wear hover circle orbit approach follow
+surround touch hit""".split()
 
 RELATIONS = {
     "left of": r"(?:to|on|at) the left(?: side)? of|left of",
@@ -54,7 +55,21 @@ RELATIONS = {
     "behind": r"behind",
     "next to": r"next to|beside|alongside|near|by",
     "inside": r"inside(?: of)?|within",
+    "between": r"(?:in )?between",
+    "around": r"around|orbits?|orbiting|circling|encircl(?:es|ing)|circles(?= (?:an?|the|two|three)\b)",
+    "towards": r"(?:towards?|up to|approach(?:es|ing)?)(?! the (?:left|right|top|bottom|camera|viewer|lens))",
 }
+# Paths that are no straight lines across the frame.
+CIRCLES = r"in (?:a )?circles?|orbits?|orbiting|circling|encircl(?:es|ing)|circles(?= (?:an?|the|two|three)\b)"
+CLOCKWISE, AGAINST = r"clockwise", r"(?:counter|anti)-?clockwise"
+SPINNING = frozenset("rotates rotate rotating spins spin spinning turns turn turning swings swing swinging".split())
+NEARER = (
+    r"(?:approach(?:es|ing)?|towards?|nears?|nearing|closer to) the (?:camera|viewer|lens)"
+    r"|(?:com|mov|gett?|draw)(?:es?|s|ing) (?:closer|nearer)"
+    r"|approach(?:es|ing)?\b(?! (?:an?|the|two|three|his|her|its)\b)"
+)
+FARTHER = r"reced(?:es?|ing)|into the distance|away from the (?:camera|viewer|lens)"
+ENDS = r"(?:ends?|ending|stops?|stopping|lands?|landing|arriv(?:es|ing)|settl(?:es|ing)|finish(?:es|ing)?)(?: up)? "
 PLACES = {
     r"(?:top|upper)[ -]left": (0.22, 0.22),
     r"(?:top|upper)[ -]right": (0.78, 0.22),
@@ -87,7 +102,8 @@ SETTINGS = frozenset(
 )
 NOT_OBJECTS = frozenset(
     """background frame screen scene video image side left right top bottom center centre middle way
-    day night time distance air corner edge timelapse close-up camera view""".split()
+    day night time distance air corner edge timelapse close-up camera viewer lens view
+    it them him himself herself itself themselves they he she""".split()
 )
 ING_NOUNS = frozenset(
     """building ring king string ceiling painting wing swing thing spring pudding earring clothing evening

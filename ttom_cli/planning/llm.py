@@ -66,7 +66,7 @@ class LLMPlanner:
         for attempt in range(REPAIRS + 1):
             reply = self._complete(messages)
             try:
-                layout, notes = check(read_reply(reply, prompt), "the reply")
+                layout, notes = check(read_reply(reply, prompt), "the reply", whole=True)
             except LayoutError as error:
                 if attempt == REPAIRS:
                     raise PlanningError(

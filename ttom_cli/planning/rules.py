@@ -77,6 +77,7 @@ def _spoken_for(text: str) -> list[tuple[int, int]]:
     """Spans that name a place, a direction, a relation or the background, not an object."""
     patterns = [rf"\b{lex.PLACE_PREFIX}(?:{p}){lex.PLACE_SUFFIX}" for p in lex.PLACES]
     patterns += [rf"\b(?:{p})\b" for p in (*lex.DIRECTION_PHRASES.values(), *lex.RELATIONS.values())]
+    patterns += [r"\bin (?:a )?circles?\b", rf"\b(?:{lex.CLOCKWISE}|{lex.AGAINST})\b"]
     patterns += [r"\bagainst (?:an? )?\w+ background", r"\b(?:on|with|in front of) an? (?:\w+ ){1,3}background"]
     patterns += [r"\b(?:turns?|turning|(?:chang|turn)(?:es?|ing)? from \w+ to|becom(?:es|ing)) \w+"]
     return [m.span() for p in patterns for m in re.finditer(p, text, re.IGNORECASE)]
@@ -162,6 +163,11 @@ def read_wishes(text: str, mentions: list[Mention]) -> list[Mention]:
         last = kept[-1] if kept and kept[-1] is mentions[i - 1] else None
         if last and _modifies(before, mention, of_subject=last is subject):
             last.end, last.phrase = mention.end, text[last.start : mention.end]
+        elif (
+            last and re.fullmatch(rf",? and{_ARTICLE}", before) and ("between", len(kept) - 1) in subject.wish.relations
+        ):
+            kept.append(mention)
+            subject.wish.relations.append(("between", len(kept) - 1))
         elif subject is None or _new_clause(before):
             subject = mention
             kept.append(mention)
@@ -222,12 +228,7 @@ def _share_verbs(text: str, kept: list[Mention]) -> None:
 
 def _read(said: str, mention: Mention) -> None:
     wish = mention.wish
-    for name, point in lex.PLACES.items():
-        found = re.search(rf"\b(to the |{lex.PLACE_PREFIX})(?:{name}){lex.PLACE_SUFFIX}", said)
-        if found and found.group(1) != "to the ":
-            wish.start = wish.start or point
-        elif found and " " in found.group()[7:]:
-            wish.end = wish.end or point
+    _read_places(said, wish)
     words = re.findall(r"[\w-]+", said)
     for direction, pattern in lex.DIRECTION_PHRASES.items():
         if re.search(rf"\b(?:{pattern})\b", said):
@@ -238,6 +239,34 @@ def _read(said: str, mention: Mention) -> None:
         bare = [d for d, p in lex.BARE.items() if re.search(rf"\b(?<!the )(?:{p})\b", said)]
         rises = [d for d, group in (("up", lex.RISING), ("down", lex.FALLING)) if lex_any(verbs, group)]
         wish.direction = next(iter(bare + rises), None)
+    _read_curves(said, wish, going=not lex.SPINNING.issuperset(verbs))
+
+
+def _read_places(said: str, wish: Wish) -> None:
+    """Where it begins ("at the top left", "from the top left to") and ends ("to the top", "ends at the top")."""
+    for name, point in lex.PLACES.items():
+        two_words = "[ -]" in name
+        if re.search(rf"\b{lex.ENDS}{lex.PLACE_PREFIX}(?:{name}){lex.PLACE_SUFFIX}", said) or (
+            two_words and re.search(rf"\bto the (?:{name}){lex.PLACE_SUFFIX}", said)
+        ):
+            wish.end = wish.end or point
+        elif re.search(rf"\b{lex.PLACE_PREFIX}(?:{name}){lex.PLACE_SUFFIX}", said) or (
+            two_words and re.search(rf"\bfrom the (?:{name})\b", said)
+        ):
+            wish.start = wish.start or point
+
+
+def _read_curves(said: str, wish: Wish, *, going: bool) -> None:
+    """Circles, and motion to the camera or away from it; `going` says that it does not only turn on the spot."""
+    clock = re.search(rf"\b(?:{lex.CLOCKWISE}|{lex.AGAINST})\b", said)
+    if re.search(rf"\b(?:{lex.CIRCLES})\b", said) or (going and (clock or re.search(r"\baround (?:an?|the) ", said))):
+        wish.turn = wish.turn or 1
+    if wish.turn and clock:
+        wish.turn = -1 if re.search(rf"\b{lex.AGAINST}\b", said) else 1
+    if re.search(rf"\b(?:{lex.NEARER})", said):
+        wish.nearer = 1
+    elif re.search(rf"\b(?:{lex.FARTHER})\b", said) or (going and re.search(r"\baway\b(?! from)", said)):
+        wish.nearer = -1
 
 
 def lex_any(words: list[str], group: frozenset[str]) -> bool:
