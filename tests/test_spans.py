@@ -14,7 +14,8 @@ def tokenizer():
 def spans(tokenizer, prompt, phrases, max_length=64):
     boxes = [{"t": 0, "box": [0, 0, 0.5, 0.5]}]
     layout = layout_from_json({"prompt": prompt, "objects": [{"phrase": p, "boxes": boxes} for p in phrases]})
-    return phrase_spans(layout, prompt, tokenizer, max_length)
+    encoded = tokenizer(prompt, return_offsets_mapping=True, truncation=True, max_length=max_length)
+    return phrase_spans(layout, prompt, encoded["offset_mapping"])
 
 
 def test_spans_are_the_phrase_s_tokens(tokenizer):

@@ -25,45 +25,99 @@ class ModelCard:
     name: str
     source: str
     """A hub id or a folder in diffusers' layout."""
+    pipeline: str
+    """The class in its `model_index.json`."""
+    parameters: str
+    """Of the denoiser, in words."""
     sample: SampleConfig
     guide: GuideConfig = field(default_factory=GuideConfig)
     note: str = ""
+    """Where the defaults come from."""
 
 
 WAN = SampleConfig(
     height=480, width=832, frames=81, fps=16, steps=50, guidance_scale=5.0, shift=5.0,
     negative_prompt=WAN_NEGATIVE, max_sequence_length=512,
 )  # fmt: skip
+COG = SampleConfig(
+    height=480, width=720, frames=49, fps=8, steps=50, guidance_scale=6.0, max_sequence_length=226,
+)  # fmt: skip
+COG_GUIDE = GuideConfig(blocks=(20, 21))
 SHAPES_GUIDE = GuideConfig(blocks=(2, 3, 4), rank=8, lr=3e-3, steps=12, iterations=6, consolidate=60)
 
 CARDS = {
     card.name: card
     for card in (
         ModelCard(
-            name="shapes",
-            source=str(PACKAGE / "models" / "shapes"),
+            name="shapes", source=str(PACKAGE / "models" / "shapes"), pipeline="WanPipeline", parameters="1.8 M",
             sample=SampleConfig(
                 height=64, width=64, frames=13, fps=8, steps=25, guidance_scale=2.0,
                 max_sequence_length=64, enlarge=4,
             ),
-            guide=SHAPES_GUIDE,
-            note="embedded; runs on any CPU",
+            guide=SHAPES_GUIDE, note="embedded, runs on any CPU; guide found by ttom bench",
         ),
         ModelCard(
-            name="wan2.1-1.3b",
-            source="Wan-AI/Wan2.1-T2V-1.3B-Diffusers",
-            sample=replace(WAN, shift=3.0),
-            note="settings of Wan; guide of the paper",
+            name="wan2.1-14b", source="Wan-AI/Wan2.1-T2V-14B-Diffusers", pipeline="WanPipeline", parameters="14 B",
+            sample=WAN, note="the paper's model and settings",
         ),
         ModelCard(
-            name="wan2.1-14b",
-            source="Wan-AI/Wan2.1-T2V-14B-Diffusers",
-            sample=WAN,
-            note="the paper's model and settings",
+            name="wan2.1-1.3b", source="Wan-AI/Wan2.1-T2V-1.3B-Diffusers", pipeline="WanPipeline", parameters="1.3 B",
+            sample=replace(WAN, shift=3.0), note="settings of Wan; guide of the paper's 14 B",
+        ),
+        ModelCard(
+            name="wan2.2-a14b", source="Wan-AI/Wan2.2-T2V-A14B-Diffusers", pipeline="WanPipeline",
+            parameters="2 x 14 B",
+            sample=replace(WAN, steps=40, guidance_scale=4.0, shift=12.0, more={"guidance_scale_2": 3.0}),
+            note="settings of Wan; guide of the paper's Wan2.1",
+        ),
+        ModelCard(
+            name="wan2.2-5b", source="Wan-AI/Wan2.2-TI2V-5B-Diffusers", pipeline="WanPipeline", parameters="5 B",
+            sample=replace(WAN, height=704, width=1280, frames=121, fps=24),
+            note="settings of Wan; guide of the paper's Wan2.1",
+        ),
+        ModelCard(
+            name="cogvideox-5b", source="zai-org/CogVideoX-5b", pipeline="CogVideoXPipeline", parameters="5 B",
+            sample=replace(COG, more={"use_dynamic_cfg": True}), guide=COG_GUIDE,
+            note="settings of CogVideoX; blocks of the reference code",
+        ),
+        ModelCard(
+            name="cogvideox-2b", source="zai-org/CogVideoX-2b", pipeline="CogVideoXPipeline", parameters="2 B",
+            sample=COG, guide=COG_GUIDE, note="settings of CogVideoX; blocks of the reference code's 5 B",
+        ),
+        ModelCard(
+            name="cogvideox1.5-5b", source="zai-org/CogVideoX1.5-5B", pipeline="CogVideoXPipeline", parameters="5 B",
+            sample=replace(COG, height=768, width=1360, frames=81, fps=16, more={"use_dynamic_cfg": True}),
+            guide=COG_GUIDE, note="settings of CogVideoX; blocks of the reference code's 5 B",
+        ),
+        ModelCard(
+            name="ltx-video", source="Lightricks/LTX-Video", pipeline="LTXPipeline", parameters="2 B",
+            sample=SampleConfig(
+                height=480, width=704, frames=161, fps=24, steps=50, guidance_scale=3.0, max_sequence_length=128,
+                negative_prompt="worst quality, inconsistent motion, blurry, jittery, distorted",
+                more={"frame_rate": 24},
+            ),
+            guide=GuideConfig(blocks=(3,)), note="settings of LTX; guide not measured: run ttom probe",
+        ),
+        ModelCard(
+            name="hunyuanvideo", source="hunyuanvideo-community/HunyuanVideo", pipeline="HunyuanVideoPipeline",
+            parameters="13 B",
+            sample=SampleConfig(
+                height=720, width=1280, frames=129, fps=24, steps=50, guidance_scale=6.0, shift=7.0,
+                max_sequence_length=256,
+            ),
+            guide=GuideConfig(blocks=(3,)), note="settings of HunyuanVideo; guide not measured: run ttom probe",
         ),
     )
 }  # fmt: skip
-FAMILY_CARDS = {"WanPipeline": "wan2.1-14b"}  # whose defaults an unlisted model of the family takes
+
+
+def family_card(pipeline: str) -> ModelCard:
+    """The card whose defaults an unlisted model of that pipeline class takes. Raises ModelError for none."""
+    card = next((c for c in CARDS.values() if c.pipeline == pipeline and c.name != "shapes"), None)
+    if card is None:
+        known = ", ".join(dict.fromkeys(c.pipeline for c in CARDS.values()))
+        raise ModelError(f"ttom cannot guide a {pipeline}", f"known: {known}")
+    return card
 
 
 def find_card(model: str) -> ModelCard:
@@ -73,20 +127,38 @@ def find_card(model: str) -> ModelCard:
             return card
     path = Path(model).expanduser()
     if path.is_dir():
-        return replace(CARDS[FAMILY_CARDS[folder_family(path)]], name=str(path.resolve()), source=str(path), note="")
+        card = family_card(_pipeline_of(path / "model_index.json"))
+        return replace(card, name=str(path.resolve()), source=str(path), note=f"a folder; settings of {card.name}")
     if "/" in model and not model.startswith((".", "/", "~")):
-        return replace(CARDS["wan2.1-14b"], name=model, source=model, note="")
+        card = family_card(_pipeline_of(_fetch_index(model)))
+        return replace(card, name=model, source=model, note=f"settings of {card.name}")
     raise unknown("model", model, CARDS)
 
 
-def folder_family(path: Path) -> str:
-    """The pipeline class of a diffusers folder. Raises ModelError where it is none that ttom knows."""
-    index = path / "model_index.json"
+def _pipeline_of(index: Path) -> str:
+    """The pipeline class in a `model_index.json`. Raises ModelError where that cannot be read."""
     try:
-        family = json.loads(index.read_text(encoding="utf-8")).get("_class_name")
-    except (OSError, ValueError) as error:
+        return str(json.loads(index.read_text(encoding="utf-8"))["_class_name"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         reason = "is missing" if isinstance(error, FileNotFoundError) else "cannot be read"
-        raise ModelError(f"{path} is no diffusers model folder: {index.name} {reason}") from None
-    if family not in FAMILY_CARDS:
-        raise ModelError(f"{path} holds a {family}, which ttom cannot guide", f"known: {', '.join(FAMILY_CARDS)}")
-    return family
+        raise ModelError(f"{index.parent} is no diffusers model folder: {index.name} {reason}") from None
+
+
+def _fetch_index(repository: str) -> Path:
+    """The `model_index.json` of a hub repository, from the cache if it is there. Raises ModelError."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError
+
+    try:
+        return Path(hf_hub_download(repository, "model_index.json"))
+    except GatedRepoError:
+        raise ModelError(
+            f"{repository} is gated: its owner wants you to accept its terms",
+            f"do so at https://huggingface.co/{repository}, then `hf auth login`",
+        ) from None
+    except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(
+            f"cannot read {repository} from the hub: {reason}",
+            "check the name and the network, or give a local folder in diffusers' layout",
+        ) from None

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from . import __version__, console
-from .commands import bench, generate, memory, plan, probe
+from .commands import bench, generate, memory, models, plan, probe
 from .errors import TTOMError
 
 app = typer.Typer(
@@ -41,6 +41,7 @@ app.command()(plan.plan)
 app.command()(generate.generate)
 app.add_typer(memory.app, name="memory")
 app.command()(probe.probe)
+app.command()(models.models)
 app.add_typer(bench.app, name="bench")
 
 

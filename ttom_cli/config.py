@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import TTOMError, unknown
@@ -95,6 +95,8 @@ class SampleConfig:
     """Prompt tokens that the model reads, padding included."""
     enlarge: int = 1
     """Times that each side is enlarged in the MP4, for models whose frames are tiny."""
+    more: dict = field(default_factory=dict)
+    """Further arguments of the pipeline's call, which only its family has."""
 
     def __post_init__(self):
         for name in ("height", "width", "frames", "fps", "steps", "max_sequence_length", "enlarge"):

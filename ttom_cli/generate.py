@@ -148,8 +148,7 @@ def generate(runtime: Runtime, job: Job, report: Report | None = None) -> Outcom
 def make_targets(runtime: Runtime, job: Job):
     """The layout on the model's token grid and latent frames. Raises LayoutError for a phrase not found."""
     backbone, pipe, layout = runtime.backbone, runtime.pipe, job.layout
-    text = backbone.clean(layout.text)
-    spans = phrase_spans(layout, text, backbone.tokenizer(pipe), job.sample.max_sequence_length)
+    spans = phrase_spans(layout, *backbone.tokens(pipe, layout.text, job.sample.max_sequence_length))
     times = backbone.latent_times(pipe, job.sample.frames)
     grid = backbone.token_grid(pipe, job.sample.height, job.sample.width)
     return gaussian_targets(layout, spans, times, grid)

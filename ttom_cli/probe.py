@@ -59,7 +59,7 @@ def _probe_one(runtime: Runtime, job: Job, report: Report) -> list[float]:
         nonlocal total, seen
         if first <= step < max(last, first + 1):
             maps = guide.attention(kwargs)
-            grid = backbone.grid(guide.denoiser, kwargs["hidden_states"].shape)
+            grid = backbone.grid(guide.denoiser, kwargs)
             total = total + torch.stack([maps[b][0].float().cpu().unflatten(-1, grid) for b in blocks])
             seen += 1
 

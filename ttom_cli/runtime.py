@@ -64,6 +64,7 @@ class Runtime:
             num_inference_steps=sample.steps,
             guidance_scale=sample.guidance_scale,
             max_sequence_length=sample.max_sequence_length,
+            **sample.more,
             generator=torch.Generator().manual_seed(seed),
             callback_on_step_end=on_step and (lambda pipe, i, t, kwargs: on_step(i) or {}),
             output_type="np",

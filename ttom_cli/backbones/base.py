@@ -1,57 +1,154 @@
-"""What the guide needs to know of a model family."""
+"""What the guide needs to know of a model family, and what most families have in common.
+
+Letters: B batch, N heads, L video tokens, S keys, T phrase tokens, D head dim.
+"""
 
 from __future__ import annotations
-
-from typing import Protocol
 
 import torch
 
 from ..config import GuideConfig
+from ..errors import ModelError
+
+PROJECTIONS = {"q": "to_q", "k": "to_k", "v": "to_v", "o": "to_out.0"}
+# Of a denoiser's arguments, those that have the batch as their first dimension.
+BATCHED = (
+    "hidden_states", "timestep", "encoder_hidden_states", "encoder_attention_mask", "pooled_projections", "guidance",
+)  # fmt: skip
 
 
-class Backbone(Protocol):
-    """A model family. Letters: B batch, N heads, L video tokens, S keys, T phrase tokens, D head dim."""
+class Backbone:
+    """A family of text-to-video pipelines of diffusers. The defaults are those of rectified-flow models whose
+    text enters by a cross-attention of its own, and whose pipelines call the denoiser once a branch."""
 
     family: str
+    cfg_in_batch = False
+    """Whether classifier-free guidance is one call with [unconditional, conditional] as its batch."""
+
+    # ------------------------------------------------------------ the modules
 
     def denoiser(self, pipe) -> torch.nn.Module:
         """The transformer that runs the guided steps."""
+        return pipe.transformer
+
+    def block_names(self, denoiser) -> list[str]:
+        """Name of each transformer block's attention to the text, in the order in which they run."""
+        raise NotImplementedError
 
     def blocks(self, denoiser) -> int:
         """How many transformer blocks the denoiser has."""
+        return len(self.block_names(denoiser))
+
+    def attention_name(self, denoiser, block: int) -> str:
+        """Raises ModelError for a block that is not there."""
+        names = self.block_names(denoiser)
+        if block >= len(names):
+            raise ModelError(f"there is no block {block}", f"the model has blocks 0 to {len(names) - 1}")
+        return names[block]
 
     def text_attention(self, denoiser, block: int) -> torch.nn.Module:
         """The attention module of `block` whose keys hold the prompt. Raises ModelError if there is none."""
+        return denoiser.get_submodule(self.attention_name(denoiser, block))
 
     def lora_targets(self, denoiser, config: GuideConfig) -> list[str]:
-        """Full names of the linear layers that carry the adapter."""
+        """Full names of the linear layers that carry the adapter.
 
-    def grid(self, denoiser, latents_shape: tuple[int, ...]) -> tuple[int, int, int]:
-        """Token grid (F, H, W) of latents of this shape."""
+        Values and outputs of the last aligned block come after its map, and are left out.
+        """
+        last, names = max(config.blocks), []
+        for block in (last, *config.adapted):
+            self.attention_name(denoiser, block)
+        for block in config.adapted:
+            for p in config.projections:
+                if config.self_attention and (own := self.self_attention_name(denoiser, block)):
+                    names.append(f"{own}.{PROJECTIONS[p]}")
+                if block < last or (block == last and p in ("q", "k")) or config.keep_on:
+                    names.append(f"{self.attention_name(denoiser, block)}.{PROJECTIONS[p]}")
+        modules = dict(denoiser.named_modules())
+        return [name for name in names if name in modules]
+
+    def self_attention_name(self, denoiser, block: int) -> str | None:
+        """Name of the attention among the video's tokens, None where it is the same as that to the text."""
+        return None
+
+    # ------------------------------------------------------------ the shapes
+
+    def grid(self, denoiser, kwargs: dict) -> tuple[int, int, int]:
+        """Token grid (F, H, W) of a denoiser call."""
+        patch = denoiser.config.patch_size
+        return tuple(n // p for n, p in zip(kwargs["hidden_states"].shape[-3:], patch, strict=True))
+
+    def cell(self, pipe) -> tuple[int, int]:
+        """Pixels (height, width) of a token."""
+        raise NotImplementedError
 
     def token_grid(self, pipe, height: int, width: int) -> tuple[int, int]:
         """Tokens (H, W) of a frame of this size in pixels. Raises ModelError for a size it cannot take."""
+        cell = self.cell(pipe)
+        if height % cell[0] or width % cell[1]:
+            near = [max(1, round(n / c)) * c for n, c in zip((width, height), cell[::-1], strict=True)]
+            raise ModelError(
+                f"the model cannot make {width}x{height} pixels", f"the nearest size that it can is {near[0]}x{near[1]}"
+            )
+        return height // cell[0], width // cell[1]
+
+    def group(self, pipe) -> int:
+        """Frames of a latent frame, but for the first, which is one frame alone."""
+        return pipe.vae_scale_factor_temporal
+
+    def frame_step(self, pipe) -> int:
+        """Numbers of frames that the model can make are 1 more than multiples of this."""
+        return self.group(pipe)
 
     def latent_times(self, pipe, frames: int) -> list[float]:
-        """Time of each latent frame, as a fraction of the video's duration.
+        """Time of each latent frame: the middle of its group, as a fraction of the video's duration.
 
         Raises ModelError for a number of frames that the model cannot make.
         """
+        group, step = self.group(pipe), self.frame_step(pipe)
+        if (frames - 1) % step:
+            near = max(0, round((frames - 1) / step)) * step + 1
+            raise ModelError(f"the model cannot make {frames} frames", f"the nearest number that it can is {near}")
+        last = max(frames - 1, 1)
+        middles = [0.0] + [group * k - (group - 1) / 2 for k in range(1, (frames - 1) // group + 1)]
+        return [m / last for m in middles]
 
-    def video_queries(self, query, key, columns, kwargs):
+    # ------------------------------------------------------------ the attention
+
+    def video_queries(self, query, key, columns, kwargs: dict):
         """The video's queries (B, N, L, D), all keys (B, N, S, D), and the phrase tokens' key indices (T,)."""
+        return query, key, columns
 
-    def clean(self, prompt: str) -> str:
-        """The prompt as the pipeline's tokenizer is given it."""
+    def tokens(self, pipe, prompt: str, max_length: int) -> tuple[str, list[tuple[int, int]]]:
+        """The prompt as the tokenizer is given it, and the characters (start, end) of each token in it."""
+        encoded = pipe.tokenizer(prompt, return_offsets_mapping=True, truncation=True, max_length=max_length)
+        return prompt, encoded["offset_mapping"]
 
-    def tokenizer(self, pipe):
-        """The tokenizer that defines phrase spans."""
+    # ------------------------------------------------------------ the calls
+
+    def branches(self, pipe, kwargs: dict, *, new_step: bool) -> list[tuple[bool, dict]]:
+        """The branches of guidance in a call: (whether it is the conditional one, its arguments)."""
+        if not self.cfg_in_batch:
+            return [(new_step, kwargs)]  # pipelines call the conditional branch first
+        batch = len(kwargs["hidden_states"])
+        if not pipe.guidance_scale > 1:
+            return [(True, kwargs)]
+        half = batch // 2
+        parts = {k: (v[:half], v[half:]) for k, v in kwargs.items() if k in BATCHED and v is not None}
+        return [(bool(i), {**kwargs, **{k: halves[i] for k, halves in parts.items()}}) for i in (0, 1)]
 
     def noise_level(self, pipe, step: int) -> float:
         """Standard deviation of the noise at a denoising step, 0 to 1."""
+        return float(pipe.scheduler.sigmas[step])
 
     def add_noise(self, pipe, clean, noise, timesteps):
-        """Latents noised to the level of each timestep: all (B, ...)."""
+        """Latents noised to the level of each timestep: all (B, ...). Rectified flow: s = t / 1000."""
+        s = (timesteps / pipe.scheduler.config.num_train_timesteps).to(clean)
+        s = s.view(-1, *[1] * (clean.ndim - 1))
+        return (1 - s) * clean + s * noise
 
     def batched(self, kwargs: dict, latents, timesteps) -> dict:
         """A conditional call's arguments with other latents and timesteps, repeated to their batch."""
+        kept = {k: kwargs[k] for k in BATCHED[2:] if kwargs.get(k) is not None}
+        repeated = {k: v.expand(len(latents), *v.shape[1:]) for k, v in kept.items()}
+        return {**kwargs, **repeated, "hidden_states": latents, "timestep": timesteps.to(latents.device)}

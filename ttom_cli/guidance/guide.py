@@ -5,6 +5,8 @@ Letters: B batch, L video tokens, T phrase tokens, P phrases, F x H x W the toke
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
 from contextlib import nullcontext
 
@@ -60,45 +62,79 @@ class Guide:
         self._optimizer = torch.optim.AdamW(adapter.parameters(), lr=config.lr) if adapter else None
 
     def __enter__(self):
-        self._hook = self.denoiser.register_forward_pre_hook(self._before, with_kwargs=True)
-        self._scheduler_step = self.pipe.scheduler.step
-        self.pipe.scheduler.step = self._after
+        self._forward = self.denoiser.forward
+        self._own_forward = vars(self.denoiser).get("forward")  # an offloading hook's, perhaps
+        self.denoiser.forward = self._call
+        step = self._scheduler_step = self.pipe.scheduler.step
+
+        @functools.wraps(step)  # pipelines look into its signature
+        def after(*args, **kwargs):
+            return self._after(inspect.signature(step).bind(*args, **kwargs))
+
+        self.pipe.scheduler.step = after
         return self
 
     def __exit__(self, *exc):
-        self._hook.remove()
-        del self.pipe.scheduler.step  # the instance's attribute; the class's method is seen again
+        # The instances' attributes go; the classes' methods are seen again.
+        if self._own_forward is None:
+            del self.denoiser.forward
+        else:
+            self.denoiser.forward = self._own_forward
+        del self.pipe.scheduler.step
 
     # ------------------------------------------------------------ the two hooks
 
-    def _before(self, module, args, kwargs):
-        """Ahead of each denoiser call: optimise on the conditional one, then switch the adapter."""
+    def _call(self, *args, **kwargs):
+        """In place of the denoiser's forward: optimise on the conditional branch, then switch the adapter."""
         if self._inside:
-            return None
+            return self._forward(*args, **kwargs)
         timestep = float(kwargs["timestep"].max())
-        conditional = timestep != self._timestep  # pipelines call the conditional branch first
-        if conditional:
+        new_step = timestep != self._timestep
+        if new_step:
             self._timestep, self._delta = timestep, None
             self._step += 1
-            if self.on_conditional:
-                self.on_conditional(self._step, kwargs)
+        branches = self.backbone.branches(self.pipe, kwargs, new_step=new_step)
         guided = self._step < self.config.steps
-        if conditional and guided:
+        for conditional, part in branches:
+            if conditional:
+                self._conditional(part, guided)
+        calls = [(self._is_on(conditional, guided), part) for conditional, part in branches]
+        if len({on for on, _ in calls}) == 1:
+            calls = [(calls[0][0], kwargs)]  # nothing tells the branches apart: one call, as it was
+        outputs = []
+        for on, part in calls:
+            if self.adapter:
+                self.adapter.switch(on)
+            outputs.append(self._forward(*args, **self._moved(part)))
+        return outputs[0] if len(outputs) == 1 else _joined(outputs)
+
+    def _moved(self, kwargs: dict) -> dict:
+        """The call's arguments with its latents moved, in all of its branches."""
+        if self._delta is None:
+            return kwargs
+        x = kwargs["hidden_states"]
+        return {**kwargs, "hidden_states": x + self._delta.repeat(len(x) // len(self._delta), *[1] * (x.ndim - 1))}
+
+    def _conditional(self, kwargs: dict, guided: bool) -> None:
+        if self.on_conditional:
+            self.on_conditional(self._step, kwargs)
+        if guided:
             self.conditional = kwargs
             if self.optimise:
                 self._optimise_step(kwargs)
-        if self.adapter:
-            branch = conditional or not self.config.conditional_only
-            self.adapter.switch(branch and (guided or self.config.keep_on))
-        if self._delta is not None:
-            kwargs = {**kwargs, "hidden_states": kwargs["hidden_states"] + self._delta}
-        return args, kwargs
 
-    def _after(self, model_output, timestep, sample, *args, **kwargs):
+    def _is_on(self, conditional: bool, guided: bool) -> bool:
+        """Whether the adapter acts on a branch of this step."""
+        return (
+            bool(self.adapter) and (conditional or not self.config.conditional_only) and (guided or self.config.keep_on)
+        )
+
+    def _after(self, call: inspect.BoundArguments):
         """The scheduler's step, from the latents as they were moved."""
         if self._delta is not None:
-            sample = sample + self._delta.to(sample.dtype)
-        output = self._scheduler_step(model_output, timestep, sample, *args, **kwargs)
+            sample = call.arguments["sample"]
+            call.arguments["sample"] = sample + self._delta.to(sample.dtype)
+        output = self._scheduler_step(*call.args, **call.kwargs)
         self.latents = output[0] if isinstance(output, tuple) else output.prev_sample
         return output
 
@@ -132,7 +168,7 @@ class Guide:
 
     def loss(self, kwargs: dict) -> torch.Tensor:
         """Loss of one conditional call, mean over blocks and batch; the forward ends when all is read."""
-        grid = self.backbone.grid(self.denoiser, kwargs["hidden_states"].shape)
+        grid = self.backbone.grid(self.denoiser, kwargs)
         terms = [
             alignment_loss(map_PFHW, self.targets, self.config.loss)
             for maps_BPL in self.attention(kwargs).values()
@@ -146,9 +182,9 @@ class Guide:
         sizes = [len(span) for span in self.targets.phrases]
         maps: dict[int, torch.Tensor] = {}
 
-        def read(block, query, key):
+        def read(block, query, key, mask):
             query, key, keys = self.backbone.video_queries(query, key, columns.to(key.device), kwargs)
-            tokens_BLT = phrase_attention(query, key, keys)
+            tokens_BLT = phrase_attention(query, key, keys, mask)
             maps[block] = torch.stack([part.mean(-1) for part in tokens_BLT.split(sizes, -1)], 1)
 
         self._inside = True
@@ -196,6 +232,13 @@ class Guide:
             if on_iteration:
                 on_iteration(0, i, losses[-1])
         return losses
+
+
+def _joined(outputs: list):
+    """The branches' outputs as of one call: tuples, or diffusers' output of one tensor."""
+    if isinstance(outputs[0], tuple):
+        return tuple(map(torch.cat, zip(*outputs, strict=True)))
+    return type(outputs[0])(sample=torch.cat([output.sample for output in outputs]))
 
 
 def attach(pipe, backbone: Backbone, config: GuideConfig, *, seed: int):

@@ -8,15 +8,13 @@ from ..errors import LayoutError
 from ..layout import Layout
 
 
-def phrase_spans(layout: Layout, text: str, tokenizer, max_length: int) -> list[tuple[int, ...]]:
-    """Token indices of each object's phrase in `text`, by the tokenizer's character offsets.
+def phrase_spans(layout: Layout, text: str, offsets: list[tuple[int, int]]) -> list[tuple[int, ...]]:
+    """Token indices of each object's phrase in `text`, by the tokens' characters (start, end) in it.
 
     Where a phrase stands as often as objects have it ("a red ball ... a red ball"), each object takes
     its own occurrence in order; else every object takes all of them. Raises LayoutError for a phrase
-    that does not stand in the text, or stands beyond `max_length` tokens.
+    that does not stand in the text, or stands beyond its tokens.
     """
-    encoded = tokenizer(text, return_offsets_mapping=True, truncation=True, max_length=max_length)
-    offsets = encoded["offset_mapping"]
     phrases = [track.phrase.lower() for track in layout.objects]
     spans, faults = [], []
     for i, track in enumerate(layout.objects):
@@ -26,7 +24,7 @@ def phrase_spans(layout: Layout, text: str, tokenizer, max_length: int) -> list[
             faults.append(f"object {track.phrase!r}: the phrase does not stand in the prompt {text!r}")
         elif not all(found):
             faults.append(
-                f"object {track.phrase!r}: the phrase stands beyond the {max_length} tokens that the model reads"
+                f"object {track.phrase!r}: the phrase stands beyond the {len(offsets)} tokens that the model reads"
             )
         elif len(found) == phrases.count(phrase):
             spans.append(found[phrases[:i].count(phrase)])

@@ -1,0 +1,227 @@
+"""One contract for every model family: real diffusers classes at toy size, saved and loaded again."""
+
+import families
+import pytest
+import torch
+
+from ttom_cli.backbones import FAMILIES
+from ttom_cli.catalog import CARDS, find_card
+from ttom_cli.config import GuideConfig
+from ttom_cli.errors import ModelError
+from ttom_cli.guidance.guide import Guide, attach
+from ttom_cli.guidance.spans import phrase_spans
+from ttom_cli.guidance.targets import gaussian_targets
+from ttom_cli.layout import layout_from_json
+from ttom_cli.runtime import Runtime
+
+PROMPT = "a red ball rolls right while the blue cube rises"
+LAYOUT = layout_from_json(
+    {
+        "prompt": PROMPT,
+        "objects": [
+            {"phrase": "red ball", "boxes": [{"t": 0, "box": [0, 0.5, 0.4, 0.9]}, {"t": 1, "box": [0.6, 0.5, 1, 0.9]}]},
+            {"phrase": "blue cube", "boxes": [{"t": 0, "box": [0.1, 0.1, 0.4, 0.4]}]},
+        ],
+    }
+)
+FRAMES = 17
+CONFIG = GuideConfig(blocks=(1, 2), rank=4, lr=1e-2, steps=2, iterations=3)
+
+
+@pytest.fixture(scope="module", params=list(families.FAMILIES))
+def runtime(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    families.build(request.param).save_pretrained(folder)
+    made = Runtime.open(str(folder), device="cpu")
+    made.name = request.param
+    return made
+
+
+def sample(runtime, *, guidance=4.0):
+    """A plain call: the latents. For Hunyuan, whose guidance is distilled, with a negative prompt."""
+    more = dict(negative_prompt="a dog", true_cfg_scale=guidance) if runtime.name == "hunyuan" else {}
+    return runtime.pipe(
+        prompt=PROMPT, height=64, width=64, num_frames=FRAMES, num_inference_steps=4, guidance_scale=guidance,
+        max_sequence_length=24, generator=torch.Generator().manual_seed(3), output_type="latent", **more,
+    ).frames  # fmt: skip
+
+
+def targets_of(runtime, size=(64, 64)):
+    backbone, pipe = runtime.backbone, runtime.pipe
+    spans = phrase_spans(LAYOUT, *backbone.tokens(pipe, PROMPT, 24))
+    return gaussian_targets(LAYOUT, spans, backbone.latent_times(pipe, FRAMES), backbone.token_grid(pipe, *size))
+
+
+def guided(runtime, config=CONFIG, *, state=None, guidance=4.0, **more):
+    """(latents, guide, the adapter's tensors) of a guided call."""
+    with attach(runtime.pipe, runtime.backbone, config, seed=0) as adapter:
+        if state:
+            adapter.load(state)
+        with Guide(runtime.pipe, runtime.backbone, config, targets_of(runtime), adapter=adapter, **more) as guide:
+            latents = sample(runtime, guidance=guidance)
+        return latents, guide, adapter.state() if adapter else {}
+
+
+def conditional_call(runtime):
+    """The arguments of the first conditional call of the denoiser."""
+    seen = []
+    config = GuideConfig(blocks=(1,), mode="latents", steps=1)
+    guided(runtime, config, optimise=False, on_conditional=lambda step, kwargs: seen.append(kwargs))
+    return seen[0]
+
+
+def test_the_family_is_known_by_its_index(runtime):
+    assert runtime.backbone is FAMILIES[type(runtime.pipe).__name__]
+    assert find_card(runtime.card.source).pipeline == type(runtime.pipe).__name__
+
+
+@pytest.mark.parametrize("mode", ["params", "latents"])
+@pytest.mark.parametrize("guidance", [4.0, 1.0])
+def test_the_guide_lowers_the_loss_and_leaves_no_trace(runtime, mode, guidance):
+    before = sample(runtime, guidance=guidance)
+    config = GuideConfig(**{**vars(CONFIG), "mode": mode, "latent_lr": 0.2})
+    latents, guide, _ = guided(runtime, config, guidance=guidance)
+    assert [len(step) for step in guide.losses] == [3, 3]
+    assert guide.losses[0][-1] < guide.losses[0][0]
+    assert not torch.equal(before, latents)
+    assert torch.equal(before, sample(runtime, guidance=guidance))
+
+
+def test_an_adapter_that_is_zero_changes_nothing(runtime):
+    latents, *_ = guided(runtime, optimise=False)
+    assert torch.allclose(latents, sample(runtime), atol=1e-5)  # the branches may be called apart
+
+
+def test_the_adapter_acts_on_the_conditional_branch_alone(runtime):
+    if runtime.backbone.family == "wan" or not runtime.backbone.cfg_in_batch:
+        pytest.skip("the pipeline calls the branches apart")
+    _, _, state = guided(runtime)
+    both = GuideConfig(**{**vars(CONFIG), "conditional_only": False})
+    assert not torch.equal(
+        guided(runtime, state=state, optimise=False)[0], guided(runtime, both, state=state, optimise=False)[0]
+    )
+
+
+def test_truncated_is_full(runtime):
+    short, whole = (guided(runtime, truncate=truncate) for truncate in (True, False))
+    assert short[1].losses == whole[1].losses
+    assert all(torch.equal(short[2][name], whole[2][name]) for name in whole[2])
+    assert torch.equal(short[0], whole[0])
+
+
+def test_attention_is_that_of_the_full_softmax(runtime):
+    """Against the processor's own query, key and mask, softmaxed whole."""
+    call = conditional_call(runtime)
+    denoiser = runtime.backbone.denoiser(runtime.pipe)
+    seen, original = {}, torch.nn.functional.scaled_dot_product_attention
+
+    def spy(query, key, value, attn_mask=None, **kwargs):
+        if seen.get("inside"):
+            scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
+            if attn_mask is not None:
+                scores = (
+                    scores.masked_fill(~attn_mask, -torch.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
+                )
+            seen["map"] = scores.softmax(-1).mean(1)
+        return original(query, key, value, attn_mask=attn_mask, **kwargs)
+
+    module = runtime.backbone.text_attention(denoiser, 2)
+    hooks = [
+        module.register_forward_pre_hook(lambda *_: seen.update(inside=True)),
+        module.register_forward_hook(lambda *_: seen.update(inside=False)),
+    ]
+    try:
+        torch.nn.functional.scaled_dot_product_attention = spy
+        with torch.no_grad():
+            denoiser(**call)
+    finally:
+        torch.nn.functional.scaled_dot_product_attention = original
+        for hook in hooks:
+            hook.remove()
+    targets = targets_of(runtime)
+    guide = Guide(runtime.pipe, runtime.backbone, GuideConfig(blocks=(2,), mode="latents"), targets, adapter=None)
+    with torch.no_grad():
+        maps = guide.attention(call)[2]
+    L = maps.shape[-1]
+    grid = runtime.backbone.grid(denoiser, call)
+    assert grid[0] * grid[1] * grid[2] == L and grid == tuple(targets.mass.shape[1:])
+    text = call["encoder_hidden_states"].shape[1]
+    first = {"cogvideox": text}.get(runtime.backbone.family, 0)  # where the video's queries begin
+    keys = L if runtime.backbone.family == "hunyuan" else 0  # where the text's keys begin
+    for p, tokens in enumerate(targets.phrases):
+        expected = seen["map"][:, first : first + L, [keys + t for t in tokens]].mean(-1)
+        assert torch.allclose(maps[:, p], expected, atol=1e-5)
+
+
+def test_phrases_are_found_where_the_text_encoder_reads_them(runtime):
+    """The ids that the pipeline gives its text encoder, at the spans, are those of the phrases."""
+    pipe, ids = runtime.pipe, []
+    hook = pipe.text_encoder.register_forward_pre_hook(
+        lambda module, args, kwargs: ids.append(args[0] if args else kwargs["input_ids"]), with_kwargs=True
+    )
+    sample(runtime)
+    hook.remove()
+    call = conditional_call(runtime)
+    read = next(i for i in ids if (i == pipe.tokenizer.convert_tokens_to_ids("ball")).any())[0]
+    read = read[len(read) - call["encoder_hidden_states"].shape[1] :] if runtime.backbone.family == "hunyuan" else read
+    spans = phrase_spans(LAYOUT, *runtime.backbone.tokens(pipe, PROMPT, 24))
+    assert [pipe.tokenizer.convert_ids_to_tokens(read[list(span)].tolist()) for span in spans] == [
+        ["red", "ball"], ["blue", "cube"],
+    ]  # fmt: skip
+
+
+def test_latent_times_are_the_vae_s(runtime):
+    """As many as the denoiser sees, from the first frame on, in order."""
+    times = runtime.backbone.latent_times(runtime.pipe, FRAMES)
+    grid = runtime.backbone.grid(runtime.backbone.denoiser(runtime.pipe), conditional_call(runtime))
+    assert len(times) == grid[0] and times == sorted(times) and 0 <= times[0] < 0.1 and 0.7 < times[-1] <= 1
+    with pytest.raises(ModelError, match="cannot make 16 frames") as caught:
+        runtime.backbone.latent_times(runtime.pipe, 16)
+    assert "nearest number that it can is 17" in caught.value.hint
+
+
+def test_layouts_land_right_at_any_size(runtime):
+    """The centre of mass of each target is the box's, whatever the grid."""
+    for size in ((64, 64), (64, 128), (96, 64)):
+        targets = targets_of(runtime, size)
+        _, H, W = targets.mass.shape[1:]
+        mass = targets.mass[1, 0]
+        x = (mass.sum(0) * (torch.arange(W) + 0.5) / W).sum()
+        y = (mass.sum(1) * (torch.arange(H) + 0.5) / H).sum()
+        assert (float(x), float(y)) == pytest.approx((0.25, 0.25), abs=0.06)
+
+
+def test_a_size_that_it_cannot_take_names_the_nearest(runtime):
+    with pytest.raises(ModelError, match="cannot make 67x64") as caught:
+        runtime.backbone.token_grid(runtime.pipe, 64, 67)
+    assert "64x64" in caught.value.hint
+
+
+def test_the_adapter_loads_with_load_lora_weights(runtime, tmp_path):
+    from ttom_cli.memory.bank import MemoryBank
+
+    kept = GuideConfig(**{**vars(CONFIG), "conditional_only": False, "keep_on": True})
+    _, _, state = guided(runtime, kept)
+    expected, *_ = guided(runtime, kept, state=state, optimise=False)
+    bank = MemoryBank(tmp_path / "bank")
+    entry = bank.insert(LAYOUT, state, model="toy", guide={}, losses=[1.0, 0.5], consolidated=0, seed=0)
+    runtime.pipe.load_lora_weights(str(bank.folder / entry.file))
+    try:
+        assert torch.allclose(sample(runtime), expected, atol=1e-4)
+    finally:
+        runtime.pipe.unload_lora_weights()
+
+
+def test_consolidation_lowers_the_loss(runtime):
+    config = GuideConfig(**{**vars(CONFIG), "lr": 3e-2})
+    with attach(runtime.pipe, runtime.backbone, config, seed=0) as adapter:
+        with Guide(
+            runtime.pipe, runtime.backbone, config, targets_of(runtime), adapter=adapter, optimise=False
+        ) as guide:
+            sample(runtime)
+        losses = guide.consolidate(16, seed=1)
+    assert sum(losses[-4:]) < sum(losses[:4])
+
+
+def test_every_family_has_a_card_and_every_card_a_family():
+    assert {card.pipeline for card in CARDS.values()} == set(FAMILIES)

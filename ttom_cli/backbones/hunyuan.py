@@ -1,0 +1,37 @@
+"""HunyuanVideo: one attention over [video, text], first with two streams, then with one; guidance distilled."""
+
+from __future__ import annotations
+
+from .base import Backbone
+
+
+class HunyuanVideo(Backbone):
+    family = "hunyuan"
+
+    def block_names(self, denoiser) -> list[str]:
+        double = [f"transformer_blocks.{i}.attn" for i in range(len(denoiser.transformer_blocks))]
+        return double + [f"single_transformer_blocks.{i}.attn" for i in range(len(denoiser.single_transformer_blocks))]
+
+    def grid(self, denoiser, kwargs):
+        config = denoiser.config
+        patch = (config.patch_size_t, config.patch_size, config.patch_size)
+        return tuple(n // p for n, p in zip(kwargs["hidden_states"].shape[-3:], patch, strict=True))
+
+    def cell(self, pipe):
+        side = pipe.vae_scale_factor_spatial * self.denoiser(pipe).config.patch_size
+        return side, side
+
+    def video_queries(self, query, key, columns, kwargs):
+        """The text comes last."""
+        video = key.shape[2] - kwargs["encoder_hidden_states"].shape[1]
+        return query[:, :, :video], key, columns + video
+
+    def tokens(self, pipe, prompt, max_length):
+        """The prompt stands in a template, whose first tokens the pipeline cuts off again."""
+        from diffusers.pipelines.hunyuan_video.pipeline_hunyuan_video import DEFAULT_PROMPT_TEMPLATE
+
+        crop = DEFAULT_PROMPT_TEMPLATE["crop_start"]
+        whole = DEFAULT_PROMPT_TEMPLATE["template"].format(prompt)
+        before = DEFAULT_PROMPT_TEMPLATE["template"].index("{}")
+        _, offsets = super().tokens(pipe, whole, max_length + crop)
+        return prompt, [(a - before, b - before) for a, b in offsets[crop:]]

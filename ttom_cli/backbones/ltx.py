@@ -1,0 +1,27 @@
+"""LTX-Video: text enters by cross-attention, latents are a sequence of tokens, guidance is in the batch."""
+
+from __future__ import annotations
+
+from .base import Backbone
+
+
+class LTX(Backbone):
+    family = "ltx"
+    cfg_in_batch = True
+
+    def block_names(self, denoiser) -> list[str]:
+        return [f"transformer_blocks.{i}.attn2" for i in range(len(denoiser.transformer_blocks))]
+
+    def self_attention_name(self, denoiser, block: int) -> str:
+        return f"transformer_blocks.{block}.attn1"
+
+    def grid(self, denoiser, kwargs):
+        """The pipeline has cut the latents into patches, and says into how many."""
+        return kwargs["num_frames"], kwargs["height"], kwargs["width"]
+
+    def cell(self, pipe):
+        side = pipe.vae_spatial_compression_ratio * pipe.transformer_spatial_patch_size
+        return side, side
+
+    def group(self, pipe) -> int:
+        return pipe.vae_temporal_compression_ratio * pipe.transformer_temporal_patch_size

@@ -1,0 +1,30 @@
+"""`ttom models`"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from .inputs import JsonOpt
+
+
+def models(json_: JsonOpt = False) -> None:
+    """List the models that --model knows by name, with their defaults; any of their families can be used."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..catalog import CARDS
+
+    if json_:
+        return print(json.dumps([asdict(card) for card in CARDS.values()], indent=2))
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("name", "source", "parameters", "video", "steps", "cfg", "shift", "blocks", "defaults"):
+        table.add_column(name, overflow="fold")
+    for card in CARDS.values():
+        s = card.sample
+        table.add_row(
+            card.name, "in the package" if card.name == "shapes" else card.source, card.parameters,
+            f"{s.width}x{s.height}x{s.frames} at {s.fps}", str(s.steps), f"{s.guidance_scale:g}",
+            "" if s.shift is None else f"{s.shift:g}", ",".join(map(str, card.guide.blocks)), card.note,
+        )  # fmt: skip
+    Console().print(table)
