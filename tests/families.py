@@ -72,7 +72,7 @@ def cogvideox(*, newer: bool = False):
         vae=AutoencoderKLCogVideoX(
             down_block_types=("CogVideoXDownBlock3D",) * 4, up_block_types=("CogVideoXUpBlock3D",) * 4,
             block_out_channels=(8, 8, 8, 8), latent_channels=4, layers_per_block=1, norm_num_groups=2,
-            temporal_compression_ratio=4, sample_height=64, sample_width=64,
+            temporal_compression_ratio=4,
         ),
         transformer=CogVideoXTransformer3DModel(
             num_attention_heads=2, attention_head_dim=16, in_channels=4, out_channels=4, time_embed_dim=8,

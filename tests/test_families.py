@@ -225,3 +225,37 @@ def test_consolidation_lowers_the_loss(runtime):
 
 def test_every_family_has_a_card_and_every_card_a_family():
     assert {card.pipeline for card in CARDS.values()} == set(FAMILIES)
+
+
+def test_a_decode_that_runs_out_of_memory_is_done_again_in_tiles(runtime, monkeypatch):
+    from ttom_cli.config import SampleConfig
+
+    made = SampleConfig(height=64, width=64, frames=FRAMES, fps=8, steps=1, guidance_scale=1.0, max_sequence_length=24)
+    plain = runtime.sample(PROMPT, made, 0)
+    vae, tries = runtime.pipe.vae, []
+    original = type(vae)._decode
+
+    def once(self, *args, **kwargs):
+        tries.append(vae.use_tiling)
+        if len(tries) == 1:
+            raise torch.OutOfMemoryError("tried to allocate 9 GiB")
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(type(vae), "_decode", once)
+    again = runtime.sample(PROMPT, made, 0)
+    assert tries[:2] == [False, True] and plain.shape == again.shape
+    assert "decode" not in vars(vae)
+    vae.disable_tiling()
+
+
+def test_out_of_memory_names_what_helps(runtime, monkeypatch):
+    from ttom_cli.config import SampleConfig
+
+    def full(*args, **kwargs):
+        raise torch.OutOfMemoryError("tried to allocate 9 GiB")
+
+    monkeypatch.setattr(runtime.pipe.transformer, "forward", full)
+    made = SampleConfig(height=64, width=64, frames=FRAMES, fps=8, steps=1, guidance_scale=1.0, max_sequence_length=24)
+    with pytest.raises(ModelError, match="out of memory: tried to allocate 9 GiB") as caught:
+        runtime.sample(PROMPT, made, 0)
+    assert "--dtype bfloat16" in caught.value.hint

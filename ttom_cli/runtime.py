@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import time
+import functools
 import warnings
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,6 @@ class Runtime:
     pipe: object
     backbone: Backbone
     bank: MemoryBank | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def open(
@@ -39,12 +39,11 @@ class Runtime:
         dtype = dtype or ("bfloat16" if device.startswith("cuda") else "float32")
         if dtype not in DTYPES:
             raise unknown("dtype", dtype, DTYPES)
-        began = time.monotonic()
         pipe = load_pipeline(card, DTYPES[dtype]).to(device)
         family = type(pipe).__name__
         if family not in FAMILIES:
             raise ModelError(f"{card.source} is a {family}, which ttom cannot guide", f"known: {', '.join(FAMILIES)}")
-        return cls(card, pipe, FAMILIES[family], bank, {"load": time.monotonic() - began})
+        return cls(card, pipe, FAMILIES[family], bank)
 
     def prepare(self, sample: SampleConfig) -> None:
         """Set the scheduler's shift; before a guide is opened, which holds on to the scheduler."""
@@ -54,7 +53,20 @@ class Runtime:
             self.pipe.scheduler = type(scheduler).from_config(scheduler.config, **{name: sample.shift})
 
     def sample(self, prompt: str, sample: SampleConfig, seed: int, on_step=None) -> np.ndarray:
-        """Call the pipeline, plainly; any guide acts through its hooks: (F, H, W, 3) uint8."""
+        """Call the pipeline, plainly; any guide acts through its hooks: (F, H, W, 3) uint8.
+
+        Raises ModelError where the memory does not suffice.
+        """
+        try:
+            with _tiled_if_need_be(self.pipe.vae):
+                return self._call(prompt, sample, seed, on_step)
+        except torch.OutOfMemoryError as error:
+            raise ModelError(
+                f"out of memory: {' '.join(str(error).split())[:160]}",
+                "in this order: --dtype bfloat16, a smaller --size, fewer --frames, a smaller --model",
+            ) from None
+
+    def _call(self, prompt: str, sample: SampleConfig, seed: int, on_step) -> np.ndarray:
         video = self.pipe(
             prompt=prompt,
             negative_prompt=sample.negative_prompt or None,
@@ -70,6 +82,28 @@ class Runtime:
             output_type="np",
         ).frames[0]
         return (video * 255).round().astype(np.uint8)
+
+
+@contextmanager
+def _tiled_if_need_be(vae):
+    """While open, a decode that runs out of memory is tried again in tiles; the latents are not lost."""
+    decode = vae.decode
+
+    @functools.wraps(decode)
+    def patient(*args, **kwargs):
+        try:
+            return decode(*args, **kwargs)
+        except torch.OutOfMemoryError:
+            vae.enable_tiling()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            return decode(*args, **kwargs)
+
+    vae.decode = patient
+    try:
+        yield
+    finally:
+        del vae.decode  # the instance's attribute; the class's method is seen again
 
 
 def load_pipeline(card: ModelCard, dtype: torch.dtype):

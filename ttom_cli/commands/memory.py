@@ -101,5 +101,5 @@ def _entry_json(entry, brief: bool = False) -> dict:
     from dataclasses import asdict
 
     data = asdict(entry) | {"file": entry.file}
-    hidden = ("embedding", "layout", "guide", "extra") if brief else ("embedding", "extra")
+    hidden = ("embedding", "layout", "guide") if brief else ("embedding",)
     return {k: v for k, v in data.items() if k not in hidden}

@@ -27,7 +27,8 @@ class Adapter:
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
             self.denoiser.add_adapter(config, adapter_name=NAME)
-        for parameter in self.parameters():
+        self._own = [p for p in self.denoiser.parameters() if p.requires_grad]
+        for parameter in self._own:
             parameter.data = parameter.data.float()
         return self
 
@@ -41,14 +42,13 @@ class Adapter:
             parameter.requires_grad_(self._flags[name])
 
     def parameters(self) -> list[torch.nn.Parameter]:
-        return [p for p in self.denoiser.parameters() if p.requires_grad]
+        return list(self._own)
 
     def switch(self, on: bool) -> None:
         """Apply the LoRA in the forwards to come, or not."""
         (self.denoiser.enable_adapters if on else self.denoiser.disable_adapters)()
-        for name, parameter in self.denoiser.named_parameters():
-            if f".{NAME}." in name:  # PEFT's switch also freezes
-                parameter.requires_grad_(True)
+        for parameter in self._own:  # PEFT's switch also freezes
+            parameter.requires_grad_(True)
 
     def state(self) -> dict[str, torch.Tensor]:
         """The LoRA's tensors under PEFT's names, without the adapter's own name in them."""

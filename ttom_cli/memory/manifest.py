@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from ..errors import BankError
@@ -40,7 +40,6 @@ class Entry:
     last_used: str = ""
     bytes: int = 0
     sha256: str = ""
-    extra: dict = field(default_factory=dict)
 
     @property
     def file(self) -> str:
