@@ -143,6 +143,11 @@ class PlannerConfig:
         if self.llm_retries < 0:
             raise TTOMError(f"llm-retries must be 0 or more, not {self.llm_retries}")
 
+    @property
+    def label(self) -> str:
+        """What recipes and tables call it: 'rules', or 'openai' and the model."""
+        return f"openai {self.llm_model}" if self.planner == "openai" else self.planner
+
 
 ON_HIT = ("skip", "continue")
 

@@ -72,7 +72,7 @@ def bench_plan(
 
     config, _ = resolve_planner(given_options(locals()))
     verdicts = plans.judge_folder(folder, make_planner(config))
-    table = plans.plans_table(verdicts, config.llm_model or config.planner)
+    table = plans.plans_table(verdicts, config.label)
     report.show(table, console.err)
     if wrong:
         for verdict in (v for v in verdicts if v.reason):

@@ -116,7 +116,7 @@ def generate(
         taken.add(path)
         return Job(
             layout=made, seed=number, path=path, sample=sample, guide=guide, memory=memory,
-            planner="file" if item.get("layout") else planning.planner, compare=compare,
+            planner="file" if item.get("layout") else planning.label, compare=compare,
         )  # fmt: skip
 
     _make_all(source, job, lambda: _runtime(model, bank, device, dtype, shared), json_)

@@ -57,7 +57,9 @@ CacheOpt = Annotated[
     Optional[bool],
     typer.Option("--cache/--no-cache", help="Keep the model's layouts, and ask once.", rich_help_panel=PLANNING),
 ]
-ModelOpt = Annotated[str, typer.Option("--model", "-m", help="shapes, a hub id, or a diffusers folder.")]
+ModelOpt = Annotated[
+    str, typer.Option("--model", "-m", help="A name that `ttom models` lists, a hub id, or a diffusers folder.")
+]
 BankOpt = Annotated[Optional[Path], typer.Option("--bank", envvar="TTOM_BANK", help="The memory bank's folder.")]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
