@@ -1,5 +1,7 @@
 """One contract for every model family: real diffusers classes at toy size, saved and loaded again."""
 
+from contextlib import nullcontext
+
 import families
 import pytest
 import torch
@@ -107,6 +109,20 @@ def test_truncated_is_full(runtime):
     assert short[1].losses == whole[1].losses
     assert all(torch.equal(short[2][name], whole[2][name]) for name in whole[2])
     assert torch.equal(short[0], whole[0])
+
+
+def test_blocks_ahead_of_the_adapter_run_once_a_step(runtime, monkeypatch):
+    """With the same losses as if they ran for each iteration."""
+    config = GuideConfig(**{**vars(CONFIG), "adapt": (2,), "blocks": (2,)})
+    runs = []
+    first = runtime.backbone.text_attention(runtime.backbone.denoiser(runtime.pipe), 0)
+    hook = first.register_forward_pre_hook(lambda *_: runs.append(1))
+    kept, once = guided(runtime, config)[1], len(runs)
+    monkeypatch.setattr(Guide, "_prefix_kept", lambda self: nullcontext())
+    whole, each = guided(runtime, config)[1], len(runs) - once
+    hook.remove()
+    assert kept.losses == whole.losses
+    assert each - once == config.steps * (config.iterations - 1)
 
 
 def test_attention_is_that_of_the_full_softmax(runtime):

@@ -50,6 +50,10 @@ class Backbone:
         """The attention module of `block` whose keys hold the prompt. Raises ModelError if there is none."""
         return denoiser.get_submodule(self.attention_name(denoiser, block))
 
+    def block(self, denoiser, block: int) -> torch.nn.Module:
+        """The transformer block itself."""
+        return denoiser.get_submodule(self.attention_name(denoiser, block).rpartition(".")[0])
+
     def lora_targets(self, denoiser, config: GuideConfig) -> list[str]:
         """Full names of the linear layers that carry the adapter.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 
 import torch
 
@@ -75,12 +75,8 @@ class Guide:
         return self
 
     def __exit__(self, *exc):
-        # The instances' attributes go; the classes' methods are seen again.
-        if self._own_forward is None:
-            del self.denoiser.forward
-        else:
-            self.denoiser.forward = self._own_forward
-        del self.pipe.scheduler.step
+        _restore(self.denoiser, self._own_forward)
+        del self.pipe.scheduler.step  # the instance's attribute; the class's method is seen again
 
     # ------------------------------------------------------------ the two hooks
 
@@ -148,23 +144,51 @@ class Guide:
         self.losses.append([])
         if self.adapter:
             self.adapter.switch(True)
-        for iteration in range(config.iterations):
-            moved.requires_grad_(config.mode in ("latents", "both"))
-            loss = self.loss({**kwargs, "hidden_states": moved})
-            self.losses[-1].append(loss.item())
-            if self.on_iteration:
-                self.on_iteration(self._step, iteration, loss.item())
-            if loss.item() < config.stop_loss:
-                break
-            loss.backward()
-            if self._optimizer:
-                self._optimizer.step()
-                self._optimizer.zero_grad(set_to_none=True)
-            if moved.grad is not None:
-                direction = moved.grad / moved.grad.square().mean().sqrt().clamp_min(1e-12)
-                moved = moved.detach() - step_length * direction
+        with self._prefix_kept():
+            for iteration in range(config.iterations):
+                moved.requires_grad_(config.mode in ("latents", "both"))
+                loss = self.loss({**kwargs, "hidden_states": moved})
+                self.losses[-1].append(loss.item())
+                if self.on_iteration:
+                    self.on_iteration(self._step, iteration, loss.item())
+                if loss.item() < config.stop_loss:
+                    break
+                loss.backward()
+                if self._optimizer:
+                    self._optimizer.step()
+                    self._optimizer.zero_grad(set_to_none=True)
+                if moved.grad is not None:
+                    direction = moved.grad / moved.grad.square().mean().sqrt().clamp_min(1e-12)
+                    moved = moved.detach() - step_length * direction
         if config.mode in ("latents", "both"):
             self._delta = moved.detach() - x
+
+    @contextmanager
+    def _prefix_kept(self):
+        """Within it the blocks ahead of the adapter run once: as long as the latents stand, their output does."""
+        first = min(self.config.adapted) if self.config.mode == "params" else 0
+        blocks = [self.backbone.block(self.denoiser, b) for b in range(first)]
+        before = [vars(block).get("forward") for block in blocks]
+        kept = []
+
+        def once(forward, is_last: bool):
+            def run(*args, **kwargs):
+                if kept:
+                    return kept[0]
+                output = forward(*args, **kwargs)
+                if is_last:
+                    kept.append(output)
+                return output
+
+            return run
+
+        for i, block in enumerate(blocks):
+            block.forward = once(block.forward, i == first - 1)
+        try:
+            yield
+        finally:
+            for block, own in zip(blocks, before, strict=True):
+                _restore(block, own)
 
     def loss(self, kwargs: dict) -> torch.Tensor:
         """Loss of one conditional call, mean over blocks and batch; the forward ends when all is read."""
@@ -232,6 +256,13 @@ class Guide:
             if on_iteration:
                 on_iteration(0, i, losses[-1])
         return losses
+
+
+def _restore(module: torch.nn.Module, own_forward) -> None:
+    """Give a module back the forward of its own that it had (an offloading hook's), or its class's."""
+    del module.forward
+    if own_forward is not None:
+        module.forward = own_forward
 
 
 def _joined(outputs: list):

@@ -70,17 +70,20 @@ def look_of(phrase: str) -> tuple[str, str] | None:
     return (color, shape) if color and shape else None
 
 
-def caption(scene: Scene, rng: np.random.Generator) -> str:
-    """One of the many captions of a scene; the details may be bound to the wrong objects."""
+def caption(scene: Scene, rng: np.random.Generator, *, dense: bool = False) -> str:
+    """One of the many captions of a scene; the details may be bound to the wrong objects.
+
+    A `dense` one says all that there is to say, of the right objects.
+    """
     participle = rng.random() < 0.4
     form = 1 if participle else 0
-    subjects = [_subject(group, rng) for group in scene.groups]
-    relation = _relation(scene, rng)
+    subjects = [_subject(group, rng, dense) for group in scene.groups]
+    relation = "" if dense else _relation(scene, rng)
     if relation:
         text = f"{subjects[0]} {relation} {subjects[1]}"
     else:
-        details = [_details(group, form, rng) for group in scene.groups]
-        if rng.random() < 0.5:
+        details = [_details(group, form, rng, dense) for group in scene.groups]
+        if rng.random() < 0.5 and not dense:
             details = [details[i] for i in rng.permutation(len(details))]
         parts = [
             " ".join(filter(None, (s, _change(g, form), *d)))
@@ -88,16 +91,16 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
         ]
         text = _join(parts, participle, rng)
     text = str(rng.choice(FILLERS)) + text
-    if rng.random() < 0.5:
+    if dense or rng.random() < 0.5:
         text += f" on a {scene.background} background"
     return text
 
 
-def _subject(group: tuple[Thing, ...], rng) -> str:
+def _subject(group: tuple[Thing, ...], rng, dense: bool) -> str:
     thing = group[0]
     noun = str(rng.choice(NOUNS[thing.shape])) if rng.random() < 0.5 else thing.shape
     words = [thing.color, noun if len(group) == 1 else plural(noun)]
-    if rng.random() < 0.5 and thing.radius != RADII["medium"]:
+    if (dense or rng.random() < 0.5) and thing.radius != RADII["medium"]:
         words.insert(0, str(rng.choice(("small", "tiny") if thing.radius == RADII["small"] else ("large", "big"))))
     if rng.random() < 0.06:  # an unknown word, so that such words do no harm
         words.insert(0, "".join(rng.choice(list(LETTERS), size=rng.integers(3, 8))))
@@ -110,15 +113,15 @@ def _change(group: tuple[Thing, ...], form: int) -> str:
     return f"{('turns', 'turning')[form]} {group[0].color_end}" if group[0].color_end else ""
 
 
-def _details(group: tuple[Thing, ...], form: int, rng) -> tuple[str, str]:
-    """(place, motion), each empty about half of the time."""
+def _details(group: tuple[Thing, ...], form: int, rng, dense: bool) -> tuple[str, str]:
+    """(place, motion), each empty about half of the time, unless dense."""
     thing = group[0]
     place = motion = ""
-    if len(group) == 1 and rng.random() < 0.5:
+    if len(group) == 1 and (dense or rng.random() < 0.5):
         place = f"at the {_place_name(thing.start)}"
     form = 2 if len(group) > 1 and form == 0 else form
     direction = thing.direction
-    if direction and rng.random() < 0.55:
+    if direction and (dense or rng.random() < 0.55):
         if direction in RISES and rng.random() < 0.4:
             options = RISES[direction]
             motion = options[rng.integers(len(options))][form]

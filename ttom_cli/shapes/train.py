@@ -27,6 +27,7 @@ from .world import FRAMES, SIZE, Scene, render, sample_scene
 
 CROP = 32  # pixels a side of the clips, full of edges, that the VAE learns from before whole videos
 MUON_LR = 1.5e-3
+DENSE = 0.7  # share of full captions in the first part of the denoiser's training
 app = typer.Typer(add_completion=False)
 
 
@@ -195,7 +196,10 @@ def train_denoiser(out: Path, *, steps: int, batch: int, pool: int, device: str,
     for step in run:
         rng = np.random.default_rng([seed, 3, step])
         chosen = rng.integers(0, len(scenes), batch)
-        texts = ["" if rng.random() < 0.1 else caption(scenes[i], rng) for i in chosen]
+        # Full captions at first: they leave less to chance, and the words are learnt sooner. The binding of
+        # places and motions to objects is unlearnt from the others later.
+        dense = DENSE if step < 0.6 * steps else 0.0
+        texts = ["" if rng.random() < 0.1 else caption(scenes[i], rng, dense=rng.random() < dense) for i in chosen]
         # Now and then the pipelines' default length, so that a plain call works as well.
         length = 512 if rng.random() < 0.05 else networks.TEXT_TOKENS
         x = latents[torch.from_numpy(chosen)].to(device)
