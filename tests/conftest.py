@@ -49,18 +49,20 @@ def toy_folder(tmp_path_factory):
 @pytest.fixture
 def toy(toy_folder):
     from ttom_cli.catalog import find_card
+    from ttom_cli.config import LoadConfig
     from ttom_cli.runtime import Runtime
 
     assert find_card(str(toy_folder)).source == str(toy_folder)
-    return Runtime.open(str(toy_folder), device="cpu")
+    return Runtime.open(str(toy_folder), load=LoadConfig(device="cpu"))
 
 
 @pytest.fixture(scope="session")
 def shapes():
     """The embedded model, loaded once."""
+    from ttom_cli.config import LoadConfig
     from ttom_cli.runtime import Runtime
 
-    return Runtime.open("shapes", device="cpu")
+    return Runtime.open("shapes", load=LoadConfig(device="cpu"))
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ import torch
 
 from ttom_cli.backbones import FAMILIES
 from ttom_cli.catalog import CARDS, find_card
-from ttom_cli.config import GuideConfig
+from ttom_cli.config import GuideConfig, LoadConfig
 from ttom_cli.errors import ModelError
 from ttom_cli.guidance.guide import Guide, attach
 from ttom_cli.guidance.spans import phrase_spans
 from ttom_cli.guidance.targets import gaussian_targets
 from ttom_cli.layout import layout_from_json
-from ttom_cli.runtime import Runtime
+from ttom_cli.runtime import Runtime, place
 
 PROMPT = "a red ball rolls right while the blue cube rises"
 LAYOUT = layout_from_json(
@@ -34,7 +34,7 @@ CONFIG = GuideConfig(blocks=(1, 2), rank=4, lr=1e-2, steps=2, iterations=3)
 def runtime(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     families.build(request.param).save_pretrained(folder)
-    made = Runtime.open(str(folder), device="cpu")
+    made = Runtime.open(str(folder), load=LoadConfig(device="cpu"))
     made.name = request.param
     return made
 
@@ -118,7 +118,7 @@ def test_blocks_ahead_of_the_adapter_run_once_a_step(runtime, monkeypatch):
     first = runtime.backbone.text_attention(runtime.backbone.denoiser(runtime.pipe), 0)
     hook = first.register_forward_pre_hook(lambda *_: runs.append(1))
     kept, once = guided(runtime, config)[1], len(runs)
-    monkeypatch.setattr(Guide, "_prefix_kept", lambda self: nullcontext())
+    monkeypatch.setattr(Guide, "prefix_kept", lambda self: nullcontext())
     whole, each = guided(runtime, config)[1], len(runs) - once
     hook.remove()
     assert kept.losses == whole.losses
@@ -275,3 +275,60 @@ def test_out_of_memory_names_what_helps(runtime, monkeypatch):
     with pytest.raises(ModelError, match="out of memory: tried to allocate 9 GiB") as caught:
         runtime.sample(PROMPT, made, 0)
     assert "--dtype bfloat16" in caught.value.hint
+
+
+def test_checkpointing_changes_memory_and_nothing_else(runtime):
+    """Same losses, same adapter, and fewer tensors are kept for the backward."""
+
+    def kept_bytes(config):
+        kept = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.nbytes) or t, lambda t: t):
+            latents, guide, state = guided(runtime, config)
+        return sum(kept), guide.losses, state, latents
+
+    config = GuideConfig(**{**vars(CONFIG), "blocks": (2,)})
+    whole, losses, state, latents = kept_bytes(config)
+    less, *again = kept_bytes(GuideConfig(**{**vars(config), "checkpointing": True}))
+    assert less < whole
+    assert again[0] == losses and torch.equal(again[2], latents)
+    assert all(torch.equal(again[1][name], state[name]) for name in state)
+
+
+@pytest.mark.parametrize("offload", ["model", "group"])
+def test_offloading_and_guidance_work_together(runtime, tmp_path, offload):
+    """On the CPU nothing is moved, but every hook is there and called."""
+    runtime.pipe.save_pretrained(tmp_path / "copy")
+    other = Runtime.open(str(tmp_path / "copy"), load=LoadConfig(device="cpu"))
+    other.name = runtime.name
+    place(other.pipe, other.backbone, LoadConfig(device="cpu", offload=offload), resident=CONFIG.reach)
+    hooked = [
+        hasattr(other.backbone.block(other.backbone.denoiser(other.pipe), b), "_diffusers_hook")
+        for b in range(other.backbone.blocks(other.backbone.denoiser(other.pipe)))
+    ]
+    assert hooked == [offload == "group" and b >= CONFIG.reach for b in range(len(hooked))]
+    (latents, guide, _), (expected, plain, _) = guided(other), guided(runtime)
+    assert guide.losses[0] == pytest.approx(plain.losses[0], abs=1e-5)
+    assert torch.allclose(latents, expected, atol=1e-3)
+    assert torch.allclose(sample(other), sample(runtime), atol=1e-3)
+
+
+def test_another_attention_backend_for_what_is_not_read(runtime):
+    """The attention that is read is PyTorch's own while it is, and the rest is the backend's."""
+    if runtime.backbone.family == "cogvideox":
+        pytest.skip("its processor calls PyTorch's attention itself")
+    denoiser, seen = runtime.backbone.denoiser(runtime.pipe), {0: set(), 2: set()}
+    hooks = [
+        runtime.backbone.text_attention(denoiser, b).register_forward_hook(
+            lambda module, args, output, b=b: seen[b].add(module.processor._attention_backend), always_call=True
+        )
+        for b in seen
+    ]
+    denoiser.set_attention_backend("_native_math")
+    try:
+        _, guide, _ = guided(runtime, GuideConfig(**{**vars(CONFIG), "blocks": (2,)}), truncate=False)
+    finally:
+        denoiser.set_attention_backend("native")
+        for hook in hooks:
+            hook.remove()
+    assert seen == {0: {"_native_math"}, 2: {"native", "_native_math"}}
+    assert guide.losses[0][-1] < guide.losses[0][0]

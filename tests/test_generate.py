@@ -70,7 +70,7 @@ def test_the_file_carries_its_recipe_and_is_made_again_from_it(runtime, job, tmp
     recipe = read_recipe(job.path)
     assert recipe["layout"] == job.layout.to_json() and recipe["seed"] == 3
     assert recipe["guide"]["rank"] == 4 and recipe["memory"]["outcome"] == "miss"
-    again = generate(runtime, replay_job(recipe, tmp_path / "again.mp4", runtime.bank))
+    again = generate(runtime, replay_job(recipe, tmp_path / "again.mp4", runtime.bank)[0])
     assert digest(again.frames) == digest(first.frames) == recipe["frames_sha256"]
     assert np.array_equal(read_frames(job.path), read_frames(tmp_path / "again.mp4"))
     assert read_frames(job.path).shape == (13, 128, 128, 3)
@@ -81,7 +81,7 @@ def test_a_hit_is_replayed_from_the_bank_or_refused(runtime, job, tmp_path):
     generate(runtime, job)
     second = generate(runtime, replace(job, seed=4))
     recipe = read_recipe(job.path)
-    again = generate(runtime, replay_job(recipe, tmp_path / "again.mp4", runtime.bank))
+    again = generate(runtime, replay_job(recipe, tmp_path / "again.mp4", runtime.bank)[0])
     assert digest(again.frames) == digest(second.frames)
     generate(runtime, replace(job, memory=MemoryConfig(on_hit="continue")))
     with pytest.raises(BankError, match="which has changed in the bank"):

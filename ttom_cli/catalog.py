@@ -29,6 +29,8 @@ class ModelCard:
     """The class in its `model_index.json`."""
     parameters: str
     """Of the denoiser, in words."""
+    weights: float
+    """Gigabytes of all parts in bfloat16; --offload model needs the largest part at a time, and activations."""
     sample: SampleConfig
     guide: GuideConfig = field(default_factory=GuideConfig)
     note: str = ""
@@ -49,7 +51,8 @@ CARDS = {
     card.name: card
     for card in (
         ModelCard(
-            name="shapes", source=str(PACKAGE / "models" / "shapes"), pipeline="WanPipeline", parameters="1.8 M",
+            name="shapes", source=str(PACKAGE / "models" / "shapes"), pipeline="WanPipeline",
+            parameters="1.8 M", weights=0.01,
             sample=SampleConfig(
                 height=64, width=64, frames=13, fps=8, steps=25, guidance_scale=5.0,
                 max_sequence_length=64, enlarge=4,
@@ -57,40 +60,47 @@ CARDS = {
             guide=SHAPES_GUIDE, note="embedded, runs on any CPU; guide found by ttom bench",
         ),
         ModelCard(
-            name="wan2.1-14b", source="Wan-AI/Wan2.1-T2V-14B-Diffusers", pipeline="WanPipeline", parameters="14 B",
+            name="wan2.1-14b", source="Wan-AI/Wan2.1-T2V-14B-Diffusers", pipeline="WanPipeline",
+            parameters="14 B", weights=41,
             sample=WAN, note="the paper's model and settings",
         ),
         ModelCard(
-            name="wan2.1-1.3b", source="Wan-AI/Wan2.1-T2V-1.3B-Diffusers", pipeline="WanPipeline", parameters="1.3 B",
+            name="wan2.1-1.3b", source="Wan-AI/Wan2.1-T2V-1.3B-Diffusers", pipeline="WanPipeline",
+            parameters="1.3 B", weights=15,
             sample=replace(WAN, shift=3.0), note="settings of Wan; guide of the paper's 14 B",
         ),
         ModelCard(
             name="wan2.2-a14b", source="Wan-AI/Wan2.2-T2V-A14B-Diffusers", pipeline="WanPipeline",
-            parameters="2 x 14 B",
+            parameters="2 x 14 B", weights=69,
             sample=replace(WAN, steps=40, guidance_scale=4.0, shift=12.0, more={"guidance_scale_2": 3.0}),
             note="settings of Wan; guide of the paper's Wan2.1",
         ),
         ModelCard(
-            name="wan2.2-5b", source="Wan-AI/Wan2.2-TI2V-5B-Diffusers", pipeline="WanPipeline", parameters="5 B",
+            name="wan2.2-5b", source="Wan-AI/Wan2.2-TI2V-5B-Diffusers", pipeline="WanPipeline",
+            parameters="5 B", weights=23,
             sample=replace(WAN, height=704, width=1280, frames=121, fps=24),
             note="settings of Wan; guide of the paper's Wan2.1",
         ),
         ModelCard(
-            name="cogvideox-5b", source="zai-org/CogVideoX-5b", pipeline="CogVideoXPipeline", parameters="5 B",
+            name="cogvideox-5b", source="zai-org/CogVideoX-5b", pipeline="CogVideoXPipeline",
+            parameters="5 B", weights=21,
             sample=replace(COG, more={"use_dynamic_cfg": True}), guide=COG_GUIDE,
             note="settings of CogVideoX; blocks of the reference code",
         ),
         ModelCard(
-            name="cogvideox-2b", source="zai-org/CogVideoX-2b", pipeline="CogVideoXPipeline", parameters="2 B",
+            name="cogvideox-2b", source="zai-org/CogVideoX-2b", pipeline="CogVideoXPipeline",
+            parameters="2 B", weights=13,
             sample=COG, guide=COG_GUIDE, note="settings of CogVideoX; blocks of the reference code's 5 B",
         ),
         ModelCard(
-            name="cogvideox1.5-5b", source="zai-org/CogVideoX1.5-5B", pipeline="CogVideoXPipeline", parameters="5 B",
+            name="cogvideox1.5-5b", source="zai-org/CogVideoX1.5-5B", pipeline="CogVideoXPipeline",
+            parameters="5 B", weights=21,
             sample=replace(COG, height=768, width=1360, frames=81, fps=16, more={"use_dynamic_cfg": True}),
             guide=COG_GUIDE, note="settings of CogVideoX; blocks of the reference code's 5 B",
         ),
         ModelCard(
-            name="ltx-video", source="Lightricks/LTX-Video", pipeline="LTXPipeline", parameters="2 B",
+            name="ltx-video", source="Lightricks/LTX-Video", pipeline="LTXPipeline",
+            parameters="2 B", weights=15,
             sample=SampleConfig(
                 height=480, width=704, frames=161, fps=24, steps=50, guidance_scale=3.0, max_sequence_length=128,
                 negative_prompt="worst quality, inconsistent motion, blurry, jittery, distorted",
@@ -100,7 +110,7 @@ CARDS = {
         ),
         ModelCard(
             name="hunyuanvideo", source="hunyuanvideo-community/HunyuanVideo", pipeline="HunyuanVideoPipeline",
-            parameters="13 B",
+            parameters="13 B", weights=43,
             sample=SampleConfig(
                 height=720, width=1280, frames=129, fps=24, steps=50, guidance_scale=6.0, shift=7.0,
                 max_sequence_length=256,

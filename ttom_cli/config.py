@@ -7,6 +7,39 @@ from pathlib import Path
 
 from .errors import TTOMError, unknown
 
+DTYPES = ("float32", "bfloat16", "float16")
+OFFLOADS = ("none", "model", "group")
+QUANTIZATIONS = ("none", "int8", "nf4")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadConfig:
+    """How the model is held in memory, for all prompts of a run."""
+
+    device: str = ""
+    """cpu, cuda, ...; empty: a GPU where there is one."""
+    dtype: str = ""
+    """Of the frozen model; empty: bfloat16 on a GPU, float32 on a CPU."""
+    offload: str = "none"
+    """none, model (one part of the pipeline on the GPU at a time), or group (one block at a time as well, but for
+    the blocks that the guide needs gradients through)."""
+    quantize: str = "none"
+    """Of the frozen denoiser's and text encoder's matrices: none, int8, or nf4."""
+    tiling: bool = False
+    """Decode the video in tiles from the start; without it, only once memory runs out."""
+    attention_backend: str = ""
+    """Of diffusers, for all attention that is not read: flash, sage, xformers, ...; empty: PyTorch's own."""
+
+    def __post_init__(self):
+        for kind, name, known in (
+            ("dtype", self.dtype, ("", *DTYPES)),
+            ("offload", self.offload, OFFLOADS),
+            ("quantize", self.quantize, QUANTIZATIONS),
+        ):
+            if name not in known:
+                raise unknown(kind, name, [k for k in known if k])
+
+
 GUIDES = ("params", "latents", "both", "off")
 LOSSES = ("jsd", "l2")
 PROJECTIONS = ("q", "k", "v", "o")
@@ -44,6 +77,8 @@ class GuideConfig:
     """Apply the adapter to the conditional branch alone, so that classifier-free guidance amplifies it."""
     keep_on: bool = False
     """Leave the adapter on after the guided steps."""
+    checkpointing: bool = False
+    """Compute blocks again in the backward pass instead of keeping their activations: less memory, more time."""
     consolidate: int = 0
     """Iterations over random noises after the video is written, so that the adapter holds for any."""
     consolidate_batch: int = 4
@@ -71,6 +106,11 @@ class GuideConfig:
     def adapted(self) -> tuple[int, ...]:
         """Blocks that carry the adapter. Later ones than the last aligned one would get no gradient."""
         return self.adapt or tuple(range(max(self.blocks) + 1))
+
+    @property
+    def reach(self) -> int:
+        """How many blocks, from the first, gradients pass through."""
+        return max(*self.blocks, *self.adapted) + 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from . import __version__
-from .config import GuideConfig, MemoryConfig, SampleConfig
+from .config import GuideConfig, LoadConfig, MemoryConfig, SampleConfig
 from .errors import BankError, TTOMError
 from .guidance.guide import Guide, attach
 from .guidance.spans import phrase_spans
@@ -99,6 +99,7 @@ def generate(runtime: Runtime, job: Job, report: Report | None = None) -> Outcom
     report, clock = report or Silent(), Clock()
     pipe, backbone, guide = runtime.pipe, runtime.backbone, job.guide
     recall, memory = None, {"outcome": "off"}
+    runtime.check(guide)
     runtime.prepare(job.sample)
     if guide.mode == "params" and runtime.bank and (job.memory.enabled or job.entry):
         with clock("recall"):
@@ -252,8 +253,7 @@ def make_recipe(runtime: Runtime, job: Job, losses, memory: dict, frames: np.nda
         "memory": memory,
         "on_hit": job.memory.on_hit,
         "losses": [[round(loss, 5) for loss in step] for step in losses],
-        "device": str(runtime.pipe.device),
-        "dtype": str(runtime.pipe.dtype).removeprefix("torch."),
+        "load": asdict(runtime.load),
         "versions": {name: version(name) for name in ("torch", "diffusers", "transformers", "peft")},
         "frames_sha256": digest(frames),
     }
@@ -264,8 +264,8 @@ def digest(frames: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(frames).tobytes()).hexdigest()
 
 
-def replay_job(recipe: dict, path: Path, bank=None) -> Job:
-    """The job of a recipe.
+def replay_job(recipe: dict, path: Path, bank=None) -> tuple[Job, LoadConfig]:
+    """The job of a recipe, and how its model was loaded.
 
     Raises BankError where it needs an adapter that the bank holds no more, and TTOMError where the recipe is
     not that of a generated video, or of another version's.
@@ -278,6 +278,7 @@ def replay_job(recipe: dict, path: Path, bank=None) -> Job:
             for kind, name in ((SampleConfig, "sample"), (GuideConfig, "guide"))
         )
         kept = replace(MemoryConfig(on_hit=recipe["on_hit"]), enabled=False)
+        load = LoadConfig(**recipe["load"])
     except (KeyError, TypeError) as error:
         made_by = recipe.get("ttom", "no ttom")
         raise TTOMError(
@@ -293,9 +294,10 @@ def replay_job(recipe: dict, path: Path, bank=None) -> Job:
                 f"the video used the adapter {entry}, which {what} in the bank",
                 "it can be replayed only with the bank as it was; see --bank",
             )
-    return Job(
+    job = Job(
         layout=layout, seed=seed, path=path, sample=sample, guide=guide, memory=kept, planner=planner, entry=entry
     )
+    return job, load
 
 
 def file_name(prompt: str, seed: int) -> str:

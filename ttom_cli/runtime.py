@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,9 @@ import torch
 
 from .backbones import FAMILIES, Backbone
 from .catalog import ModelCard, find_card
-from .config import SampleConfig
-from .errors import ModelError, unknown
+from .config import GuideConfig, LoadConfig, SampleConfig
+from .errors import ModelError
 from .memory import MemoryBank
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass
@@ -28,22 +27,44 @@ class Runtime:
     pipe: object
     backbone: Backbone
     bank: MemoryBank | None = None
+    load: LoadConfig = field(default_factory=LoadConfig)
+    """As asked for, but for the device and dtype, which are those found."""
+    resident: int | None = None
+    """How many blocks, from the first, stay on the device; None: all."""
 
     @classmethod
     def open(
-        cls, model: str, *, bank: MemoryBank | None = None, device: str | None = None, dtype: str | None = None
+        cls,
+        model: str,
+        *,
+        bank: MemoryBank | None = None,
+        load: LoadConfig | None = None,
+        guide: GuideConfig | None = None,
     ) -> Runtime:
-        """Load a model. Raises ModelError where it cannot be had."""
-        card = find_card(model)
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        dtype = dtype or ("bfloat16" if device.startswith("cuda") else "float32")
-        if dtype not in DTYPES:
-            raise unknown("dtype", dtype, DTYPES)
-        pipe = load_pipeline(card, DTYPES[dtype]).to(device)
+        """Load a model; offloaded in groups, so that `guide` can be used. Raises ModelError where it cannot be had."""
+        card, load = find_card(model), load or LoadConfig()
+        reach = (guide or card.guide).reach
+        device = load.device or ("cuda" if torch.cuda.is_available() else "cpu")
+        dtype = load.dtype or ("bfloat16" if device.startswith("cuda") else "float32")
+        load = replace(load, device=device, dtype=dtype)
+        if load.offload != "none" and device == "cpu":
+            raise ModelError("--offload needs a GPU: on the CPU there is nowhere to offload to", "leave it out")
+        pipe = load_pipeline(card, load)
         family = type(pipe).__name__
         if family not in FAMILIES:
             raise ModelError(f"{card.source} is a {family}, which ttom cannot guide", f"known: {', '.join(FAMILIES)}")
-        return cls(card, pipe, FAMILIES[family], bank)
+        backbone = FAMILIES[family]
+        place(pipe, backbone, load, resident=reach)
+        return cls(card, pipe, backbone, bank, load, reach if load.offload == "group" else None)
+
+    def check(self, guide: GuideConfig) -> None:
+        """Raises ModelError for a guide that needs gradients through blocks that are offloaded."""
+        if self.resident is not None and guide.mode != "off" and guide.reach > self.resident:
+            raise ModelError(
+                f"the guide needs block {guide.reach - 1}, and with --offload group blocks from {self.resident} on "
+                "are off the GPU",
+                "give --blocks for the whole run",
+            )
 
     def prepare(self, sample: SampleConfig) -> None:
         """Set the scheduler's shift; before a guide is opened, which holds on to the scheduler."""
@@ -63,7 +84,8 @@ class Runtime:
         except torch.OutOfMemoryError as error:
             raise ModelError(
                 f"out of memory: {' '.join(str(error).split())[:160]}",
-                "in this order: --dtype bfloat16, a smaller --size, fewer --frames, a smaller --model",
+                "in this order: --dtype bfloat16, --tiling, --offload model, --checkpointing, --offload group, "
+                "--quantize int8 or nf4, a smaller --size, fewer --frames",
             ) from None
 
     def _call(self, prompt: str, sample: SampleConfig, seed: int, on_step) -> np.ndarray:
@@ -106,7 +128,69 @@ def _tiled_if_need_be(vae):
         del vae.decode  # the instance's attribute; the class's method is seen again
 
 
-def load_pipeline(card: ModelCard, dtype: torch.dtype):
+def place(pipe, backbone: Backbone, load: LoadConfig, *, resident: int) -> None:
+    """Put the pipeline's parts where `load` says, the first `resident` blocks on the device for good."""
+    if load.tiling:
+        pipe.vae.enable_tiling()
+    if load.attention_backend:
+        try:
+            backbone.denoiser(pipe).set_attention_backend(load.attention_backend)
+        except (ValueError, RuntimeError, ImportError) as error:
+            raise ModelError(f"attention backend {load.attention_backend}: {' '.join(str(error).split())}") from None
+    if load.offload == "model":
+        pipe.enable_model_cpu_offload(device=load.device)
+    elif load.offload == "group":
+        _offload_groups(pipe, backbone, load.device, resident)
+    else:
+        pipe.to(load.device)
+
+
+def _offload_groups(pipe, backbone: Backbone, device: str, resident: int) -> None:
+    """Move blocks to the device when they run, and what is not a denoiser leaf by leaf.
+
+    A backward pass would find the weights of an offloaded block gone. So the blocks that the guide needs gradients
+    through, which are few and the first, stay: offloading and guidance go together.
+    """
+    from diffusers.hooks import apply_group_offloading
+
+    options = dict(onload_device=torch.device(device), offload_device=torch.device("cpu"))
+    main = backbone.denoiser(pipe)
+    for part in pipe.components.values():
+        if not isinstance(part, torch.nn.Module):
+            continue
+        if type(part) is not type(main):
+            apply_group_offloading(part, offload_type="leaf_level", **options)
+            continue
+        kept = resident if part is main else 0
+        later = [part.get_submodule(name.rpartition(".")[0]) for name in backbone.block_names(part)[kept:]]
+        for module in set(part.modules()) - {m for block in later for m in block.modules()}:
+            for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
+                tensor.data = tensor.data.to(device)
+        tail = torch.nn.Module()
+        tail.blocks = torch.nn.ModuleList(later)
+        apply_group_offloading(tail, offload_type="block_level", num_blocks_per_group=1, **options)
+
+
+def _quantization(kind: str):
+    """What `from_pretrained` quantises the denoisers and the text encoder with (bitsandbytes), or None.
+
+    Raises ModelError where that is not installed.
+    """
+    if kind == "none":
+        return None
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ModelError("--quantize needs bitsandbytes", "pip install 'ttom-cli[quantize]'")
+    import diffusers
+    import transformers
+
+    options = dict(load_in_8bit=True) if kind == "int8" else dict(load_in_4bit=True, bnb_4bit_quant_type="nf4")
+    denoiser = diffusers.BitsAndBytesConfig(**options)
+    mapping = {"transformer": denoiser, "transformer_2": denoiser}
+    mapping["text_encoder"] = transformers.BitsAndBytesConfig(**options)
+    return diffusers.quantizers.PipelineQuantizationConfig(quant_mapping=mapping)
+
+
+def load_pipeline(card: ModelCard, load: LoadConfig):
     """`DiffusionPipeline.from_pretrained`, quietly. Raises ModelError with what diffusers says."""
     import diffusers
     import transformers
@@ -118,7 +202,9 @@ def load_pipeline(card: ModelCard, dtype: torch.dtype):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # `dtype` in place of `torch_dtype`, since diffusers 0.42
             source = str(local) if local.is_dir() else card.source
-            pipe = diffusers.DiffusionPipeline.from_pretrained(source, torch_dtype=dtype)
+            pipe = diffusers.DiffusionPipeline.from_pretrained(
+                source, torch_dtype=getattr(torch, load.dtype), quantization_config=_quantization(load.quantize)
+            )
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(

@@ -12,11 +12,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .catalog import ModelCard
-from .config import GuideConfig, MemoryConfig, PlannerConfig, SampleConfig
+from .config import GuideConfig, LoadConfig, MemoryConfig, PlannerConfig, SampleConfig
 from .errors import TTOMError, unknown
 
 # option name -> (slice, field)
 OPTIONS = {
+    "device": ("load", "device"),
+    "dtype": ("load", "dtype"),
+    "offload": ("load", "offload"),
+    "quantize": ("load", "quantize"),
+    "tiling": ("load", "tiling"),
+    "attention-backend": ("load", "attention_backend"),
     "size": ("sample", "size"),
     "frames": ("sample", "frames"),
     "fps": ("sample", "fps"),
@@ -39,6 +45,7 @@ OPTIONS = {
     "stop-loss": ("guide", "stop_loss"),
     "both-branches": ("guide", "both_branches"),
     "keep-on": ("guide", "keep_on"),
+    "checkpointing": ("guide", "checkpointing"),
     "consolidate": ("guide", "consolidate"),
     "memory": ("memory", "enabled"),
     "on-hit": ("memory", "on_hit"),
@@ -63,6 +70,7 @@ class Settings(NamedTuple):
     guide: GuideConfig
     memory: MemoryConfig
     planner: PlannerConfig
+    load: LoadConfig
 
 
 def resolve(card: ModelCard, *layers: dict) -> Settings:
@@ -74,6 +82,7 @@ def resolve(card: ModelCard, *layers: dict) -> Settings:
             replace(card.guide, **slices["guide"]),
             MemoryConfig(**slices["memory"]),
             PlannerConfig(**slices["planner"]),
+            LoadConfig(**slices["load"]),
         )
 
 
@@ -85,6 +94,11 @@ def resolve_planner(*layers: dict) -> tuple[PlannerConfig, tuple[int, int] | Non
         return PlannerConfig(**slices["planner"]), (size["width"], size["height"]) if "width" in size else None
 
 
+def load_options(options: dict) -> dict:
+    """Of options, those on how the model is loaded, as fields of LoadConfig."""
+    return _slices([{name: value for name, value in options.items() if OPTIONS[name][0] == "load"}])["load"]
+
+
 @contextmanager
 def _kinds_said():
     try:
@@ -94,7 +108,7 @@ def _kinds_said():
 
 
 def _slices(layers: Iterable[dict]) -> dict[str, dict]:
-    slices: dict[str, dict] = {"sample": {}, "guide": {}, "memory": {}, "planner": {}}
+    slices: dict[str, dict] = {name: {} for name in Settings._fields}
     for layer in layers:
         for name, value in layer.items():
             name = name.replace("_", "-")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table as RichTable
 
-SHARES = ("objects found", "all found", "found", "right way", "gain kept", "right")
+SHARES = ("objects found", "all found", "found", "right way", "gain kept", "right", "overhead")
 
 
 @dataclass(frozen=True)

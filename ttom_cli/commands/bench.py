@@ -1,4 +1,4 @@
-"""`ttom bench shapes` and `ttom bench plan`"""
+"""`ttom bench shapes`, `ttom bench plan` and `ttom bench speed`"""
 
 from __future__ import annotations
 
@@ -10,7 +10,21 @@ import typer
 
 from .. import console
 from ..errors import unknown
-from .inputs import FallbackOpt, JsonOpt, LLMModelOpt, LLMUrlOpt, ModelOpt, PlannerOpt, given_options
+from .inputs import (
+    BackendOpt,
+    DeviceOpt,
+    DtypeOpt,
+    FallbackOpt,
+    JsonOpt,
+    LLMModelOpt,
+    LLMUrlOpt,
+    ModelOpt,
+    OffloadOpt,
+    PlannerOpt,
+    QuantizeOpt,
+    TilingOpt,
+    given_options,
+)
 
 MarkdownOpt = Annotated[Optional[Path], typer.Option("--markdown", help="Write the tables as Markdown too.")]
 
@@ -52,6 +66,40 @@ def bench_shapes(
             tables.append(make(runtime, count=many if full else few, seed=seed, tell=tell, **more))
         report.show(tables[-1], console.err)
     _keep(tables, json_, markdown)
+
+
+@app.command("speed")
+def bench_speed(
+    model: ModelOpt = "shapes",
+    count: Annotated[
+        bool, typer.Option("--count", help="Count operations at the model's real size; needs neither weights nor GPU.")
+    ] = False,
+    repeats: Annotated[int, typer.Option(help="Videos an arm, after one to warm up.")] = 3,
+    seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
+    device: DeviceOpt = None,
+    dtype: DtypeOpt = None,
+    offload: OffloadOpt = None,
+    quantize: QuantizeOpt = None,
+    tiling: TilingOpt = None,
+    attention_backend: BackendOpt = None,
+    json_: JsonOpt = False,
+    markdown: MarkdownOpt = None,
+) -> None:
+    """What guidance costs, beside plain sampling and the reference's way."""
+    from ..bench import report, speed
+    from ..catalog import find_card
+    from ..runtime import Runtime
+    from ..settings import resolve
+
+    card = find_card(model)
+    if count:
+        table = speed.count_table(card)
+    else:
+        runtime = Runtime.open(model, load=resolve(card, given_options(locals())).load)
+        with console.status() as tell:
+            table = speed.speed_table(runtime, repeats=repeats, seed=seed, tell=tell)
+    report.show(table, console.err)
+    _keep([table], json_, markdown)
 
 
 @app.command("plan")

@@ -12,8 +12,12 @@ import typer
 from .. import console
 from ..errors import TTOMError
 from .inputs import (
+    LOADING,
+    BackendOpt,
     BankOpt,
     CacheOpt,
+    DeviceOpt,
+    DtypeOpt,
     FallbackOpt,
     JsonOpt,
     LayoutOpt,
@@ -22,11 +26,14 @@ from .inputs import (
     LLMTimeoutOpt,
     LLMUrlOpt,
     ModelOpt,
+    OffloadOpt,
     PlannerOpt,
     PromptArg,
     PromptsOpt,
+    QuantizeOpt,
     Source,
     TemplateOpt,
+    TilingOpt,
     given_options,
     open_bank,
     own_options,
@@ -57,8 +64,13 @@ def generate(
     shift: Annotated[Optional[float], typer.Option(help="Of the flow-matching noise levels.", rich_help_panel=SAMPLE)] = None,
     negative_prompt: Annotated[Optional[str], typer.Option(rich_help_panel=SAMPLE)] = None,
     enlarge: Annotated[Optional[int], typer.Option(help="Times each side is enlarged in the MP4.", rich_help_panel=SAMPLE)] = None,
-    device: Annotated[Optional[str], typer.Option(help="cpu, cuda, ...", rich_help_panel=SAMPLE)] = None,
-    dtype: Annotated[Optional[str], typer.Option(help="float32, bfloat16 or float16.", rich_help_panel=SAMPLE)] = None,
+    device: DeviceOpt = None,
+    dtype: DtypeOpt = None,
+    offload: OffloadOpt = None,
+    quantize: QuantizeOpt = None,
+    tiling: TilingOpt = None,
+    attention_backend: BackendOpt = None,
+    checkpointing: Annotated[Optional[bool], typer.Option(help="Less memory in the guided steps, for more time.", rich_help_panel=LOADING)] = None,
     guide: Annotated[Optional[str], typer.Option(help="params, latents, both, or off.", rich_help_panel=GUIDE)] = None,
     loss: Annotated[Optional[str], typer.Option(help="jsd or l2.", rich_help_panel=GUIDE)] = None,
     blocks: Annotated[Optional[str], typer.Option(help="Blocks whose attention is aligned: 2,3,4.", rich_help_panel=GUIDE)] = None,
@@ -96,16 +108,18 @@ def generate(
 
     flags = given_options(locals())
     if replay:
-        return _replay(replay, out, bank, device, dtype, json_)
+        return _replay(replay, out, bank, flags, json_)
     source = read_source(prompt, prompts, layout)
     if out.suffix == ".mp4" and source.batch:
         raise TTOMError(f"--out {out} is one file, and there may be several prompts", "give a folder")
     card, common = find_card(model), read_config(config)
-    shared = resolve(card, common, flags).memory  # bad options are said before a model is loaded
+    shared = resolve(card, common, flags)  # bad options are said before a model is loaded
     taken: set[Path] = set()
 
     def job(item: dict):
-        sample, guide, memory, planning = resolve(card, common, own_options(item), flags)
+        sample, guide, memory, planning, load = resolve(card, common, own_options(item), flags)
+        if load != shared.load:
+            raise TTOMError("how the model is loaded is for the whole run", "give it as a flag or with --config")
         made = plan_item(item, planning, (sample.width, sample.height))
         number = item.get("seed", seed if seed is not None else random.randrange(2**31))
         from ..generate import Job, file_name
@@ -119,7 +133,12 @@ def generate(
             planner="file" if item.get("layout") else planning.label, compare=compare,
         )  # fmt: skip
 
-    _make_all(source, job, lambda: _runtime(model, bank, device, dtype, shared), json_)
+    def runtime():
+        from ..runtime import Runtime
+
+        return Runtime.open(model, bank=open_bank(bank, shared.memory), load=shared.load, guide=shared.guide)
+
+    _make_all(source, job, runtime, json_)
 
 
 def _make_all(source: Source, job, runtime, json_: bool) -> None:
@@ -143,22 +162,21 @@ def _make_all(source: Source, job, runtime, json_: bool) -> None:
         source.each(work)
 
 
-def _runtime(model: str, bank: Path | None, device: str | None, dtype: str | None, memory=None):
-    from ..runtime import Runtime
-
-    return Runtime.open(model, bank=open_bank(bank, memory), device=device, dtype=dtype)
-
-
-def _replay(source: Path, out: Path, bank: Path | None, device: str | None, dtype: str | None, json_: bool) -> None:
+def _replay(source: Path, out: Path, bank: Path | None, flags: dict, json_: bool) -> None:
     """Make a video again, and say whether the frames are the same."""
+    from dataclasses import replace
+
     from ..generate import digest, replay_job
     from ..generate import generate as run
+    from ..runtime import Runtime
+    from ..settings import load_options
     from ..video import read_recipe
 
     recipe = read_recipe(source)
     path = out if out.suffix == ".mp4" else out / f"{source.stem}.replay.mp4"
-    job = replay_job(recipe, path, open_bank(bank))
-    runtime = _runtime(recipe["model"], bank, device or recipe["device"], dtype or recipe["dtype"])
+    job, load = replay_job(recipe, path, open_bank(bank))
+    load = replace(load, **load_options(flags))
+    runtime = Runtime.open(recipe["model"], bank=open_bank(bank), load=load, guide=job.guide)
     with console.progress() as live, console.report(live, job.layout.prompt) as report:
         outcome = run(runtime, job, report)
     same = digest(outcome.frames) == recipe["frames_sha256"]

@@ -61,6 +61,26 @@ ModelOpt = Annotated[
     str, typer.Option("--model", "-m", help="A name that `ttom models` lists, a hub id, or a diffusers folder.")
 ]
 BankOpt = Annotated[Optional[Path], typer.Option("--bank", envvar="TTOM_BANK", help="The memory bank's folder.")]
+LOADING = "Loading"
+DeviceOpt = Annotated[Optional[str], typer.Option(help="cpu, cuda, ...", rich_help_panel=LOADING)]
+DtypeOpt = Annotated[Optional[str], typer.Option(help="float32, bfloat16 or float16.", rich_help_panel=LOADING)]
+OffloadOpt = Annotated[
+    Optional[str],
+    typer.Option(help="none, model (one part on the GPU), or group (a block at a time).", rich_help_panel=LOADING),
+]
+QuantizeOpt = Annotated[
+    Optional[str], typer.Option(help="The frozen model's matrices: none, int8 or nf4.", rich_help_panel=LOADING)
+]
+TilingOpt = Annotated[
+    Optional[bool],
+    typer.Option("--tiling/--no-tiling", help="Decode in tiles from the start.", rich_help_panel=LOADING),
+]
+BackendOpt = Annotated[
+    Optional[str],
+    typer.Option(
+        "--attention-backend", help="One of diffusers', for all attention that is not read.", rich_help_panel=LOADING
+    ),
+]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 

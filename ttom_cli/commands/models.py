@@ -18,12 +18,12 @@ def models(json_: JsonOpt = False) -> None:
     if json_:
         return print(json.dumps([asdict(card) for card in CARDS.values()], indent=2))
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("name", "source", "parameters", "video", "steps", "cfg", "shift", "blocks", "defaults"):
+    for name in ("name", "source", "parameters", "weights", "video", "steps", "cfg", "shift", "blocks", "defaults"):
         table.add_column(name, overflow="fold")
     for card in CARDS.values():
         s = card.sample
         table.add_row(
-            card.name, "in the package" if card.name == "shapes" else card.source, card.parameters,
+            card.name, "in the package" if card.name == "shapes" else card.source, card.parameters, f"{card.weights:g} GB",
             f"{s.width}x{s.height}x{s.frames} at {s.fps}", str(s.steps), f"{s.guidance_scale:g}",
             "" if s.shift is None else f"{s.shift:g}", ",".join(map(str, card.guide.blocks)), card.note,
         )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
+from peft.tuners.tuners_utils import BaseTunerLayer
 
 from ..errors import BankError
 
@@ -27,6 +28,7 @@ class Adapter:
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
             self.denoiser.add_adapter(config, adapter_name=NAME)
+        self._layers = [m for m in self.denoiser.modules() if isinstance(m, BaseTunerLayer)]
         self._own = [p for p in self.denoiser.parameters() if p.requires_grad]
         for parameter in self._own:
             parameter.data = parameter.data.float()
@@ -46,7 +48,8 @@ class Adapter:
 
     def switch(self, on: bool) -> None:
         """Apply the LoRA in the forwards to come, or not."""
-        (self.denoiser.enable_adapters if on else self.denoiser.disable_adapters)()
+        for layer in self._layers:
+            layer.enable_adapters(on)
         for parameter in self._own:  # PEFT's switch also freezes
             parameter.requires_grad_(True)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from ..backbones import Backbone
 from ..config import GuideConfig
@@ -144,7 +145,7 @@ class Guide:
         self.losses.append([])
         if self.adapter:
             self.adapter.switch(True)
-        with self._prefix_kept():
+        with self.prefix_kept(), self._checkpointed():
             for iteration in range(config.iterations):
                 moved.requires_grad_(config.mode in ("latents", "both"))
                 loss = self.loss({**kwargs, "hidden_states": moved})
@@ -164,7 +165,7 @@ class Guide:
             self._delta = moved.detach() - x
 
     @contextmanager
-    def _prefix_kept(self):
+    def prefix_kept(self):
         """Within it the blocks ahead of the adapter run once: as long as the latents stand, their output does."""
         first = min(self.config.adapted) if self.config.mode == "params" else 0
         blocks = [self.backbone.block(self.denoiser, b) for b in range(first)]
@@ -189,6 +190,23 @@ class Guide:
         finally:
             for block, own in zip(blocks, before, strict=True):
                 _restore(block, own)
+
+    @contextmanager
+    def _checkpointed(self):
+        """Within it, if asked for, blocks that are not read keep no activations, and run again in the backward."""
+        if not self.config.checkpointing:
+            yield
+            return
+        read = {self.backbone.block(self.denoiser, b) for b in self.config.blocks}
+
+        def run(block, *args):
+            return block(*args) if block in read else checkpoint(block.__call__, *args, use_reentrant=False)
+
+        self.denoiser.enable_gradient_checkpointing(run)
+        try:
+            yield
+        finally:
+            self.denoiser.disable_gradient_checkpointing()
 
     def loss(self, kwargs: dict) -> torch.Tensor:
         """Loss of one conditional call, mean over blocks and batch; the forward ends when all is read."""
@@ -244,17 +262,18 @@ class Guide:
         clean = clean.expand(config.consolidate_batch, *clean.shape[1:])
         losses = []
         self.adapter.switch(True)
-        for i in range(iterations):
-            chosen = timesteps[torch.randint(len(timesteps), (len(clean),), generator=generator)]
-            noise = torch.randn(clean.shape, generator=generator).to(clean)
-            noisy = self.backbone.add_noise(self.pipe, clean, noise, chosen)
-            loss = self.loss(self.backbone.batched(self.conditional, noisy, chosen))
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            losses.append(loss.item())
-            if on_iteration:
-                on_iteration(0, i, losses[-1])
+        with self._checkpointed():
+            for i in range(iterations):
+                chosen = timesteps[torch.randint(len(timesteps), (len(clean),), generator=generator)]
+                noise = torch.randn(clean.shape, generator=generator).to(clean)
+                noisy = self.backbone.add_noise(self.pipe, clean, noise, chosen)
+                loss = self.loss(self.backbone.batched(self.conditional, noisy, chosen))
+                loss.backward()
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+                losses.append(loss.item())
+                if on_iteration:
+                    on_iteration(0, i, losses[-1])
         return losses
 
 

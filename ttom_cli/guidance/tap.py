@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from diffusers.models.attention_dispatch import AttentionBackendName
 from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
@@ -33,16 +34,24 @@ class Tap(TorchFunctionMode):
         self.current: int | None = None
         self.left: set[int] = set()
         self.handles: list = []
+        self.backends: list[tuple] = []
 
     def __enter__(self):
         self.left = set(self.modules)
         for name, module in self.modules.items():
             self.handles.append(module.register_forward_pre_hook(self._entering(name)))
+            processor = module.processor
+            if hasattr(processor, "_attention_backend"):  # whatever runs the rest, this attention is PyTorch's
+                self.backends.append((processor, processor._attention_backend))
+                processor._attention_backend = AttentionBackendName.NATIVE
         return super().__enter__()
 
     def __exit__(self, *exc):
         while self.handles:
             self.handles.pop().remove()
+        while self.backends:
+            processor, backend = self.backends.pop()
+            processor._attention_backend = backend
         return super().__exit__(*exc)
 
     def _entering(self, name: int):

@@ -75,6 +75,13 @@ def caption(scene: Scene, rng: np.random.Generator, *, dense: bool = False) -> s
 
     A `dense` one says all that there is to say, of the right objects.
     """
+    return caption_and_spans(scene, rng, dense=dense)[0]
+
+
+def caption_and_spans(
+    scene: Scene, rng: np.random.Generator, *, dense: bool = False
+) -> tuple[str, list[tuple[int, int]]]:
+    """A caption, and for each group the characters [begin, end) that name it."""
     participle = rng.random() < 0.4
     form = 1 if participle else 0
     subjects = [_subject(group, rng, dense) for group in scene.groups]
@@ -93,7 +100,11 @@ def caption(scene: Scene, rng: np.random.Generator, *, dense: bool = False) -> s
     text = str(rng.choice(FILLERS)) + text
     if dense or rng.random() < 0.5:
         text += f" on a {scene.background} background"
-    return text
+    spans = []
+    for subject in subjects:
+        begin = text.index(subject, spans[-1][1] if spans else 0)
+        spans.append((begin, begin + len(subject)))
+    return text, spans
 
 
 def _subject(group: tuple[Thing, ...], rng, dense: bool) -> str:

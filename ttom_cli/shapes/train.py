@@ -21,12 +21,14 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from . import networks
-from .captions import caption
+from .captions import caption, caption_and_spans
 from .sheet import loss_curve, video_sheet
-from .world import FRAMES, SIZE, Scene, render, sample_scene
+from .world import FRAMES, SIZE, Scene, coverage, render, sample_scene
 
 CROP = 32  # pixels a side of the clips, full of edges, that the VAE learns from before whole videos
 MUON_LR = 1.5e-3
+ALIGNED = (2, 3)  # blocks whose attention to the objects' words is taught to lie on the objects
+ALIGNMENT = 0.1  # weight of that loss
 DENSE = 0.7  # share of full captions in the first part of the denoiser's training
 app = typer.Typer(add_completion=False)
 
@@ -191,7 +193,8 @@ def train_denoiser(out: Path, *, steps: int, batch: int, pool: int, device: str,
     muon, adamw = _optimizers(both)
     half = torch.autocast(device, torch.bfloat16, enabled=device != "cpu" or torch.cpu._is_avx512_bf16_supported())
     transformer.set_attention_backend("_native_math")  # for so few tokens the fastest on a CPU
-    forward = torch.compile(transformer, dynamic=False) if compiled else transformer
+    watched = Watched(transformer)
+    forward = torch.compile(watched, dynamic=False) if compiled else watched
     run = Run(out / "denoiser.pt", steps, dict(model=both, ema=ema, muon=muon, adamw=adamw))
     for step in run:
         rng = np.random.default_rng([seed, 3, step])
@@ -199,7 +202,8 @@ def train_denoiser(out: Path, *, steps: int, batch: int, pool: int, device: str,
         # Full captions at first: they leave less to chance, and the words are learnt sooner. The binding of
         # places and motions to objects is unlearnt from the others later.
         dense = DENSE if step < 0.6 * steps else 0.0
-        texts = ["" if rng.random() < 0.1 else caption(scenes[i], rng, dense=rng.random() < dense) for i in chosen]
+        captions = [caption_and_spans(scenes[i], rng, dense=rng.random() < dense) for i in chosen]
+        captions = [("", []) if rng.random() < 0.1 else c for c in captions]
         # Now and then the pipelines' default length, so that a plain call works as well.
         length = 512 if rng.random() < 0.05 else networks.TEXT_TOKENS
         x = latents[torch.from_numpy(chosen)].to(device)
@@ -209,17 +213,66 @@ def train_denoiser(out: Path, *, steps: int, batch: int, pool: int, device: str,
         s = sigma.view(-1, 1, 1, 1, 1)
         set_lr(trapezoid(step, steps, warmup=300), muon, adamw)
         with half:
-            context = encode_text(encoder, tokenizer, texts, length)
-            prediction = forward((1 - s) * x + s * noise, sigma * 1000, context).sample
+            context = encode_text(encoder, tokenizer, [text for text, _ in captions], length)
+            prediction, maps = forward((1 - s) * x + s * noise, sigma * 1000, context)
         loss = (prediction.float() - (noise - x)).square().mean()
-        descend(loss, both.parameters(), muon, adamw)
+        align = alignment(maps, tokenizer, captions, [scenes[i] for i in chosen])
+        descend(loss + ALIGNMENT * align, both.parameters(), muon, adamw)
         update_ema(ema, both, min(0.999, (step + 1) / (step + 10)))
+        if step % 50 == 0:
+            print("ALIGN", step, round(align.item(), 4), round(loss.item(), 4), flush=True)
         run.log(loss.item())
         if step % 4000 == 3999 and step < steps - 1:
             run.save()
             finish(out, seed)
     loss_curve(out / "denoiser_loss.png", run.losses, "Denoiser: flow-matching loss")
     finish(out, seed)
+
+
+class Watched(torch.nn.Module):
+    """The denoiser, which also gives the head-averaged cross-attention of the ALIGNED blocks: (B, THW, L) each."""
+
+    def __init__(self, transformer):
+        super().__init__()
+        self.transformer = transformer
+        self.seen: list[torch.Tensor] = []
+        for i in ALIGNED:
+            attention = transformer.blocks[i].attn2
+            for part in (attention.norm_q, attention.norm_k):
+                part.register_forward_hook(lambda module, args, output: self.seen.append(output))
+
+    def forward(self, x, timestep, context) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        self.seen.clear()
+        sample = self.transformer(x, timestep, context).sample
+        heads = self.transformer.config.num_attention_heads
+        maps = []
+        for q, k in zip(self.seen[::2], self.seen[1::2], strict=True):
+            q, k = (z.unflatten(2, (heads, -1)).transpose(1, 2) for z in (q, k))
+            maps.append((q @ k.transpose(2, 3) / math.sqrt(q.shape[-1])).softmax(-1).mean(1))
+        self.seen.clear()
+        return sample, maps
+
+
+def alignment(maps: list[torch.Tensor], tokenizer, captions, scenes: list[Scene]) -> torch.Tensor:
+    """Cross-entropy, at each place, between what is there and which object's words the place attends to."""
+    texts = [text for text, _ in captions]
+    offsets = tokenizer(texts, return_offsets_mapping=True).offset_mapping
+    shape = (len(texts), max(len(scene.groups) for scene in scenes))
+    words = torch.zeros(*shape, maps[0].shape[-1])
+    there = torch.zeros(*shape, maps[0].shape[1])
+    for i, (_, spans) in enumerate(captions):
+        for j, (begin, end) in enumerate(spans):
+            words[i, j, [n for n, (a, b) in enumerate(offsets[i]) if a < end and b > begin]] = 1
+        if spans:
+            there[i, : len(spans)] = torch.from_numpy(coverage(scenes[i], cells=SIZE // 8)).flatten(1)
+    words, there = words.to(maps[0].device), there.to(maps[0].device)
+    nothing = 1 - there.sum(1)
+    losses = []
+    for attention in (m.float() for m in maps):
+        mass = torch.einsum("bsl,bnl->bns", attention, words)
+        rest = 1 - mass.sum(1)
+        losses.append(-(there * mass.clamp_min(1e-4).log()).sum(1) - nothing * rest.clamp_min(1e-4).log())
+    return torch.stack(losses).mean()
 
 
 def _optimizers(both) -> tuple[torch.optim.Muon, torch.optim.AdamW]:

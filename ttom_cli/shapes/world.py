@@ -105,17 +105,33 @@ def frame_times(frames: int = FRAMES) -> np.ndarray:
 def render(scene: Scene, *, size: int = SIZE, frames: int = FRAMES) -> np.ndarray:
     """Draw the scene with anti-aliased edges: (F, H, W, 3) uint8."""
     times = frame_times(frames)
-    grid = (np.arange(size, dtype=np.float32) + 0.5) / size
     video_FHWC = np.empty((frames, size, size, 3), np.float32)
     video_FHWC[:] = BACKGROUNDS[scene.background]
     for thing in scene.things:
-        centers = thing.centers(times).astype(np.float32)
-        dx_F1W = grid[None, None, :] - centers[:, 0, None, None]
-        dy_FH1 = grid[None, :, None] - centers[:, 1, None, None]
-        distance_FHW = signed_distance(thing.shape, dx_F1W, dy_FH1, thing.radius)
-        alpha_FHW1 = np.clip(0.5 - distance_FHW * size, 0, 1)[..., None]
+        alpha_FHW1 = _alpha(thing, times, size)[..., None]
         video_FHWC += alpha_FHW1 * (_colors(thing, times)[:, None, None, :] - video_FHWC)
     return np.rint(video_FHWC).astype(np.uint8)
+
+
+def coverage(scene: Scene, *, cells: int) -> np.ndarray:
+    """The share of each latent cell that each group covers: (groups, 1 + (FRAMES - 1) / 4, cells, cells)."""
+    fine = 2 * cells
+    covered = np.zeros((len(scene.groups), FRAMES, fine, fine), np.float32)
+    for group, things in zip(covered, scene.groups, strict=True):
+        for thing in things:
+            group += _alpha(thing, frame_times(), fine)
+    spatial = covered.reshape(len(covered), FRAMES, cells, 2, cells, 2).mean((3, 5))
+    later = spatial[:, 1:].reshape(len(covered), -1, 4, cells, cells).mean(2)
+    return np.concatenate([spatial[:, :1], later], 1)
+
+
+def _alpha(thing: Thing, times: np.ndarray, size: int) -> np.ndarray:
+    """How much of each pixel a thing covers: (F, size, size) in [0, 1]."""
+    grid = (np.arange(size, dtype=np.float32) + 0.5) / size
+    centers = thing.centers(times).astype(np.float32)
+    dx_F1W = grid[None, None, :] - centers[:, 0, None, None]
+    dy_FH1 = grid[None, :, None] - centers[:, 1, None, None]
+    return np.clip(0.5 - signed_distance(thing.shape, dx_F1W, dy_FH1, thing.radius) * size, 0, 1)
 
 
 def _colors(thing: Thing, times: np.ndarray) -> np.ndarray:
