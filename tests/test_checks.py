@@ -37,6 +37,7 @@ def made(prompt, *objects):
         ("three dogs run", [("dogs", LEFT), ("dogs", RIGHT)], "the prompt has 3 'dogs', and the layout 2"),
         ("a dog and a cat", [("dog", LEFT), ("cat", LEFT)], "'dog_1' and 'cat_1' have the same boxes"),
         ("a dog", [("dog", {"t": 0, "box": LEFT}, {"t": 0.1, "box": RIGHT})], "leaps 0.55 of the frame"),
+        ("a cat and a dog run to the left", [("cat", LEFT, RIGHT)], "'cat' goes right, and the prompt says left"),
     ],
 )  # fmt: skip
 def test_what_disagrees_is_a_fault(prompt, objects, fault):
@@ -50,6 +51,10 @@ def test_what_disagrees_is_a_fault(prompt, objects, fault):
     [
         ("a red ball rises while a blue ball moves right", [("blue ball", LEFT, RIGHT), ("red ball", LOW, HIGH)]),
         ("a boy looks up at the sky", [("boy", LEFT)]),
+        ("a boy kicks a ball to the right", [("boy", LEFT), ("ball", LEFT, RIGHT)]),
+        ("a car drives down the road", [("car", RIGHT, LEFT)]),
+        ("a crane lifts a steel beam", [("crane", LEFT), ("steel beam", LOW, HIGH)]),
+        ("several kites in the sky", [("kites", LEFT), ("kites", RIGHT)]),
         ("two dogs and a cat", [("cat", LEFT)]),
         ("a dog behind a fence", [("dog", LEFT), ("fence", [0, 0.4, 0.9, 0.8])]),
         ("a red square and a red circle", [("red square", LEFT), ("red circle", RIGHT)]),
@@ -89,6 +94,66 @@ def test_a_layout_file_is_checked_and_its_repairs_are_said(capsys):
     Path("dog.json").write_text(json.dumps(data | {"prompt": "a dog runs left"}))
     assert main(["plan", "--layout", "dog.json", "a dog runs left"]) == 1
     assert "goes right, and the prompt says left" in capsys.readouterr().err
+
+
+def test_a_trusted_layout_is_taken_with_a_note(capsys):
+    data = made("a dog runs left", ("dog", LEFT, RIGHT)).to_json()
+    Path("dog.json").write_text(json.dumps(data))
+    assert main(["plan", "--layout", "dog.json", "a dog runs left"]) == 1
+    assert "--trust-layout" in capsys.readouterr().err
+    assert main(["plan", "--layout", "dog.json", "a dog runs left", "--trust-layout"]) == 0
+    out, err = capsys.readouterr()
+    assert "note: object 'dog' goes right, and the prompt says left" in err and json.loads(out) == data
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[" * 5000, "nested too deeply"),
+        ('{"prompt": "a dog", "objects": 2020-99-99}', "neither JSON nor YAML"),
+        ("prompt: 2020-99-99", "neither JSON nor YAML"),
+        ('{"objects": [{"phrase": "dog", "boxes": [{"t": 0, "box": [0, 0, 1, 1' + "0" * 5000 + "]}]}]}", "error:"),
+        ("{objects: [{phrase: dog, boxes: [{t: .nan, box: [0, 0, 0.5, 0.5]}]}]}", "times must be numbers from 0 to 1"),
+        ("\xff\xfe", "error:"),
+    ],
+)
+def test_files_that_are_no_layouts_are_said_in_a_line(capsys, text, said):
+    Path("l.json").write_text(text, encoding="latin-1")
+    assert main(["plan", "--layout", "l.json", "a dog"]) == 1
+    out, err = capsys.readouterr()
+    assert said in err and out == "" and len(err.strip().splitlines()) == 1
+
+
+def test_json_is_read_as_json_and_escapes_do_not_get_out(capsys):
+    """Tabs, surrogate pairs and a byte order mark are JSON's; control characters go."""
+    text = json.dumps(made("a dog \N{DOG FACE} runs", ("dog", LEFT)).to_json(), indent="\t")
+    Path("l.json").write_text("\ufeff" + text.replace("runs", "runs\\u001b[31m \\ud800"), encoding="utf-8")
+    assert main(["plan", "--layout", "l.json"]) == 0
+    assert json.loads(capsys.readouterr().out)["prompt"] == "a dog \N{DOG FACE} runs [31m"
+
+
+@pytest.mark.parametrize("text", ["template: 5", "1: 2", "planner: [1]", "x: 2020-99-99", "- a", "llm-timeout: .inf"])
+def test_configs_that_are_none_are_said_in_a_line(capsys, text):
+    Path("c.yaml").write_text(text)
+    assert main(["plan", "a dog", "--config", "c.yaml"]) == 1
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_one_bad_item_of_a_batch_does_not_end_it(capsys):
+    Path("p.yaml").write_text("[{prompt: a hen, layout: 5}, {prompt: a cow, 1: 2}, {prompt: a dog}]")
+    assert main(["plan", "--prompts", "p.yaml", "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out)["prompt"] == "a dog" and len(err.strip().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "args", [["a dog", "--preview", "x.jpg"], ["a dog", "--out", "x.yaml"], ["a dog", "--size", "0x0"],
+             ["a dog", "--import", "a.json"]],
+)  # fmt: skip
+def test_options_that_cannot_be_meant_are_refused_before_work(capsys, args):
+    assert main(["plan", *args]) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and len(err.strip().splitlines()) == 1
 
 
 # ---------------------------------------------------------------- the reference's caches
@@ -171,11 +236,21 @@ def test_an_edit_is_checked_when_the_editor_closes(monkeypatch, capsys, script, 
     assert main(["plan", "a dog runs left", "--edit", "--out", "dog.json"]) == code
     err = capsys.readouterr().err
     if code:  # the prompt now says right; what was edited is not lost
-        kept = Path(err.split("error: ")[1].split(" (your edit")[0])
+        kept = Path(err.split("kept in ")[1].split(")")[0])
         assert "goes left, and the prompt says right" in err and "runs right" in kept.read_text()
         kept.unlink()
     else:
         assert json.loads(Path("dog.json").read_text())["prompt"] == "a dog runs left"
+
+
+def test_an_edit_is_not_lost_where_it_cannot_be_written(monkeypatch, capsys):
+    monkeypatch.setenv("EDITOR", "sed -i s/0.0,/0.01,/")
+    monkeypatch.delenv("VISUAL", raising=False)
+    Path("file").write_text("")
+    assert main(["plan", "a dog runs left", "--edit", "--out", "file/dog.json"]) == 1
+    kept = Path(capsys.readouterr().err.split("kept in ")[1].split(")")[0])
+    assert json.loads(kept.read_text())["prompt"] == "a dog runs left"
+    kept.unlink()
 
 
 def test_an_editor_that_fails_is_said(monkeypatch, capsys):
@@ -194,7 +269,7 @@ def test_the_terminal_gets_a_drawing():
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(show(make_planner().plan("a [red] ball rolls right while a blue cube rises")))
     text = console.export_text()
-    assert "→ right" in text and "↑ up" in text and "┏A━" in text and "┏B━" in text
+    assert "→ right" in text and "↑ up" in text and "┏A━" in text and "━B━" in text
 
 
 def test_bench_plan_judges_by_metadata(capsys):

@@ -94,7 +94,7 @@ def test_plan_checks_a_layout_by_hand(capsys, tmp_path):
         (["plan", "  "], "the prompt is empty"),
         (["plan", "a dog", "--planner", "rulez"], "unknown planner 'rulez'"),
         (["plan", "--prompts", "none.txt"], "cannot read none.txt"),
-        (["plan", "a dog", "--layout", "none.json"], "cannot read the layout none.json"),
+        (["plan", "a dog", "--layout", "none.json"], "cannot read none.json"),
         (["generate", ""], "the prompt is empty"),
         (["generate", "a dog", "--model", "shape"], "unknown model 'shape' (did you mean 'shapes'?"),
         (["generate", "a dog", "--model", "."], "is no diffusers model folder: model_index.json is missing"),

@@ -218,6 +218,57 @@ def test_a_server_that_refuses_a_format_gets_a_simpler_one(server):
     assert len(server.requests) == 4  # what it takes is remembered
 
 
+def test_options_that_a_server_does_not_know_are_left_out(server):
+    def newer(handler):
+        body = server.requests[-1]["body"]
+        for name, advice in (("max_tokens", "Use 'max_completion_tokens' instead."), ("temperature", "")):
+            if name in body:
+                return failing(400, f"Unsupported parameter: '{name}'. {advice}")(handler)
+        completion(good())(handler)
+
+    server.answers = [newer]
+    planner(server, cache=False).plan(PROMPT)
+    assert server.requests[-1]["body"]["max_completion_tokens"] == server.requests[0]["body"]["max_tokens"]
+    assert "response_format" in server.requests[-1]["body"]
+
+
+@pytest.mark.parametrize("status", [422, 500])
+def test_a_format_may_be_refused_by_any_status(server, status):
+    def picky(handler):
+        if server.requests[-1]["body"].get("response_format"):
+            return failing(status, "response_format json_schema is not supported")(handler)
+        completion(good())(handler)
+
+    server.answers = [picky]
+    assert planner(server, cache=False).plan(PROMPT).objects
+
+
+def test_a_key_that_a_model_says_back_is_not_kept(server):
+    server.answers = [json.dumps(json.loads(good()) | {"background": f"a wall with {SECRET}"})]
+    assert planner(server).plan(PROMPT).background == "a wall with ***"
+
+
+def test_an_answer_is_not_lost_where_the_cache_cannot_be_written(server, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TTOM_CACHE", str(tmp_path / "file"))
+    server.answers, told = [good()], []
+    assert planner(server, told.append).plan(PROMPT).objects
+    assert "cannot write the cache" in told[0]
+
+
+def test_a_reply_that_thinks_aloud_is_read(server):
+    server.answers = ['<think>{first} I put {the ball} left: {"box": [0, 1]}</think>\n' + good()]
+    assert len(planner(server).plan(PROMPT).objects) == 2
+
+
+def test_a_colour_that_the_enriched_prompt_drops_is_a_fault(server):
+    text = GOOD["enriched_prompt"].replace("red", "green")
+    wrong = json.dumps(json.loads(good(phrase="green ball")) | {"enriched_prompt": text})
+    server.answers, told = [wrong, good()], []
+    planner(server, told.append).plan(PROMPT)
+    assert "leaves out 'red ball'" in told[0]
+
+
 def test_rate_limit_waits_as_long_as_the_server_says(server):
     server.answers = [failing(429, "slow down", Retry_After=1), good()]
     planner(server, llm_retries=1).plan(PROMPT)
@@ -244,6 +295,10 @@ def test_transport_errors_are_tried_again(server):
         (lambda handler: time.sleep(3), "did not answer in 2 s"),
         (answer(200, "<html>hello</html>"), "cannot be read"),
         (answer(200, {"choices": []}), "no message"),
+        (answer(200, {"choices": "abc"}), "no message"),
+        (answer(200, {"choices": [{"message": "hello"}]}), "no message"),
+        (answer(200, {"choices": [{"message": {"content": [1, 2]}}]}), "no message"),
+        (answer(200, {"choices": [{"message": {"content": "", "refusal": {"a": 1}}}]}), "refused to plan"),
     ],
 )  # fmt: skip
 def test_failures_are_one_clear_line_without_the_key(server, capsys, reply, message):
@@ -259,6 +314,12 @@ def test_a_server_that_is_not_there(capsys):
                  "http://user:pw@127.0.0.1:9/v1", "--llm-retries", "0", "--no-cache"]) == 1  # fmt: skip
     err = capsys.readouterr().err
     assert "cannot be reached" in err and "pw" not in err
+
+
+@pytest.mark.parametrize("url", ["http://localhost:abc/v1", "http://[::1"])
+def test_a_url_that_is_none(capsys, url):
+    assert main(["plan", PROMPT, "--planner", "openai", "--llm-model", "m", "--llm-base-url", url]) == 1
+    assert "--llm-base-url is no URL" in capsys.readouterr().err
 
 
 def test_no_key_is_said_before_anything_is_sent(monkeypatch, capsys):

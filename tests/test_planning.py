@@ -22,7 +22,30 @@ def plan():
         ("a pair of green crosses falls", [("green crosses", "down")] * 2),
         ("Book falls off a shelf", [("Book", "down"), ("shelf", None)]),
         ("a fox sneaks past a sleeping dog from right to left", [("fox", "left"), ("sleeping dog", None)]),
-        ("a girl kicks a ball to the right", [("girl", "right"), ("ball", "right")]),
+        ("a girl kicks a ball to the right", [("girl", None), ("ball", "right")]),
+        ("a man pushes a cart to the left", [("man", "left"), ("cart", "left")]),
+        ("a boy drops a ball", [("boy", None), ("ball", "down")]),
+        ("a man lifts a box", [("man", None), ("box", "up")]),
+        ("a cat and a dog run to the left", [("cat", "left"), ("dog", "left")]),
+        ("a bottle of milk falls off a shelf", [("bottle of milk", "down"), ("shelf", None)]),
+        ("a woman in a red dress dances", [("woman in a red dress", None)]),
+        ("a dog to the left of a cat runs to the right", [("dog", "right"), ("cat", None)]),
+        ("a drone follows a red truck that drives to the left", [("drone", None), ("red truck", "left")]),
+        ("an eagle swoops down and catches a fish", [("eagle", "down"), ("fish", None)]),
+        ("a man's hat falls off", [("man's hat", "down")]),
+        ("a woman runs down the street", [("woman", None)]),
+        ("a cat sits down", [("cat", None)]),
+        (
+            "a cup on the table, a fly walks across the table to the right",
+            [("cup", None), ("table", None), ("fly", "right")],
+        ),
+        ("a man waves at a tall woman", [("man", None), ("tall woman", None)]),
+        ("a 747 lands", [("747", None)]),
+        ("A banana turns from green to yellow", [("banana", None)]),
+        ("A leaf changes color from green to red", [("leaf", None)]),
+        ("A beautiful, slender, white swan glides to the left", [("beautiful, slender, white swan", "left")]),
+        ("a red and white lighthouse", [("red and white lighthouse", None)]),
+        ("a cat, a dog and a bird", [("cat", None), ("dog", None), ("bird", None)]),
         (
             "an elderly man in a long coat walking slowly to the left in a sunny park",
             [("elderly man in a long coat", "left")],
@@ -158,3 +181,32 @@ def test_start_and_end(plan):
 
 def test_pronouns_are_no_objects(plan):
     assert [t.word for t in plan("a dog next to a cat while a bird flies above them").objects] == ["dog", "cat", "bird"]
+
+
+def test_a_place_or_a_relation_may_come_first(plan):
+    lamp, clock = plan("on the left a lamp, on the right a clock").objects
+    assert center(lamp.box_at(0))[0] < 0.35 and center(clock.box_at(0))[0] > 0.65
+    sofa, painting = plan("above the sofa hangs a painting").objects
+    assert center(painting.box_at(0))[1] < center(sofa.box_at(0))[1] - 0.25
+
+
+def test_what_is_inside_is_smaller(plan):
+    kitten, box = (track.box_at(0) for track in plan("a kitten inside a box").objects)
+    assert box[0] < kitten[0] and kitten[2] < box[2] and box[1] < kitten[1] and kitten[3] < box[3]
+
+
+def test_many_objects_are_smaller_and_keep_apart(plan):
+    boxes = [track.box_at(t) for t in (0,) for track in plan("eight red balloons float upwards").objects]
+    assert len(boxes) == 8
+    for i, a in enumerate(boxes):
+        assert all(a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1] for b in boxes[i + 1 :])
+
+
+@pytest.mark.parametrize("prompt", ["twenty bees", "99999999999 dogs", "12 cats and 12 dogs"])
+def test_too_many_objects_are_said(plan, prompt):
+    with pytest.raises(PlanningError, match="holds 16 at most"):
+        plan(prompt)
+
+
+def test_digits_that_are_no_numbers(plan):
+    assert len(plan("a ² dog").objects) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Annotated
@@ -10,7 +11,7 @@ import typer
 
 from . import __version__, console
 from .commands import bench, generate, memory, models, plan, probe
-from .errors import TTOMError
+from .errors import explained
 
 app = typer.Typer(
     name="ttom",
@@ -49,15 +50,29 @@ def main(argv: list[str] | None = None) -> int:
     """Run a command line; one clear line on stderr for what the user can mend."""
     argv = sys.argv[1:] if argv is None else argv
     try:
-        app(args=argv)
-        return 0
-    except SystemExit as done:  # usage errors have been printed by then
-        return done.code if isinstance(done.code, int) else int(done.code is not None)
-    except TTOMError as error:
+        code = _run(argv)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        _to_nowhere()
+        return 1
+    except Exception as error:
         if "--debug" in argv:
             raise
-        console.error(error.message, error.hint)
+        console.error(*explained(error))
+        _to_nowhere()
         return 1
-    except BrokenPipeError:
+
+
+def _run(argv: list[str]) -> int:
+    try:
+        app(args=argv)
+    except SystemExit as done:  # usage errors have been printed by then
+        return done.code if isinstance(done.code, int) else int(done.code is not None)
+    return 0
+
+
+def _to_nowhere() -> None:
+    """What is left in the buffer of a standard output that takes no more is dropped quietly."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1

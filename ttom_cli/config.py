@@ -157,13 +157,15 @@ class PlannerConfig:
     llm_base_url: str = ""
     """Of the endpoint; empty: OpenAI's own."""
     llm_timeout: float = 120.0
-    """Seconds that an answer may take."""
+    """Seconds that the server may be silent."""
     llm_retries: int = 4
     """Tries again after a transport error, a 429 or a 5xx, with backoff."""
     planner_fallback: str = ""
     """rules: plan by rules what the model cannot plan."""
     template: Path | None = None
     """Folder with files in place of the shipped prompt template."""
+    trust_layout: bool = False
+    """Only note where a layout and the words of the prompt disagree."""
     cache: bool = True
     """Keep the answers, and do not ask for them again."""
     cache_folder: Path | None = None
@@ -178,8 +180,8 @@ class PlannerConfig:
             raise unknown("planner to fall back on", self.planner_fallback, ("rules",))
         if self.planner == "openai" and not self.llm_model:
             raise TTOMError("the openai planner needs a model", "name one with --llm-model")
-        if not self.llm_timeout > 0:
-            raise TTOMError(f"llm-timeout must be above 0 seconds, not {self.llm_timeout}")
+        if not 0 < self.llm_timeout < 86400:
+            raise TTOMError(f"llm-timeout must be above 0 seconds and below a day, not {self.llm_timeout}")
         if self.llm_retries < 0:
             raise TTOMError(f"llm-retries must be 0 or more, not {self.llm_retries}")
 

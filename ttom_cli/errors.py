@@ -14,8 +14,8 @@ class TTOMError(Exception):
 class LayoutError(TTOMError):
     """A layout that is malformed or cannot be meant; `faults` are one message each."""
 
-    def __init__(self, faults: list[str], source: str = "layout"):
-        super().__init__(f"{source}: " + "; ".join(faults), "see `ttom plan --schema` for the format")
+    def __init__(self, faults: list[str], source: str = "layout", hint: str = ""):
+        super().__init__(f"{source}: " + "; ".join(faults), hint or "see `ttom plan --schema` for the format")
         self.faults = faults
 
 
@@ -29,6 +29,16 @@ class ModelError(TTOMError):
 
 class BankError(TTOMError):
     """A memory bank that cannot be read or written."""
+
+
+def explained(error: Exception) -> tuple[str, str]:
+    """(message, hint) of any error; one that ttom does not know of is a fault of its own."""
+    if isinstance(error, TTOMError):
+        return error.message, error.hint
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror, ""
+    words = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {words}", "this is a fault of ttom's; --debug shows where"
 
 
 def unknown(kind: str, name: str, known) -> TTOMError:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from .catalog import ModelCard
 from .config import GuideConfig, LoadConfig, MemoryConfig, PlannerConfig, SampleConfig
 from .errors import TTOMError, unknown
+from .files import read_data, read_text
 
 # option name -> (slice, field)
 OPTIONS = {
@@ -57,6 +58,7 @@ OPTIONS = {
     "llm-timeout": ("planner", "llm_timeout"),
     "llm-retries": ("planner", "llm_retries"),
     "template": ("planner", "template"),
+    "trust-layout": ("planner", "trust_layout"),
     "cache": ("planner", "cache"),
     "refresh": ("planner", "refresh"),
 }
@@ -75,8 +77,8 @@ class Settings(NamedTuple):
 
 def resolve(card: ModelCard, *layers: dict) -> Settings:
     """The settings of a model's card and the layers. Raises TTOMError for an unknown option or a bad value."""
-    slices = _slices(layers)
     with _kinds_said():
+        slices = _slices(layers)
         return Settings(
             replace(card.sample, **slices["sample"]),
             replace(card.guide, **slices["guide"]),
@@ -88,9 +90,9 @@ def resolve(card: ModelCard, *layers: dict) -> Settings:
 
 def resolve_planner(*layers: dict) -> tuple[PlannerConfig, tuple[int, int] | None]:
     """The planner's settings alone, and the (width, height) that the layers name, if they do."""
-    slices = _slices(layers)
-    size = slices["sample"]
     with _kinds_said():
+        slices = _slices(layers)
+        size = slices["sample"]
         return PlannerConfig(**slices["planner"]), (size["width"], size["height"]) if "width" in size else None
 
 
@@ -103,7 +105,7 @@ def load_options(options: dict) -> dict:
 def _kinds_said():
     try:
         yield
-    except TypeError as error:  # a string where a number is compared
+    except (TypeError, AttributeError) as error:  # a string where a number is compared
         raise TTOMError(f"an option has a value of the wrong kind: {error}") from None
 
 
@@ -111,7 +113,7 @@ def _slices(layers: Iterable[dict]) -> dict[str, dict]:
     slices: dict[str, dict] = {name: {} for name in Settings._fields}
     for layer in layers:
         for name, value in layer.items():
-            name = name.replace("_", "-")
+            name = str(name).replace("_", "-")
             if name not in OPTIONS:
                 raise unknown("option", name, OPTIONS)
             where, key = OPTIONS[name]
@@ -139,7 +141,7 @@ def _parse(name: str, value):
 def parse_size(value: str) -> dict[str, int]:
     """'832x480' or '832*480' -> width and height."""
     parts = str(value).lower().replace("*", "x").split("x")
-    if len(parts) != 2 or not all(p.strip().isdigit() for p in parts):
+    if len(parts) != 2 or not all(p.strip().isdecimal() and int(p) > 0 for p in parts):
         raise TTOMError(f"size must be WIDTHxHEIGHT in pixels, such as 832x480, not {value!r}")
     return {"width": int(parts[0]), "height": int(parts[1])}
 
@@ -148,7 +150,7 @@ def read_config(path: Path | None) -> dict:
     """Options from a YAML file; empty without one."""
     if path is None:
         return {}
-    data = _read_yaml(path)
+    data = read_data(path, "--config")
     if not isinstance(data, dict):
         raise TTOMError(f"{path} must hold options as 'name: value' lines", f"known: {', '.join(OPTIONS)}")
     return data
@@ -161,8 +163,8 @@ def read_prompts(path: Path) -> list[dict]:
     lines that begin with # are left out.
     """
     if path.suffix.lower() not in (".yaml", ".yml"):
-        return list(prompt_lines(_read_text(path).splitlines()))
-    data = _read_yaml(path)
+        return list(prompt_lines(read_text(path).splitlines()))
+    data = read_data(path, "--prompts")
     if not isinstance(data, list) or not data:
         raise TTOMError(f"{path} must hold a list of prompts")
     items = [{"prompt": item} if isinstance(item, str) else item for item in data]
@@ -178,21 +180,3 @@ def prompt_lines(lines: Iterable[str]) -> Iterator[dict]:
         text = line.strip()
         if text and not text.startswith("#"):
             yield {"prompt": text}
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise TTOMError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise TTOMError(f"cannot read {path}: it is not UTF-8 text") from None
-
-
-def _read_yaml(path: Path):
-    import yaml
-
-    try:
-        return yaml.safe_load(_read_text(path))
-    except yaml.YAMLError as error:
-        raise TTOMError(f"{path} is not YAML: {' '.join(str(error).split())}") from None

@@ -11,5 +11,6 @@ def plain(text: str) -> str:
 
 
 def slug(text: str) -> str:
-    """'A red ball!' -> 'a-red-ball': safe as a file's name on any system."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:80].rstrip("-") or "video"
+    """'A red ball!' -> 'a-red-ball': safe as a file's name on any system; at most 200 bytes."""
+    name = re.sub(r"[\W_]+", "-", text.lower()).strip("-")[:80]
+    return name.encode()[:200].decode(errors="ignore").rstrip("-") or "video"

@@ -6,13 +6,13 @@ Reads a folder of that benchmark's `motion_binding.json`, `generative_numeracy.j
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import TTOMError
+from ..files import read_data
 from ..layout import Layout, Track
 from ..layout.model import center, iou
 from ..planning import Planner
@@ -39,11 +39,13 @@ def judge_folder(folder: Path, planner: Planner) -> list[Verdict]:
         path = folder / f"{name}.json"
         if not path.is_file():
             continue
-        for entry in json.loads(path.read_text(encoding="utf-8")):
+        for entry in read_data(path):
             try:
                 reason = judge(entry, check(planner.plan(entry["prompt"]))[0])
             except TTOMError as error:
                 reason = error.message
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise TTOMError(f"{path} is not T2V-CompBench's: an entry is malformed ({error!r})") from None
             verdicts.append(Verdict(name, entry["prompt"], reason))
     if not verdicts:
         raise TTOMError(f"{folder} holds none of {', '.join(f'{n}.json' for n in JUDGES)}")

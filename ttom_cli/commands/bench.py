@@ -9,7 +9,7 @@ from typing import Annotated, Optional
 import typer
 
 from .. import console
-from ..errors import unknown
+from ..errors import TTOMError, unknown
 from .inputs import (
     BackendOpt,
     DeviceOpt,
@@ -132,6 +132,9 @@ def _keep(tables: list, json_: bool, markdown: Path | None) -> None:
     from ..bench import report
 
     if markdown:
-        markdown.write_text("\n".join(report.markdown(t) for t in tables), encoding="utf-8")
+        try:
+            markdown.write_text("\n".join(report.markdown(t) for t in tables), encoding="utf-8")
+        except OSError as error:
+            raise TTOMError(f"cannot write {markdown}: {error.strerror}", "choose another --markdown") from None
     if json_:
         print(json.dumps([t.to_json() for t in tables]))

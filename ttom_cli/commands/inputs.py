@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from .. import console
-from ..errors import TTOMError
+from ..errors import TTOMError, explained
 
 if TYPE_CHECKING:
     from ..config import MemoryConfig, PlannerConfig
@@ -45,13 +45,18 @@ LLMUrlOpt = Annotated[
     ),
 ]
 LLMTimeoutOpt = Annotated[
-    Optional[float], typer.Option("--llm-timeout", help="Seconds that an answer may take.", rich_help_panel=PLANNING)
+    Optional[float],
+    typer.Option("--llm-timeout", help="Seconds that the server may be silent.", rich_help_panel=PLANNING),
 ]
 LLMRetriesOpt = Annotated[
     Optional[int], typer.Option("--llm-retries", help="After transport errors, 429 and 5xx.", rich_help_panel=PLANNING)
 ]
 TemplateOpt = Annotated[
     Optional[Path], typer.Option("--template", help="A folder with prompt files of your own.", rich_help_panel=PLANNING)
+]
+TrustOpt = Annotated[
+    Optional[bool],
+    typer.Option("--trust-layout", help="Only note where it disagrees with the prompt.", rich_help_panel=PLANNING),
 ]
 CacheOpt = Annotated[
     Optional[bool],
@@ -97,11 +102,14 @@ class Source:
         for item in self.items:
             try:
                 work(item)
-            except TTOMError as error:
+            except (BrokenPipeError, typer.Exit):
+                raise
+            except Exception as error:
                 if not self.batch:
                     raise
                 failed += 1
-                console.error(f"{title(item)!r}: {error.message}", error.hint)
+                message, hint = explained(error)
+                console.error(f"{title(item)!r}: {message}", hint)
         if failed:
             raise typer.Exit(1)
 
@@ -122,7 +130,7 @@ def read_source(prompt: str | None, prompts: Path | None, layout: Path | None) -
     elif not batch:
         items = iter([{"prompt": prompt}])
     else:
-        items = iter(()) if sys.stdin.isatty() else prompt_lines(sys.stdin)
+        items = iter(()) if sys.stdin is None or sys.stdin.isatty() else prompt_lines(_lines(sys.stdin))
     first = next(items, None)
     if first is None:
         raise TTOMError("there is no prompt", "give one as an argument, with --prompts, or on standard input")
@@ -130,6 +138,13 @@ def read_source(prompt: str | None, prompts: Path | None, layout: Path | None) -
     if layout is not None:
         items = ({"layout": str(layout), **item} for item in items)
     return Source(items, batch)
+
+
+def _lines(stream) -> Iterator[str]:
+    try:
+        yield from stream
+    except UnicodeDecodeError:
+        raise TTOMError("standard input is not UTF-8 text") from None
 
 
 def given_options(values: dict) -> dict:
@@ -158,11 +173,13 @@ def plan_item(item: dict, planner: PlannerConfig, size: tuple[int, int] | None =
         raise TTOMError("the prompt is empty", "say what the video shows")
     if isinstance(given, dict):
         made, source = layout_from_json(given, prompt=prompt), "layout"
+    elif given is not None and not isinstance(given, str):
+        raise TTOMError(f"layout must be a file's name or a layout, not {given!r}")
     elif given:
         made, source = read_layout(Path(given), prompt), str(given)
     else:
         made, source = _planner(planner, size).plan(prompt), "the plan"
-    layout, notes = check(made, source)
+    layout, notes = check(made, source, trust=planner.trust_layout)
     for note in notes:
         console.note(note)
     return layout

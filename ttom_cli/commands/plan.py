@@ -26,6 +26,7 @@ from .inputs import (
     PromptArg,
     PromptsOpt,
     TemplateOpt,
+    TrustOpt,
     given_options,
     own_options,
     plan_item,
@@ -54,6 +55,7 @@ def plan(
     llm_timeout: LLMTimeoutOpt = None,
     llm_retries: LLMRetriesOpt = None,
     template: TemplateOpt = None,
+    trust_layout: TrustOpt = None,
     cache: CacheOpt = None,
     refresh: Annotated[Optional[bool], typer.Option("--refresh", help="Ask the model again, and keep the new answer.", rich_help_panel="Planning")] = None,
     show_template: Annotated[bool, typer.Option("--show-template", help="Print the template's files, or write them to the folder --out.", rich_help_panel="Planning")] = False,
@@ -77,6 +79,15 @@ def plan(
     else:
         source = read_source(prompt, prompts, layout)
         items, batch = source, source.batch
+    if import_ and (prompt or prompts or layout):
+        raise TTOMError("--import is in place of prompts and layouts", "leave the others out")
+    if preview:
+        from ..layout.draw import preview as draw
+        from ..layout.draw import preview_kind
+
+        preview_kind(preview)
+    if out and out.suffix and out.suffix != ".json" and not out.is_dir():
+        raise TTOMError(f"--out {out} is neither a folder nor a .json", "a layout is written as JSON")
     if batch and (preview or edit):
         raise TTOMError(f"--{'preview' if preview else 'edit'} is for one layout, and there may be several prompts")
     give = _giver(out, batch, json_)
@@ -84,11 +95,10 @@ def plan(
     def work(item: dict) -> None:
         made = item.get("made") or plan_item(item, *resolve_planner(common, own_options(item), flags))
         if edit:
-            made = _edit(made)
-        give(made)
+            _edit(made, give, trust=bool(flags.get("trust-layout")))
+        else:
+            give(made)
         if preview:
-            from ..layout.draw import preview as draw
-
             draw(made, preview)
             console.say(f"drawn to {preview}")
 
@@ -111,7 +121,8 @@ def _giver(out: Path | None, batch: bool, json_: bool) -> Callable[[Layout], Non
 
             from ..layout.show import show
 
-            return Console().print(show(made))
+            terminal = Console()
+            return terminal.print(show(made, terminal.width))
         print(json.dumps(made.to_json(), indent=None if batch or json_ else 2, ensure_ascii=False), flush=True)
 
     return give
@@ -137,8 +148,8 @@ def _write(made: Layout, out: Path, batch: bool, taken: set[Path]) -> Path:
     return path
 
 
-def _edit(made: Layout) -> Layout:
-    """The layout as it leaves $EDITOR; what is refused stays in a file that the error names."""
+def _edit(made: Layout, give: Callable[[Layout], None], *, trust: bool) -> None:
+    """Give the layout as it leaves $EDITOR; what is refused, or cannot be given, stays in a file that is named."""
     import click
 
     from ..layout import read_layout
@@ -150,20 +161,22 @@ def _edit(made: Layout) -> Layout:
     while True:
         try:
             click.edit(filename=str(path))
-        except click.ClickException as error:
-            raise TTOMError(f"the editor failed: {error.message}", f"set EDITOR; the layout is in {path}") from None
+        except (click.ClickException, OSError, ValueError) as error:
+            reason = getattr(error, "message", None) or str(error)
+            raise TTOMError(f"the editor failed: {reason}", f"set EDITOR; the layout is in {path}") from None
         try:
-            edited, notes = check(read_layout(path), str(path))
-        except LayoutError as error:
+            edited, notes = check(read_layout(path), str(path), trust=trust)
+            for note in notes:
+                console.note(note)
+            give(edited)
+        except TTOMError as error:
             if sys.stdin.isatty():
                 console.error(error.message)
                 if typer.confirm("edit it again?", default=True, err=True):
                     continue
-            raise LayoutError(error.faults, f"{path} (your edit is kept there)") from None
-        for note in notes:
-            console.note(note)
+            raise TTOMError(error.message, f"your edit is kept in {path}") from None
         path.unlink()
-        return edited
+        return
 
 
 def _imported(path: Path):

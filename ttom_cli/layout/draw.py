@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import TTOMError
-from .model import Layout
+from .model import Layout, center
 
 PALETTE = ("#ff2d55", "#00a7ff", "#00c853", "#ff9100", "#aa00ff", "#00bfa5", "#ffd600", "#795548")
 
@@ -42,9 +43,7 @@ def preview(layout: Layout, path: Path, *, size: tuple[int, int] = (416, 240), f
     """
     blank = np.full((frames, size[1], size[0], 3), 250, np.uint8)
     drawn = draw_boxes(blank, layout)
-    kind = path.suffix.lower()
-    if kind not in (".png", ".gif", ".mp4"):
-        raise TTOMError(f"cannot draw a preview as {path.name!r}", "use .png, .gif or .mp4")
+    kind = preview_kind(path)
     if kind == ".mp4":
         from ..video import write_mp4
 
@@ -54,12 +53,39 @@ def preview(layout: Layout, path: Path, *, size: tuple[int, int] = (416, 240), f
         if kind == ".png":
             # The darker of all frames: every stage of the paths at once.
             few = drawn[np.linspace(0, frames - 1, 5).astype(int)]
-            Image.fromarray(few.min(0)).save(path)
+            image = Image.fromarray(few.min(0))
+            _draw_paths(image, layout)
+            image.save(path)
         else:
             images = [Image.fromarray(f) for f in drawn]
             images[0].save(path, save_all=True, append_images=images[1:], duration=1000 // fps, loop=0)
     except OSError as error:
         raise TTOMError(f"cannot write {path}: {error.strerror}", "choose another place") from None
+
+
+def preview_kind(path: Path) -> str:
+    """The kind of picture that a file's name asks for. Raises TTOMError for none that can be drawn."""
+    kind = path.suffix.lower()
+    if kind not in (".png", ".gif", ".mp4"):
+        raise TTOMError(f"cannot draw a preview as {path.name!r}", "use .png, .gif or .mp4")
+    return kind
+
+
+def _draw_paths(image: Image.Image, layout: Layout) -> None:
+    """A line along the centre of each box that moves, with an arrow's head at its end."""
+    draw = ImageDraw.Draw(image)
+    for k, track in enumerate(layout.objects):
+        first, last = track.boxes[0].t, track.boxes[-1].t
+        boxes = [track.box_at(first + (last - first) * i / 24) for i in range(25)]
+        points = [tuple(c * s for c, s in zip(center(box), image.size, strict=True)) for box in boxes]
+        (ax, ay), (bx, by) = points[-4], points[-1]
+        length = math.hypot(bx - ax, by - ay)
+        if length < 2:
+            continue
+        color = PALETTE[k % len(PALETTE)]
+        draw.line(points, fill=color, width=2)
+        ux, uy = 9 * (bx - ax) / length, 9 * (by - ay) / length
+        draw.polygon([(bx, by), (bx - ux - uy / 2, by - uy + ux / 2), (bx - ux + uy / 2, by - uy - ux / 2)], fill=color)
 
 
 def side_by_side(videos: list[np.ndarray], gap: int = 4) -> np.ndarray:

@@ -5,11 +5,11 @@ Schema A has an enriched prompt and phrases; schema B (numeracy) names only, and
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import LayoutError, TTOMError
+from ..files import read_data
 from .model import Layout
 from .parse import layout_from_json
 
@@ -26,12 +26,7 @@ class Imported:
 
 def import_cache(path: Path) -> Imported:
     """Read a cache of the reference code. Raises TTOMError for a file that is none."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TTOMError(f"cannot read {path}: {error.strerror}", "check --import") from None
-    except (ValueError, RecursionError) as error:
-        raise TTOMError(f"{path} is not JSON: {error}") from None
+    data = read_data(path, "--import")
     if not isinstance(data, dict) or not all(isinstance(v, dict) for v in data.values()) or not data:
         raise TTOMError(f"{path} is no layout cache: it must map numbers to entries")
     width, height = _canvas(data)
@@ -41,7 +36,7 @@ def import_cache(path: Path) -> Imported:
             layouts[key] = layout_from_json(_convert(entry, width, height), source=f"entry {key}")
         except LayoutError as error:
             faults[key] = "; ".join(error.faults)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
             faults[key] = f"malformed: {type(error).__name__} {error}"
     return Imported(layouts, faults)
 
@@ -53,7 +48,7 @@ def _canvas(data: dict) -> tuple[int, int]:
         try:
             ends += [b["box"][0] + b["box"][2] for boxes in entry["layout"]["frames"].values() for b in boxes]
         except (KeyError, TypeError, AttributeError, IndexError):
-            continue
+            continue  # reported with the entry
     (narrow, height), (wide, _) = CANVASES
     beyond = sum(narrow < e <= wide for e in ends)
     return (wide, height) if beyond > 0.02 * max(len(ends), 1) and beyond > sum(e > wide for e in ends) else CANVASES[0]

@@ -9,7 +9,8 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from ..errors import LayoutError, TTOMError
+from ..errors import LayoutError
+from ..files import read_data
 from ..text import plain
 from .model import Keyframe, Layout, Track
 
@@ -25,16 +26,7 @@ def layout_schema() -> dict:
 
 def read_layout(path: Path, prompt: str | None = None) -> Layout:
     """Read a layout from a JSON or YAML file. `prompt` fills in or must equal the file's own."""
-    import yaml
-
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TTOMError(f"cannot read the layout {path}: {error.strerror}", "check --layout") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        where = " ".join(str(error).split())
-        raise LayoutError([f"neither JSON nor YAML: {where}"], str(path)) from None
-    return layout_from_json(data, prompt=prompt, source=str(path))
+    return layout_from_json(read_data(path, "--layout"), prompt=prompt, source=str(path))
 
 
 def layout_from_json(data: object, *, prompt: str | None = None, source: str = "layout") -> Layout:
@@ -46,8 +38,8 @@ def layout_from_json(data: object, *, prompt: str | None = None, source: str = "
     if not faults:
         layout = _build(data, prompt)
         faults = list(layout_faults(layout))
-        if prompt and data.get("prompt", prompt) != prompt:
-            faults.append(f"its prompt {data['prompt']!r} is not the prompt given, {prompt!r}")
+        if prompt and layout.prompt != plain(prompt):
+            faults.append(f"its prompt {layout.prompt!r} is not the prompt given, {prompt!r}")
     if faults:
         more = [f"and {len(faults) - MAX_FAULTS} more"] if len(faults) > MAX_FAULTS else []
         raise LayoutError(faults[:MAX_FAULTS] + more, source)
@@ -87,7 +79,7 @@ def _build(data: dict, prompt: str | None) -> Layout:
             )
         )
     texts = {k: plain(data.get(k, "")) for k in ("enriched_prompt", "background", "camera", "scene")}
-    return Layout(prompt=data.get("prompt") or prompt or "", objects=tuple(tracks), **texts)
+    return Layout(prompt=plain(data.get("prompt") or prompt or ""), objects=tuple(tracks), **texts)
 
 
 def layout_faults(layout: Layout):
@@ -104,7 +96,9 @@ def layout_faults(layout: Layout):
         elif track.word.lower() not in track.phrase.lower():
             yield f"{name}: the word {track.word!r} is not part of the phrase"
         times = [k.t for k in track.boxes]
-        if any(b <= a for a, b in zip(times, times[1:], strict=False)):
+        if not all(map(math.isfinite, times)):
+            yield f"{name}: times must be numbers from 0 to 1, not {times}"
+        elif any(b <= a for a, b in zip(times, times[1:], strict=False)):
             yield f"{name}: times are not in ascending order: {times}"
         for key in track.boxes:
             yield from (f"{name} at t={key.t:g}: {fault}" for fault in _box_faults(key.box))

@@ -12,15 +12,15 @@ from rich.text import Text
 from .draw import PALETTE
 from .model import Box, Layout, Track, center
 
-COLUMNS, ROWS = 56, 16  # characters; about as wide as high in pixels at 16:9
+COLUMNS, ROWS = 56, 16  # characters at most; about as wide as high in pixels at 16:9
 ARROWS = {"right": "→", "left": "←", "up": "↑", "down": "↓"}
 
 
-def show(layout: Layout) -> Group:
-    """What `ttom plan` prints to a terminal."""
+def show(layout: Layout, width: int = 80) -> Group:
+    """What `ttom plan` prints to a terminal, `width` characters wide."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("", "phrase", "from", "to", "motion"):
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", no_wrap=name in ("from", "to") and width >= COLUMNS)
     for k, track in enumerate(layout.objects):
         first, last = track.boxes[0], track.boxes[-1]
         moves = track.direction or _otherwise(track)
@@ -32,7 +32,8 @@ def show(layout: Layout) -> Group:
     head = [Text(layout.text, style="bold")]
     if layout.background:
         head.append(Text(f"background: {layout.background}", style="dim"))
-    return Group(*head, _drawing(layout), table)
+    columns = min(COLUMNS, max(20, width - 2))
+    return Group(*head, _drawing(layout, columns, round(columns * ROWS / COLUMNS)), table)
 
 
 def _otherwise(track: Track) -> str:
@@ -55,41 +56,41 @@ def _color(k: int) -> str:
     return PALETTE[k % len(PALETTE)]
 
 
-def _drawing(layout: Layout) -> Text:
+def _drawing(layout: Layout, columns: int, rows: int) -> Text:
     """The frame in characters: thin boxes where objects begin, bold ones where they end, dots between."""
-    cells = [[(" ", "") for _ in range(COLUMNS)] for _ in range(ROWS)]
+    cells = [[(" ", "") for _ in range(columns)] for _ in range(rows)]
 
     def put(x: float, y: float, char: str, style: str) -> None:
         column, row = int(x), int(y)
-        if 0 <= column < COLUMNS and 0 <= row < ROWS:
+        if 0 <= column < columns and 0 <= row < rows:
             cells[row][column] = (char, style)
 
     for k, track in enumerate(layout.objects):
         first, last, color = track.boxes[0].box, track.boxes[-1].box, _color(k)
         if first != last:
-            _outline(put, first, "┌┐└┘─│", f"dim {color}")
+            _outline(put, (columns, rows), first, "┌┐└┘─│", f"dim {color}")
             for i in range(1, 24):
                 box = track.box_at(track.boxes[0].t + (track.boxes[-1].t - track.boxes[0].t) * i / 24)
                 x, y = center(box)
-                put(x * COLUMNS, y * ROWS, "·", color)
-        _outline(put, last, "┏┓┗┛━┃", color)
+                put(x * columns, y * rows, "·", color)
+        _outline(put, (columns, rows), last, "┏┓┗┛━┃", color)
         x, y = center(last)
-        put(x * COLUMNS, y * ROWS, ARROWS.get(track.direction, "•"), f"bold {color}")
-        put(last[0] * COLUMNS + 1, last[1] * ROWS, _letter(k), f"bold {color}")
+        put(x * columns, y * rows, ARROWS.get(track.direction, "•"), f"bold {color}")
+        put(last[0] * columns + 1 + k % 3, last[1] * rows, _letter(k), f"bold {color}")
     text = Text()
-    text.append("╭" + "─" * COLUMNS + "╮\n", "dim")
+    text.append("╭" + "─" * columns + "╮\n", "dim")
     for row in cells:
         text.append("│", "dim")
         for char, style in row:
             text.append(char, style)
         text.append("│\n", "dim")
-    text.append("╰" + "─" * COLUMNS + "╯", "dim")
+    text.append("╰" + "─" * columns + "╯", "dim")
     return text
 
 
-def _outline(put, box: Box, chars: str, style: str) -> None:
-    x0, y0 = int(box[0] * COLUMNS), int(box[1] * ROWS)
-    x1, y1 = max(int(box[2] * COLUMNS) - 1, x0 + 1), max(int(box[3] * ROWS) - 1, y0 + 1)
+def _outline(put, size: tuple[int, int], box: Box, chars: str, style: str) -> None:
+    x0, y0 = int(box[0] * size[0]), int(box[1] * size[1])
+    x1, y1 = max(int(box[2] * size[0]) - 1, x0 + 1), max(int(box[3] * size[1]) - 1, y0 + 1)
     for x in range(x0 + 1, x1):
         put(x, y0, chars[4], style)
         put(x, y1, chars[4], style)

@@ -32,7 +32,7 @@ class PlanCache:
         try:
             kept = json.loads(self.path(request).read_text(encoding="utf-8"))
             return kept["layout"] if kept["request"] == request else None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
     def write(self, request: dict, layout: dict) -> None:

@@ -20,17 +20,25 @@ STEPS = {"right": (1, 0), "left": (-1, 0), "up": (0, -1), "down": (0, 1)}
 SIDES = {"left of": (-1, 0), "right of": (1, 0), "above": (0, -1), "below": (0, 1)}
 
 
-def check(layout: Layout, source: str = "layout", *, whole: bool = False) -> tuple[Layout, list[str]]:
+def check(
+    layout: Layout, source: str = "layout", *, whole: bool = False, trust: bool = False
+) -> tuple[Layout, list[str]]:
     """The layout with what could safely be repaired, and a note for each repair.
 
-    `whole` wants all of the prompt in it; a layout written by hand may leave objects free. Raises
-    LayoutError with what disagrees with the prompt or with sense.
+    `whole` wants all of the prompt in it; a layout written by hand may leave objects free. With `trust` what
+    disagrees with the prompt is only noted, for English is more than these rules know. Raises LayoutError with
+    what disagrees with the prompt or with sense.
     """
     notes: list[str] = []
     layout = replace(layout, objects=tuple(_visible(track, layout, notes) for track in layout.objects))
-    faults = [*_sense(layout), *disagreements(layout), *(left_out(layout) if whole else ())]
+    faults, doubts = list(_sense(layout)), [*disagreements(layout), *(left_out(layout) if whole else ())]
+    if trust:
+        notes += doubts
+    else:
+        faults += doubts
     if faults:
-        raise LayoutError(faults, source)
+        hint = "--trust-layout takes it in spite of the prompt's words" if doubts else ""
+        raise LayoutError(faults, source, hint)
     return layout, notes
 
 
@@ -46,6 +54,11 @@ def _visible(track: Track, layout: Layout, notes: list[str]) -> Track:
         if len(boxes) > 1 and boxes[0].t > 0:
             notes.append(f"{name} began at t={boxes[0].t:g}, and now stands there from t=0")
             boxes.insert(0, Keyframe(0.0, boxes[0].box))
+    if len(boxes) > 1 and not re.search(GONE, said, re.IGNORECASE):
+        moved = _into_frame(boxes[-1].box)
+        if moved != boxes[-1].box:
+            notes.append(f"{name} ended outside the frame, and was moved to its edge")
+            boxes[-1] = Keyframe(boxes[-1].t, moved)
     if len(boxes) > 1 and boxes[-1].t < 1 and not re.search(GONE, said, re.IGNORECASE):
         notes.append(f"{name} ended at t={boxes[-1].t:g}, and now stands there to t=1")
         boxes.append(Keyframe(1.0, boxes[-1].box))
@@ -84,7 +97,7 @@ def disagreements(layout: Layout):
     found = {id(m): [t for t in layout.objects if _mention_of(t, mentions) is m] for m in mentions}
     for mention in mentions:
         tracks = found[id(mention)]
-        if tracks and mention.count > 1 and len(tracks) != mention.count:
+        if tracks and mention.exact and mention.count > 1 and len(tracks) != mention.count:
             yield f"the prompt has {mention.count} {mention.phrase!r}, and the layout {len(tracks)}"
         for track in tracks:
             yield from _wrong_way(track, mention)
@@ -97,7 +110,8 @@ def left_out(layout: Layout):
     heads = {_head(track.phrase) for track in layout.objects}
     for mention in _read(layout.prompt):
         head = _head(mention.phrase)
-        if head not in text:
+        colors = lex.COLORS.intersection(mention.phrase.lower().split())
+        if head not in text or not colors <= text:
             yield f"the enriched prompt leaves out {mention.phrase!r}"
         elif head not in heads and (mention.wish.direction or mention.count > 1):
             yield f"no object is {mention.phrase!r}"

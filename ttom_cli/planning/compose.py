@@ -10,6 +10,7 @@ import random
 import zlib
 from dataclasses import dataclass, field
 
+from ..errors import PlanningError
 from ..layout import Keyframe, Layout, Track
 from ..layout.model import Box, center
 
@@ -18,6 +19,8 @@ PATH = 0.56  # of the frame, the length of a motion; T2V-CompBench rewards long 
 SIDE = {1: 0.34, 2: 0.32, 3: 0.28}  # a box's side by the number of objects
 MARGIN = 0.02
 DRAWS, RESTARTS = 64, 12
+MOST = 16  # objects of a layout, by its schema
+SHRINKS, GOOD = 4, 0.05  # times that boxes are tried smaller, and the conflict that needs no such try
 TOGETHER = ("in front of", "behind", "inside", "on")  # relations of objects whose boxes meet
 AROUND, TOWARDS = "around", "towards"  # relations that shape a path
 NEARER = 1.6  # how much an object grows that comes nearer
@@ -63,24 +66,24 @@ def compose(text: str, mentions: list, *, background: str, scene: str) -> Layout
     Its seed is what is wished, not the words: scenes that differ in their objects alone get the same boxes,
     so that what the memory learnt on one fits the other.
     """
+    total = sum(m.count for m in mentions)
+    if total > MOST:
+        many = max(mentions, key=lambda m: m.count)
+        raise PlanningError(
+            f"the prompt asks for {total} objects ({many.count} {many.phrase!r}), and a layout holds {MOST} at most",
+            "name fewer, or several as one ('a flock of birds')",
+        )
     wishes = [(i, m.wish) for i, m in enumerate(mentions) for _ in range(m.count)]
-    side = SIDE.get(len(wishes), max(0.12, 0.62 / len(wishes) ** 0.6))
-    rng = random.Random(zlib.crc32(repr(wishes).encode()))
-    # Those that others stand to come first, so that a circle has its middle.
-    order = sorted(range(len(wishes)), key=lambda k: bool(wishes[k][1].relations))
+    _nest(wishes)
+    side = SIDE.get(len(wishes), 0.62 / len(wishes) ** 0.6)
     best, least = {}, float("inf")
-    for _ in range(RESTARTS):
-        paths: dict[int, _Path] = {}
-        total = 0.0
-        for k in order:
-            middle = _middle(wishes, paths, k)
-            drawn = [_propose(rng, wishes[k][1], side, middle) for _ in range(DRAWS)]
-            conflict, paths[k] = min(((_conflict(wishes, paths, k, p), p) for p in drawn), key=lambda pair: pair[0])
-            total += conflict
-        if total < least:
-            best, least = paths, total
-        if least == 0:
+    for _ in range(SHRINKS):  # what does not fit is tried smaller
+        paths, conflict = _search(wishes, side)
+        if conflict < 0.8 * least:
+            best, least = paths, conflict
+        if least < GOOD:
             break
+        side *= 0.8
     seen: dict[str, int] = {}
     tracks = []
     for k, (i, _) in enumerate(wishes):
@@ -99,6 +102,38 @@ def compose(text: str, mentions: list, *, background: str, scene: str) -> Layout
     return Layout(
         prompt=text, enriched_prompt="", objects=tuple(tracks), background=background, camera="static", scene=scene
     )
+
+
+def _search(wishes: list, side: float) -> tuple[dict[int, _Path], float]:
+    """The paths of least conflict for boxes of a side, and that conflict."""
+    rng = random.Random(zlib.crc32(repr(wishes).encode()))
+    # Those that others stand to come first, so that a circle has its middle.
+    order = sorted(range(len(wishes)), key=lambda k: bool(wishes[k][1].relations))
+    best, least = {}, float("inf")
+    for _ in range(RESTARTS):
+        paths: dict[int, _Path] = {}
+        total = 0.0
+        for k in order:
+            middle = _middle(wishes, paths, k)
+            drawn = [_propose(rng, wishes[k][1], side, middle) for _ in range(DRAWS)]
+            conflict, paths[k] = min(((_conflict(wishes, paths, k, p), p) for p in drawn), key=lambda pair: pair[0])
+            total += conflict
+        if total < least:
+            best, least = paths, total
+        if least == 0:
+            break
+    return best, least
+
+
+def _nest(wishes: list) -> None:
+    """What is inside another is smaller than that."""
+    for _, wish in wishes:
+        for relation, other in wish.relations:
+            if relation == "inside" and wish.size >= 1:
+                wish.size = 0.6
+                for i, outer in wishes:
+                    if i == other:
+                        outer.size = max(outer.size, 1.25)
 
 
 def _middle(wishes: list, paths: dict[int, _Path], k: int) -> tuple[float, float] | None:
@@ -189,6 +224,9 @@ def _not_between(wishes: list, paths: dict[int, _Path]) -> float:
 
 def _broken_path(relation: str, a: _Path, b: _Path) -> float:
     """How far a is from going to b as the relation says."""
+    if relation == AROUND:  # the middle of the circle is the other, not a place beside it
+        x, y = (sum(p) / (len(a.points) - 1) for p in zip(*a.points[:-1], strict=True)) if len(a.points) > 2 else (0, 0)
+        return 2 * max(0.0, math.dist((x, y), b.points[0]) - 0.05) if len(a.points) > 2 else 0.0
     if relation != TOWARDS:
         return 0.0
     moved = math.dist(a.points[0], a.points[-1])

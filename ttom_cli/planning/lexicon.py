@@ -7,8 +7,11 @@ from functools import cache
 
 NUMBERS = {
     "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
-    "both": 2, "several": 3,
+    "eleven": 11, "twelve": 12, "dozen": 12, "fifteen": 15, "twenty": 20, "thirty": 30, "fifty": 50, "hundred": 100,
+    "both": 2, "several": 3, "few": 3, "many": 5,
 }  # fmt: skip
+VAGUE = frozenset("several few many".split())
+SINGULAR = frozenset("a an one another this that each".split())  # no plural stands behind them
 DETERMINERS = frozenset("a an the one another this that its his her their our my your some each".split())
 PREPOSITIONS = frozenset(
     """in on at to from of off with by into onto over under above below beneath beside besides between
@@ -20,9 +23,15 @@ ADVERBS = frozenset(
     """slowly quickly gently gradually smoothly gracefully rapidly steadily suddenly together away back
     forward forwards nearby overhead apart left right leftward leftwards rightward rightwards upward
     upwards downward downwards up down still hard there here clockwise counterclockwise anticlockwise
-    is are was were be been being has have had do does not very then""".split()
+    is are was were be been being has have had do does not very then sideways backward backwards uphill downhill
+    high low fast faster first second again once twice ahead outdoors indoors more less""".split()
 )
 
+# What one goes down without going down.
+_ALONG = (
+    r"(?:an?|the|his|her|its|their) \w*(?:street|road|path|way|hall|corridor|aisle|track|river|lane|alley|avenue|trail"
+    r"|pavement|sidewalk|pier|beach)"
+)
 # Adverbs and verbs that say where to. Each direction's phrases, longest first where they overlap.
 DIRECTION_PHRASES = {
     "right": r"from (?:the )?left(?: side)?(?: of the \w+)? to (?:the )?right|left to right|rightwards?"
@@ -31,17 +40,21 @@ DIRECTION_PHRASES = {
     r"|(?:to|towards?) the left(?! of)|(?:to|towards?) left(?! of)|to the left side(?! of (?:an?|two|three) )",
     "up": r"upwards?|up(?: into)?|from (?:the )?bottom to (?:the )?top|(?:to|towards?) the (?:top|sky)"
     r"|into the (?:sky|air)",
-    "down": r"downwards?|down|from (?:the )?top to (?:the )?bottom|(?:to|towards?) the (?:bottom|ground|floor)",
+    "down": rf"downwards?|down(?! {_ALONG})|from (?:the )?top to (?:the )?bottom"
+    r"|(?:to|towards?) the (?:bottom|ground|floor)",
 }
 BARE = {"right": r"right(?! of)", "left": r"left(?! of)"}  # directions only after a verb of motion
 UP_VERBS = "rise ascend climb lift soar levitate".split()
 DOWN_VERBS = "fall sink drop descend plummet tumble dive".split()
-MOTION_VERBS = """move roll slide drift fly go float glide run walk travel crawl swim drive dash dart hop
+MOTION_VERBS = """move swoop roll slide drift fly go float glide run walk travel crawl swim drive dash dart hop
 jump race sail march ride push pull bounce fall rise sneak slink gallop skate ski pedal throw kick wander
 trot sprint stroll cruise zoom rush head jog stride shuffle creep sweep swing leap spin rotate turn come
 pass cross chase""".split()
 OTHER_VERBS = """stand sit lie rest hang sleep wait stay hold play eat drink look watch change become
-transform stop start begin move build graze perch share explore lean face meet hide bask doze waddle
+transform dance sing smile laugh talk read write paint cook pour cut chop open close shine glow blow flow melt
+    burn explode grow bloom shrink expand bark wave clap nod pick catch grab reach give take place put smell bite
+    lick chew scratch dig shake stir mix wash clean brush blink stare gaze fight hug kiss surf graze devour nibble
+    stop start begin move build graze perch share explore lean face meet hide bask doze waddle
 appear disappear end finish land settle arrive make keep carry wear hover circle orbit approach follow
 surround touch hit""".split()
 
@@ -56,11 +69,11 @@ RELATIONS = {
     "next to": r"next to|beside|alongside|near|by",
     "inside": r"inside(?: of)?|within",
     "between": r"(?:in )?between",
-    "around": r"around|orbits?|orbiting|circling|encircl(?:es|ing)|circles(?= (?:an?|the|two|three)\b)",
+    "around": r"around|orbits?|orbiting|circling|encircl(?:es|ing)|circles(?= (?:around|an?|the|two|three)\b)",
     "towards": r"(?:towards?|up to|approach(?:es|ing)?)(?! the (?:left|right|top|bottom|camera|viewer|lens))",
 }
 # Paths that are no straight lines across the frame.
-CIRCLES = r"in (?:a )?circles?|orbits?|orbiting|circling|encircl(?:es|ing)|circles(?= (?:an?|the|two|three)\b)"
+CIRCLES = r"in (?:a )?circles?|orbits?|orbiting|circling|encircl(?:es|ing)|circles(?= (?:around|an?|the|two|three)\b)"
 CLOCKWISE, AGAINST = r"clockwise", r"(?:counter|anti)-?clockwise"
 SPINNING = frozenset("rotates rotate rotating spins spin spinning turns turn turning swings swing swinging".split())
 NEARER = (
@@ -81,7 +94,6 @@ PLACES = {
     r"right": (0.8, None),
     r"cent(?:er|re)|middle": (0.5, 0.5),
 }
-SETTING_PREPOSITIONS = "in|on|at|across|through|along|around|past|from|off|during|into|of|to|towards?|down|up"
 PLACE_PREFIX = r"(?:at|in|on|from|near) the (?:far )?"
 PLACE_SUFFIX = r"(?: (?:corner|side|edge|half))?(?: of the (?:frame|screen|scene|image|video|picture))?(?! of)(?! to)\b"
 
@@ -101,7 +113,7 @@ SETTINGS = frozenset(
     stadium court gym pool runway station airport harbor dock pier zoo aquarium slope wilderness""".split()
 )
 NOT_OBJECTS = frozenset(
-    """background frame screen scene video image side left right top bottom center centre middle way
+    """background frame screen scene video image side left right top bottom upper lower center centre middle way
     day night time distance air corner edge timelapse close-up camera viewer lens view
     it them him himself herself itself themselves they he she""".split()
 )
@@ -125,12 +137,29 @@ def verb_forms(verbs: list[str]) -> frozenset[str]:
     return frozenset(form for verb in verbs for form in forms(verb))
 
 
+COLORS = frozenset(
+    """red orange yellow green blue purple violet pink brown black white gray grey gold golden silver turquoise cyan
+    magenta beige crimson scarlet teal maroon navy tan bronze copper ivory lavender olive""".split()
+)
+ADJECTIVES = COLORS | frozenset(
+    """small tiny little large big huge tall short long thin slim slender fat young old new bright dark shiny round
+    square soft hard warm cold hot fresh wild calm""".split()
+)
+
+
+def is_adjective(word: str) -> bool:
+    """Whether a word is sure to be one: listed, or by its ending."""
+    return word in ADJECTIVES or bool(re.search("(?:ful|ous|ive|less|able|ible|ish)$", word))
+
+
 # What their object does, it does because of the subject.
 CAUSING = sorted(
     verb_forms("lift raise hoist drop throw toss kick push pull roll carry drag lower launch".split()),
     key=len,
     reverse=True,
 )
+# Of those, the ones whose subject stays where it is.
+SENDING = verb_forms("lift raise hoist drop throw toss kick lower launch".split())
 RISING, FALLING = verb_forms(UP_VERBS), verb_forms(DOWN_VERBS)
 MOVING = verb_forms(MOTION_VERBS) | RISING | FALLING | {"thrown"}
 VERBS = MOVING | verb_forms(OTHER_VERBS) | {"stood", "sat", "lying"}
@@ -146,7 +175,7 @@ def singular(noun: str) -> str:
 @cache
 def is_plural(noun: str) -> bool:
     """Whether a noun is a plural: 'boxes', 'geese', 'children'; not 'bus', 'glass', 'sheep'."""
-    return not re.search("(ss|us|is)$", noun) and _inflect().singular_noun(noun) not in (False, noun)
+    return not re.search("(ss|us|is|['’]s)$", noun) and _inflect().singular_noun(noun) not in (False, noun)
 
 
 @cache

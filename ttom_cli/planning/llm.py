@@ -11,7 +11,7 @@ from importlib import resources
 from urllib.parse import urlsplit
 
 from ..config import PlannerConfig
-from ..errors import LayoutError, PlanningError
+from ..errors import LayoutError, PlanningError, TTOMError
 from ..layout import Layout, layout_from_json, schema_faults
 from ..text import plain
 from .cache import PlanCache
@@ -21,6 +21,7 @@ from .template import read_template
 KEY = "OPENAI_API_KEY"
 REPAIRS = 2  # times that a reply is sent back
 LONGEST = 60_000  # characters of a reply that are read
+ATTEMPTS = 100  # braces of a reply that are tried as its beginning
 MAX_TOKENS = 4096
 
 
@@ -35,6 +36,7 @@ class LLMPlanner:
         self.template = read_template(config.template)
         self.cache = PlanCache(config.cache_folder) if config.cache else None
         self._formats = list(_formats())
+        self._options = {"temperature": 0.2, "max_tokens": MAX_TOKENS}
         self._client = None
 
     def plan(self, prompt: str) -> Layout:
@@ -43,12 +45,15 @@ class LLMPlanner:
         data = None if self.cache is None or self.config.refresh else self.cache.read(request)
         if data is not None:
             try:
-                return check(layout_from_json(data, prompt=prompt))[0]
+                return check(layout_from_json(data, prompt=prompt), trust=self.config.trust_layout)[0]
             except LayoutError:
                 pass  # written by another version, or by hand: ask again
         layout = self._ask(prompt)
         if self.cache is not None:
-            self.cache.write(request, layout.to_json())
+            try:
+                self.cache.write(request, layout.to_json())
+            except TTOMError as error:  # the answer has been paid for
+                self.tell(f"{error.message} ({error.hint})")
         return layout
 
     def _request(self, prompt: str) -> dict:
@@ -66,7 +71,9 @@ class LLMPlanner:
         for attempt in range(REPAIRS + 1):
             reply = self._complete(messages)
             try:
-                layout, notes = check(read_reply(reply, prompt), "the reply", whole=True)
+                layout, notes = check(
+                    read_reply(reply, prompt), "the reply", whole=True, trust=self.config.trust_layout
+                )
             except LayoutError as error:
                 if attempt == REPAIRS:
                     raise PlanningError(
@@ -83,35 +90,52 @@ class LLMPlanner:
         raise AssertionError("unreachable")
 
     def _complete(self, messages: list[dict]) -> str:
-        """The text of one completion, by the best response format that the server takes."""
+        """The text of one completion, by the best response format and with the options that the server takes."""
         import openai
 
         while True:
             form = {"response_format": self._formats[0]} if self._formats[0] else {}
             try:
                 answer = self._connect().chat.completions.create(
-                    model=self.config.llm_model, messages=messages, temperature=0.2, max_tokens=MAX_TOKENS, **form
+                    model=self.config.llm_model, messages=messages, **self._options, **form
                 )
-            except openai.BadRequestError as error:
-                if not (form and _is_about_format(error)):
+            except openai.APIStatusError as error:
+                if not self._give_way(error):
                     raise self._failure(error) from None
-                self._formats.pop(0)
                 continue
             except (openai.OpenAIError, ValueError) as error:
                 raise self._failure(error) from None
-            choice = answer.choices[0] if getattr(answer, "choices", None) else None
-            if choice is None or choice.message is None:
-                raise PlanningError("the planner's server sent no message", "is --llm-base-url a chat endpoint?")
-            refusal = getattr(choice.message, "refusal", None)
+            try:
+                message = answer.choices[0].message
+                content, refusal = message.content or "", getattr(message, "refusal", None)
+            except (AttributeError, TypeError, LookupError):
+                content = refusal = None
             if refusal:
-                raise PlanningError(f"the model refused to plan: {self._clean(refusal)}")
-            return (choice.message.content or "")[:LONGEST]
+                raise PlanningError(f"the model refused to plan: {self._clean(str(refusal))}")
+            if not isinstance(content, str):
+                raise PlanningError("the planner's server sent no message", "is --llm-base-url a chat endpoint?")
+            return self._without_key(content[:LONGEST])
+
+    def _give_way(self, error) -> bool:
+        """Leave out what the server says that it cannot take; False where that is nothing of ours."""
+        said = str(error).lower()
+        if error.status_code in (400, 422):
+            for name in [n for n in self._options if n in said]:
+                value = self._options.pop(name)
+                if name == "max_tokens" and "max_completion_tokens" in said:
+                    self._options["max_completion_tokens"] = value
+                return True
+        about = any(word in said for word in ("response_format", "schema", "json", "grammar"))
+        if error.status_code in (400, 422, 500, 501) and about and self._formats[0]:
+            self._formats.pop(0)
+            return True
+        return False
 
     def _connect(self):
         import openai
 
         if self._client is None:
-            key = os.environ.get(KEY, "")
+            key = os.environ.get(KEY, "").strip()
             if not key and not self.config.llm_base_url:
                 raise PlanningError(f"{KEY} is not set", "set it, or name a server of your own with --llm-base-url")
             self._client = openai.OpenAI(
@@ -149,8 +173,11 @@ class LLMPlanner:
 
     def _clean(self, text: str) -> str:
         """A server's words, short, on one line, and without the key if it says it back."""
-        key = os.environ.get(KEY, "")
-        return plain(text.replace(key, "***") if key else text)[:300]
+        return plain(self._without_key(text))[:300]
+
+    def _without_key(self, text: str) -> str:
+        key = os.environ.get(KEY, "").strip()
+        return text.replace(key, "***") if key else text
 
 
 def _formats():
@@ -178,15 +205,14 @@ def _without_lengths(schema):
     return schema
 
 
-def _is_about_format(error) -> bool:
-    said = str(error).lower()
-    return any(word in said for word in ("response_format", "schema", "json", "grammar"))
-
-
 def _host(url: str) -> str:
-    """A URL without the user name and password that it may hold."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}" if url else ""
+    """A URL without the user name and password that it may hold. Raises PlanningError for what is none."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError as error:
+        raise PlanningError(f"--llm-base-url is no URL: {error}", "such as http://localhost:8000/v1") from None
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}" if url else ""
 
 
 def read_reply(reply: str, prompt: str) -> Layout:
@@ -210,15 +236,24 @@ def read_reply(reply: str, prompt: str) -> Layout:
 
 
 def _find_json(reply: str):
-    start = reply.find("{")
-    if start < 0:
-        raise LayoutError(["it holds no JSON object"], "the reply")
-    try:
-        return json.JSONDecoder(parse_constant=_no_constant).raw_decode(reply, start)[0]
-    except RecursionError:
-        raise LayoutError(["it is nested too deeply"], "the reply") from None
-    except ValueError as error:
-        raise LayoutError([f"it is no complete JSON object: {error}"], "the reply") from None
+    """The first JSON object with `objects`, else the first, whatever it is; a model thinks aloud in braces too."""
+    decoder, start, first = json.JSONDecoder(parse_constant=_no_constant), reply.find("{"), None
+    for _ in range(ATTEMPTS):
+        if start < 0:
+            break
+        try:
+            found, after = decoder.raw_decode(reply, start)
+            if "objects" in found:
+                return found
+        except RecursionError:
+            found, after = LayoutError(["it is nested too deeply"], "the reply"), len(reply)
+        except ValueError as error:
+            found, after = LayoutError([f"it is no complete JSON object: {error}"], "the reply"), start + 1
+        first = first or found
+        start = reply.find("{", after)
+    if isinstance(first, dict):
+        return first
+    raise first or LayoutError(["it holds no JSON object"], "the reply")
 
 
 def _no_constant(name: str):

@@ -24,7 +24,9 @@ class Mention:
     attributes: tuple[str, ...]
     count: int
     wish: Wish = field(default_factory=Wish)
+    exact: bool = True  # "three", and not "several"
     moving: bool = False  # a verb of motion is said of it
+    governed: bool = False  # stands behind a preposition or a verb
 
 
 class RulesPlanner:
@@ -52,23 +54,40 @@ def find_mentions(text: str) -> list[Mention]:
     skip = _spoken_for(text)
     mentions, i = [], 0
     while i < len(tokens):
+        before = tokens[i - 1][0] if i else ""
+        behind_noun = bool(mentions) and mentions[-1].end == (tokens[i - 1][2] if i else -1)
+        if tokens[i][0] in ("that", "which", "who") and behind_noun:
+            i += 2  # a relative clause, and its verb
+            continue
         count, first = _count(tokens, i)
+        opened = [t[0] for t in tokens[i:first]]
+        context = _Context(
+            many=count > 1,
+            joined=before == "and" and i > 1 and bool(mentions) and mentions[-1].end == tokens[i - 2][2],
+            opened=bool(opened),
+            single=bool(lex.SINGULAR.intersection(opened)) and count == 1,
+            led=before in lex.PREPOSITIONS or before.endswith("ing"),
+        )
         j, verb = first, False
         while j < len(tokens) and not any(a <= tokens[j][1] < b for a, b in skip):
             following = tokens[j + 1][0] if j + 1 < len(tokens) else ""
-            so_far = [t[0] for t in tokens[first:j]]
-            leading = i > 0 and (tokens[i - 1][0] in lex.PREPOSITIONS or tokens[i - 1][0].endswith("ing"))
-            if _stops(tokens[j][0], so_far, following, count=count, opened=first > i, led=leading):
+            so_far = [t[0] for t in tokens[first:j] if t[0] != ","]
+            if not _joins_adjectives(tokens[j][0], so_far, following, opened=context.opened) and _stops(
+                tokens[j][0], so_far, following, context
+            ):
                 verb = not (_closed_class(tokens[j][0]) or _articles(tokens[j][0]))
                 break
             j += 1
         if j > first:
-            words = [t[0] for t in tokens[first:j]]
+            words = [t[0] for t in tokens[first:j] if t[0] != ","]
             if words[-1] not in lex.NOT_OBJECTS:
                 span = tokens[first][1], tokens[j - 1][2]
                 phrase = text[span[0] : span[1]]
                 size = next((lex.SIZES[w] for w in words if w in lex.SIZES), 1.0)
-                mentions.append(Mention(*span, phrase, phrase.split()[-1], tuple(words[:-1]), count, Wish(size=size)))
+                exact = not lex.VAGUE.intersection(opened)
+                mentions.append(
+                    Mention(*span, phrase, phrase.split()[-1], tuple(words[:-1]), count, Wish(size=size), exact=exact)
+                )
         i = max(j + verb, i + 1)
     return mentions
 
@@ -79,7 +98,11 @@ def _spoken_for(text: str) -> list[tuple[int, int]]:
     patterns += [rf"\b(?:{p})\b" for p in (*lex.DIRECTION_PHRASES.values(), *lex.RELATIONS.values())]
     patterns += [r"\bin (?:a )?circles?\b", rf"\b(?:{lex.CLOCKWISE}|{lex.AGAINST})\b"]
     patterns += [r"\bagainst (?:an? )?\w+ background", r"\b(?:on|with|in front of) an? (?:\w+ ){1,3}background"]
-    patterns += [r"\b(?:turns?|turning|(?:chang|turn)(?:es?|ing)? from \w+ to|becom(?:es|ing)) \w+"]
+    patterns += [
+        r"\b(?:turn|chang|go|shift|transition|fad)\w*(?: its)?(?: colou?rs?)? from [\w-]+(?: [\w-]+)? to [\w-]+",
+        r"\b(?:turns?|turning|becom(?:es|ing)) (?!an?\b|the\b)\w+",
+        r"\b(?:gets?|getting|grows?|growing) (?:\w+er|more \w+)\b",
+    ]
     return [m.span() for p in patterns for m in re.finditer(p, text, re.IGNORECASE)]
 
 
@@ -93,22 +116,41 @@ def _count(tokens, i: int) -> tuple[int, int]:
     count, j = 1, i
     while j < len(tokens):
         word = tokens[j][0]
-        if word in lex.NUMBERS or word.isdigit():
-            count = max(1, lex.NUMBERS.get(word) or int(word))
+        if word in lex.NUMBERS or (word.isdecimal() and j == i):  # "a 747" is a name
+            count = max(1, lex.NUMBERS.get(word) or int(word[:6]))
         elif word not in lex.DETERMINERS:
             break
         j += 1
     return count, j
 
 
-def _stops(word: str, so_far: list[str], following: str, *, count: int, opened: bool, led: bool) -> bool:
+@dataclass(frozen=True)
+class _Context:
+    """What stands before the words of a noun phrase."""
+
+    many: bool  # a number above one
+    joined: bool  # another noun phrase and "and"
+    opened: bool  # a determiner or a number
+    single: bool  # a determiner that no plural follows
+    led: bool  # a preposition or a participle
+
+
+def _joins_adjectives(word: str, so_far: list[str], following: str, *, opened: bool) -> bool:
+    """Whether a comma or an "and" stands between adjectives: "a beautiful, white swan"."""
+    if not (opened and so_far and all(map(lex.is_adjective, so_far))):
+        return False
+    if word == "and":
+        return lex.is_adjective(following)
+    return word == "," and not (_closed_class(following) or _articles(following) or following.endswith("ing"))
+
+
+def _stops(word: str, so_far: list[str], following: str, context: _Context) -> bool:
     """Whether a word ends the noun phrase whose words are `so_far`.
 
-    `opened` says that a determiner or a number stands before them, `led` that a preposition or a participle
-    does, behind which no finite verb can come. A word that can be noun or verb is
-    taken by agreement, known to the lexicon or not: "two balls roll" and "a ball rolls" have a verb, "a
-    roll" and "two rolls" have none.
+    A word that can be noun or verb is taken by agreement, known to the lexicon or not: "two balls roll" and "a
+    ball rolls" have a verb, "a roll" and "two rolls" have none.
     """
+    opened = context.opened
     if word.endswith("ly") and opened and not so_far:
         return False  # "an elderly man"
     articled = _articles(following)
@@ -116,8 +158,9 @@ def _stops(word: str, so_far: list[str], following: str, *, count: int, opened: 
         return True
     if word.endswith("ing"):
         return (word not in lex.ING_NOUNS or articled) and (bool(so_far) or not opened)
+    third_person = word.endswith("s") and not re.search("(ss|us|is|['’]s)$", word)
     if not so_far:
-        return word in lex.VERBS and not opened
+        return not opened and (word in lex.VERBS or (third_person and articled))
     participle = (word.endswith("ed") and word not in lex.ED_NOUNS) or word in lex.PARTICIPLES
     if participle and _closed_class(following):
         return True
@@ -125,11 +168,12 @@ def _stops(word: str, so_far: list[str], following: str, *, count: int, opened: 
     if lex.is_plural(so_far[-1]) and so_far[-1] not in lex.SIZES:
         # "four sports cars" goes on, "three bees buzz" and "a pair of balls falls" do not
         return not lex.is_plural(word) or (word in lex.VERBS and ends)
-    if count > 1:
-        return word in lex.BASE_FORMS and ends  # "two deer graze"
-    if led:
+    if (context.many or context.joined) and word in lex.BASE_FORMS and ends:
+        return True  # "two deer graze", "a cat and a dog run"
+    if context.many:
         return False
-    third_person = word.endswith("s") and not re.search("(ss|us|is)$", word)
+    if context.led:  # "a bottle of milk falls", "a woman in a red dress dances"
+        return third_person and ends and (word in lex.VERBS or context.single)
     return (third_person and (word in lex.VERBS or opened or ends)) or (word in lex.VERBS and not opened and ends)
 
 
@@ -156,11 +200,23 @@ def read_wishes(text: str, mentions: list[Mention]) -> list[Mention]:
     """
     kept: list[Mention] = []
     subject: Mention | None = None
+    ahead: tuple[list[str], int] | None = None  # "above the sofa hangs a painting": the relation comes first
     for i, mention in enumerate(mentions):
         until = mentions[i + 1].start if i + 1 < len(mentions) else len(text)
         said = text[mention.end : until].lower()
+        if i + 1 < len(mentions) and re.search(rf"\b(?:up|down){_ARTICLE}$", said):
+            said += mentions[i + 1].phrase.lower()  # "down the street" is not downwards
         before = text[mentions[i - 1].end if i else 0 : mention.start].lower()
         last = kept[-1] if kept and kept[-1] is mentions[i - 1] else None
+        begins = subject is None or _new_clause(before)
+        known = next((m for m in kept if _is_again(before, mention, m)), None)
+        if known:
+            if begins:
+                subject = known
+            elif known is not subject:
+                subject.wish.relations += [(r, kept.index(known)) for r in _relations(before)]
+            _read(_own(said), subject)
+            continue
         if last and _modifies(before, mention, of_subject=last is subject):
             last.end, last.phrase = mention.end, text[last.start : mention.end]
         elif (
@@ -168,18 +224,44 @@ def read_wishes(text: str, mentions: list[Mention]) -> list[Mention]:
         ):
             kept.append(mention)
             subject.wish.relations.append(("between", len(kept) - 1))
-        elif subject is None or _new_clause(before):
+        elif begins and (relations := _relations(before)) and re.search(r"^\W*(?:and |while )?\w", before):
+            ahead = relations, len(kept)
+            kept.append(mention)
+            subject = mention
+            continue
+        elif begins or ahead:
             subject = mention
             kept.append(mention)
+            _read_places(re.sub(r"^.*(?:[,.;:]|\b(?:and|while)\b) ?", "", before), mention.wish)
+            if ahead:
+                mention.wish.relations += [(r, ahead[1]) for r in ahead[0]]
+                ahead = None
         elif not _is_setting(before, mention):
+            mention.governed = True
             kept.append(mention)
             for relation in _relations(before):
                 subject.wish.relations.append((relation, len(kept) - 1))
             if re.search(rf"\b({'|'.join(lex.CAUSING)}){_ARTICLE}$", before):  # "kicks a ball to the right"
                 _read(before + said, mention)
-        _read(said, subject)
+                if re.search(rf"\b(?:{'|'.join(lex.SENDING)}){_ARTICLE}$", before):
+                    continue  # who throws stays
+        relative = re.match(r",? (?:that|which|who)\b", said)
+        _read(_own(said), mention if relative and mention in kept else subject)
     _share_verbs(text, kept)
     return kept
+
+
+def _own(said: str) -> str:
+    """What is said of a noun phrase, without a throw or a lift, which moves another, and without the next clause's
+    place: " falls, on the right "."""
+    said = re.sub(rf"\b(?:{'|'.join(lex.SENDING)}){_ARTICLE}$", "", said)
+    return re.split(r"[,.;:] (?=(?:on|at|in) the )", said)[0]
+
+
+def _is_again(before: str, mention: Mention, earlier: Mention) -> bool:
+    """Whether a noun phrase with "the" speaks of one named before: "a table ... the table"."""
+    words, others = ({lex.singular(w) for w in m.phrase.lower().split()} for m in (mention, earlier))
+    return before.endswith("the ") and singular_head(mention) == singular_head(earlier) and words <= others
 
 
 _ARTICLE = r"(?: an?| the| his| her| its)? ?"
@@ -199,7 +281,9 @@ def singular_head(mention: Mention) -> str:
 
 def _new_clause(before: str) -> bool:
     """Whether the words before a noun phrase begin a clause of its own."""
-    return bool(re.search(rf"(?:[,.;:]|\b(?:and|while|as|but|with|whereas|when)\b){_ARTICLE}(?:\w+ )?$", before))
+    placed = rf"[,.;:] (?:on|at|in) the [a-z -]+{_ARTICLE}$"  # ", on the right a clock"
+    linked = rf"(?:[,.;:]|\b(?:and|while|as|but|with|whereas|when)\b){_ARTICLE}(?:\w+ )?$"
+    return bool(re.search(f"{placed}|{linked}", before))
 
 
 def _is_setting(before: str, mention: Mention) -> bool:
@@ -207,7 +291,7 @@ def _is_setting(before: str, mention: Mention) -> bool:
     relations = [r for r in _relations(before) if r != "on"]
     if singular_head(mention) in lex.SETTINGS:
         return not relations
-    return bool(re.search(rf"\b(?:in|at|during){_ARTICLE}$", before)) and not relations
+    return bool(re.search(rf"\b(?:in|during){_ARTICLE}$", before)) and not relations
 
 
 def _relations(before: str) -> list[str]:
@@ -222,7 +306,7 @@ def _share_verbs(text: str, kept: list[Mention]) -> None:
     """ "A ball and a cube move up": one verb for both."""
     for a, b in zip(reversed(kept[:-1]), reversed(kept), strict=False):
         between = text[a.end : b.start].lower()
-        if re.fullmatch(r",? ?(?:and|,) (?:an?|the|\w+)? ?", between) and not a.wish.direction:
+        if re.fullmatch(r",? ?(?:and|,) (?:an?|the|\w+)? ?", between) and not (a.wish.direction or a.governed):
             a.wish.direction = b.wish.direction
 
 
@@ -230,10 +314,11 @@ def _read(said: str, mention: Mention) -> None:
     wish = mention.wish
     _read_places(said, wish)
     words = re.findall(r"[\w-]+", said)
-    for direction, pattern in lex.DIRECTION_PHRASES.items():
-        if re.search(rf"\b(?:{pattern})\b", said):
-            wish.direction = wish.direction or direction
     verbs = [w for w in words if w in lex.MOVING]
+    for direction, pattern in lex.DIRECTION_PHRASES.items():
+        found = re.search(rf"\b(?:{pattern})\b", said)
+        if found and (verbs or found.group() not in ("up", "down")):  # not "sits down"
+            wish.direction = wish.direction or direction
     mention.moving = mention.moving or bool(verbs)
     if not wish.direction and verbs:
         bare = [d for d, p in lex.BARE.items() if re.search(rf"\b(?<!the )(?:{p})\b", said)]

@@ -11,6 +11,7 @@ from pathlib import Path
 from string import Template
 
 from ..errors import TTOMError
+from ..files import parse_data
 
 FILES = ("system.md", "user.md", "repair.md", "examples.yaml")
 
@@ -33,7 +34,7 @@ class PromptTemplate:
         made = [_message("system", self["system.md"])]
         for example in self._examples():
             made.append(_message("user", self._user(example["prompt"], size)))
-            made.append(_message("assistant", json.dumps(example["answer"], ensure_ascii=False)))
+            made.append(_message("assistant", example["answer"]))
         return [*made, _message("user", self._user(prompt, size))]
 
     def repair(self, faults: list[str]) -> dict:
@@ -45,15 +46,13 @@ class PromptTemplate:
         return Template(self["user.md"]).safe_substitute(prompt=prompt, width=size[0], height=size[1])
 
     def _examples(self) -> list[dict]:
-        import yaml
-
+        examples = parse_data(self["examples.yaml"], "the template's examples.yaml") or []
         try:
-            examples = yaml.safe_load(self["examples.yaml"]) or []
-            return [{"prompt": e["prompt"], "answer": e["answer"]} for e in examples]
-        except (yaml.YAMLError, TypeError, KeyError) as error:
-            raise TTOMError(
-                f"the template's examples.yaml is not a list of prompt and answer: {' '.join(str(error).split())}"
-            ) from None
+            return [
+                {"prompt": e["prompt"] + "", "answer": json.dumps(e["answer"], ensure_ascii=False)} for e in examples
+            ]
+        except (TypeError, KeyError, ValueError) as error:
+            raise TTOMError(f"the template's examples.yaml is not a list of prompt and answer: {error}") from None
 
 
 def _message(role: str, content: str) -> dict:

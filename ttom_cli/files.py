@@ -1,0 +1,40 @@
+"""Files that people write: text, and JSON or YAML. Every fault is one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from .errors import TTOMError
+
+
+def read_text(path: Path, option: str = "") -> str:
+    """A UTF-8 file's text, without a byte order mark. `option` is named where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise TTOMError(f"cannot read {path}: {error.strerror}", f"check {option}" if option else "") from None
+    except UnicodeDecodeError:
+        raise TTOMError(f"cannot read {path}: it is not UTF-8 text") from None
+
+
+def read_data(path: Path, option: str = ""):
+    """The value in a JSON or YAML file."""
+    return parse_data(read_text(path, option), str(path))
+
+
+def parse_data(text: str, source: str):
+    """The value of a text in JSON, or else in YAML, which is not quite the larger language of the two."""
+    import yaml
+
+    try:
+        if text.lstrip().startswith(("{", "[")):
+            try:
+                return json.loads(text)
+            except ValueError:
+                pass
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:  # of YAML, dates such as 2020-99-99 are ValueErrors
+        raise TTOMError(f"{source} is neither JSON nor YAML: {' '.join(str(error).split())[:200]}") from None
+    except RecursionError:
+        raise TTOMError(f"{source} is nested too deeply") from None
