@@ -80,8 +80,8 @@ def caption(scene: Scene, rng: np.random.Generator, *, dense: bool = False) -> s
 
 def caption_and_spans(
     scene: Scene, rng: np.random.Generator, *, dense: bool = False
-) -> tuple[str, list[tuple[int, int]]]:
-    """A caption, and for each group the characters [begin, end) that name it."""
+) -> tuple[str, list[list[tuple[int, int]]]]:
+    """A caption, and for each group the characters [begin, end) of its colour and of its noun."""
     participle = rng.random() < 0.4
     form = 1 if participle else 0
     subjects = [_subject(group, rng, dense) for group in scene.groups]
@@ -100,10 +100,12 @@ def caption_and_spans(
     text = str(rng.choice(FILLERS)) + text
     if dense or rng.random() < 0.5:
         text += f" on a {scene.background} background"
-    spans = []
+    spans, end = [], 0
     for subject in subjects:
-        begin = text.index(subject, spans[-1][1] if spans else 0)
-        spans.append((begin, begin + len(subject)))
+        end = text.index(subject, end) + len(subject)
+        color, noun = subject.split()[-2:]
+        middle = end - len(noun)
+        spans.append([(middle - 1 - len(color), middle - 1), (middle, end)])
     return text, spans
 
 

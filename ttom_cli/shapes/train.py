@@ -27,7 +27,7 @@ from .world import FRAMES, SIZE, Scene, coverage, render, sample_scene
 
 CROP = 32  # pixels a side of the clips, full of edges, that the VAE learns from before whole videos
 MUON_LR = 1.5e-3
-ALIGNED = (2, 3)  # blocks whose attention to the objects' words is taught to lie on the objects
+ALIGNED = (2, 3, 4)  # blocks whose attention to the objects' words is taught to lie on the objects
 ALIGNMENT = 0.1  # weight of that loss
 DENSE = 0.7  # share of full captions in the first part of the denoiser's training
 app = typer.Typer(add_completion=False)
@@ -219,7 +219,7 @@ def train_denoiser(out: Path, *, steps: int, batch: int, pool: int, device: str,
         align = alignment(maps, tokenizer, captions, [scenes[i] for i in chosen])
         descend(loss + ALIGNMENT * align, both.parameters(), muon, adamw)
         update_ema(ema, both, min(0.999, (step + 1) / (step + 10)))
-        if step % 50 == 0:
+        if step % 100 == 0:
             print("ALIGN", step, round(align.item(), 4), round(loss.item(), 4), flush=True)
         run.log(loss.item())
         if step % 4000 == 3999 and step < steps - 1:
@@ -254,24 +254,29 @@ class Watched(torch.nn.Module):
 
 
 def alignment(maps: list[torch.Tensor], tokenizer, captions, scenes: list[Scene]) -> torch.Tensor:
-    """Cross-entropy, at each place, between what is there and which object's words the place attends to."""
+    """Cross-entropy, at each place, between what is there and the words that the place attends to.
+
+    Where an object is, half of the attention is wanted on its colour and half on its noun; elsewhere, on none.
+    """
     texts = [text for text, _ in captions]
     offsets = tokenizer(texts, return_offsets_mapping=True).offset_mapping
     shape = (len(texts), max(len(scene.groups) for scene in scenes))
-    words = torch.zeros(*shape, maps[0].shape[-1])
+    words = torch.zeros(*shape, 2, maps[0].shape[-1])
     there = torch.zeros(*shape, maps[0].shape[1])
     for i, (_, spans) in enumerate(captions):
-        for j, (begin, end) in enumerate(spans):
-            words[i, j, [n for n, (a, b) in enumerate(offsets[i]) if a < end and b > begin]] = 1
+        for j, pair in enumerate(spans):
+            for k, (begin, end) in enumerate(pair):
+                words[i, j, k, [n for n, (a, b) in enumerate(offsets[i]) if a < end and b > begin]] = 1
         if spans:
             there[i, : len(spans)] = torch.from_numpy(coverage(scenes[i], cells=SIZE // 8)).flatten(1)
     words, there = words.to(maps[0].device), there.to(maps[0].device)
     nothing = 1 - there.sum(1)
     losses = []
     for attention in (m.float() for m in maps):
-        mass = torch.einsum("bsl,bnl->bns", attention, words)
-        rest = 1 - mass.sum(1)
-        losses.append(-(there * mass.clamp_min(1e-4).log()).sum(1) - nothing * rest.clamp_min(1e-4).log())
+        mass = torch.einsum("bsl,bnkl->bnks", attention, words)
+        rest = 1 - mass.sum((1, 2))
+        on = mass.clamp_min(1e-4).log().mean(2)
+        losses.append(-(there * on).sum(1) - nothing * rest.clamp_min(1e-4).log())
     return torch.stack(losses).mean()
 
 
