@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from .catalog import ModelCard, find_card
 from .config import GuideConfig, LoadConfig, SampleConfig
 from .errors import ModelError
 from .memory import MemoryBank
+from .quantize import quantize
 
 
 @dataclass
@@ -49,6 +49,8 @@ class Runtime:
         load = replace(load, device=device, dtype=dtype)
         if load.offload != "none" and device == "cpu":
             raise ModelError("--offload needs a GPU: on the CPU there is nowhere to offload to", "leave it out")
+        if load.offload == "group" and load.quantize != "none":
+            raise ModelError("--offload group and --quantize do not go together", "use --offload model")
         pipe = load_pipeline(card, load)
         family = type(pipe).__name__
         if family not in FAMILIES:
@@ -130,6 +132,8 @@ def _tiled_if_need_be(vae):
 
 def place(pipe, backbone: Backbone, load: LoadConfig, *, resident: int) -> None:
     """Put the pipeline's parts where `load` says, the first `resident` blocks on the device for good."""
+    if load.quantize != "none":
+        quantize(_frozen(pipe, backbone), load.quantize, dtype=getattr(torch, load.dtype), device=load.device)
     if load.tiling:
         pipe.vae.enable_tiling()
     if load.attention_backend:
@@ -143,6 +147,15 @@ def place(pipe, backbone: Backbone, load: LoadConfig, *, resident: int) -> None:
         _offload_groups(pipe, backbone, load.device, resident)
     else:
         pipe.to(load.device)
+
+
+def _frozen(pipe, backbone: Backbone):
+    """What is quantised: the blocks of the denoisers, and the text encoder."""
+    main = backbone.denoiser(pipe)
+    for part in pipe.components.values():
+        if type(part) is type(main):
+            yield from (part.get_submodule(name.rpartition(".")[0]) for name in backbone.block_names(part))
+    yield pipe.text_encoder
 
 
 def _offload_groups(pipe, backbone: Backbone, device: str, resident: int) -> None:
@@ -171,25 +184,6 @@ def _offload_groups(pipe, backbone: Backbone, device: str, resident: int) -> Non
         apply_group_offloading(tail, offload_type="block_level", num_blocks_per_group=1, **options)
 
 
-def _quantization(kind: str):
-    """What `from_pretrained` quantises the denoisers and the text encoder with (bitsandbytes), or None.
-
-    Raises ModelError where that is not installed.
-    """
-    if kind == "none":
-        return None
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise ModelError("--quantize needs bitsandbytes", "pip install 'ttom-cli[quantize]'")
-    import diffusers
-    import transformers
-
-    options = dict(load_in_8bit=True) if kind == "int8" else dict(load_in_4bit=True, bnb_4bit_quant_type="nf4")
-    denoiser = diffusers.BitsAndBytesConfig(**options)
-    mapping = {"transformer": denoiser, "transformer_2": denoiser}
-    mapping["text_encoder"] = transformers.BitsAndBytesConfig(**options)
-    return diffusers.quantizers.PipelineQuantizationConfig(quant_mapping=mapping)
-
-
 def load_pipeline(card: ModelCard, load: LoadConfig):
     """`DiffusionPipeline.from_pretrained`, quietly. Raises ModelError with what diffusers says."""
     import diffusers
@@ -202,9 +196,7 @@ def load_pipeline(card: ModelCard, load: LoadConfig):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # `dtype` in place of `torch_dtype`, since diffusers 0.42
             source = str(local) if local.is_dir() else card.source
-            pipe = diffusers.DiffusionPipeline.from_pretrained(
-                source, torch_dtype=getattr(torch, load.dtype), quantization_config=_quantization(load.quantize)
-            )
+            pipe = diffusers.DiffusionPipeline.from_pretrained(source, torch_dtype=getattr(torch, load.dtype))
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(

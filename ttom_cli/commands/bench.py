@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -15,6 +16,7 @@ from .inputs import (
     DeviceOpt,
     DtypeOpt,
     FallbackOpt,
+    FramesOpt,
     JsonOpt,
     LLMModelOpt,
     LLMUrlOpt,
@@ -22,6 +24,8 @@ from .inputs import (
     OffloadOpt,
     PlannerOpt,
     QuantizeOpt,
+    SizeOpt,
+    StepsOpt,
     TilingOpt,
     given_options,
 )
@@ -76,6 +80,9 @@ def bench_speed(
     ] = False,
     repeats: Annotated[int, typer.Option(help="Videos an arm, after one to warm up.")] = 3,
     seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
+    size: SizeOpt = None,
+    frames: FramesOpt = None,
+    steps: StepsOpt = None,
     device: DeviceOpt = None,
     dtype: DtypeOpt = None,
     offload: OffloadOpt = None,
@@ -91,11 +98,13 @@ def bench_speed(
     from ..runtime import Runtime
     from ..settings import resolve
 
-    card = find_card(model)
+    flags, card = given_options(locals()), find_card(model)
+    settings = resolve(card, flags)
+    card = replace(card, sample=settings.sample, guide=settings.guide)
     if count:
         table = speed.count_table(card)
     else:
-        runtime = Runtime.open(model, load=resolve(card, given_options(locals())).load)
+        runtime = replace(Runtime.open(model, load=settings.load), card=card)
         with console.status() as tell:
             table = speed.speed_table(runtime, repeats=repeats, seed=seed, tell=tell)
     report.show(table, console.err)

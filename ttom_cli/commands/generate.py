@@ -13,12 +13,14 @@ from .. import console
 from ..errors import TTOMError
 from .inputs import (
     LOADING,
+    SAMPLE,
     BackendOpt,
     BankOpt,
     CacheOpt,
     DeviceOpt,
     DtypeOpt,
     FallbackOpt,
+    FramesOpt,
     JsonOpt,
     LayoutOpt,
     LLMModelOpt,
@@ -31,7 +33,9 @@ from .inputs import (
     PromptArg,
     PromptsOpt,
     QuantizeOpt,
+    SizeOpt,
     Source,
+    StepsOpt,
     TemplateOpt,
     TilingOpt,
     TrustOpt,
@@ -43,7 +47,7 @@ from .inputs import (
     title,
 )
 
-GUIDE, SAMPLE, MEMORY, OUTPUT = "Guidance", "Sampling", "Memory", "Output"
+GUIDE, MEMORY, OUTPUT = "Guidance", "Memory", "Output"
 
 
 def generate(
@@ -57,10 +61,10 @@ def generate(
     json_: JsonOpt = False,
     config: Annotated[Optional[Path], typer.Option(help="Options from a YAML file.")] = None,
     seed: Annotated[Optional[int], typer.Option(help="Of the noise; drawn and shown if not given.", rich_help_panel=SAMPLE)] = None,
-    size: Annotated[Optional[str], typer.Option(help="WIDTHxHEIGHT in pixels.", rich_help_panel=SAMPLE)] = None,
-    frames: Annotated[Optional[int], typer.Option(rich_help_panel=SAMPLE)] = None,
+    size: SizeOpt = None,
+    frames: FramesOpt = None,
     fps: Annotated[Optional[int], typer.Option(rich_help_panel=SAMPLE)] = None,
-    steps: Annotated[Optional[int], typer.Option(help="Denoising steps.", rich_help_panel=SAMPLE)] = None,
+    steps: StepsOpt = None,
     cfg: Annotated[Optional[float], typer.Option(help="Scale of classifier-free guidance.", rich_help_panel=SAMPLE)] = None,
     shift: Annotated[Optional[float], typer.Option(help="Of the flow-matching noise levels.", rich_help_panel=SAMPLE)] = None,
     negative_prompt: Annotated[Optional[str], typer.Option(rich_help_panel=SAMPLE)] = None,

@@ -66,6 +66,10 @@ ModelOpt = Annotated[
     str, typer.Option("--model", "-m", help="A name that `ttom models` lists, a hub id, or a diffusers folder.")
 ]
 BankOpt = Annotated[Optional[Path], typer.Option("--bank", envvar="TTOM_BANK", help="The memory bank's folder.")]
+SAMPLE = "Sampling"
+SizeOpt = Annotated[Optional[str], typer.Option(help="WIDTHxHEIGHT in pixels.", rich_help_panel=SAMPLE)]
+FramesOpt = Annotated[Optional[int], typer.Option(rich_help_panel=SAMPLE)]
+StepsOpt = Annotated[Optional[int], typer.Option(help="Denoising steps.", rich_help_panel=SAMPLE)]
 LOADING = "Loading"
 DeviceOpt = Annotated[Optional[str], typer.Option(help="cpu, cuda, ...", rich_help_panel=LOADING)]
 DtypeOpt = Annotated[Optional[str], typer.Option(help="float32, bfloat16 or float16.", rich_help_panel=LOADING)]

@@ -1,0 +1,113 @@
+"""How a model is held in memory, and what guidance costs."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from ttom_cli.__main__ import main
+from ttom_cli.config import GuideConfig, LoadConfig, MemoryConfig
+from ttom_cli.errors import ModelError
+from ttom_cli.generate import Job, generate
+from ttom_cli.runtime import Runtime
+
+GUIDE = GuideConfig(blocks=(1, 2), rank=4, lr=1e-2, steps=2, iterations=3)
+
+
+def job(layout, guide=GUIDE):
+    from ttom_cli.config import SampleConfig
+
+    sample = SampleConfig(
+        height=64, width=64, frames=13, fps=8, steps=3, guidance_scale=3.0, max_sequence_length=64, enlarge=1
+    )
+    return Job(
+        layout=layout, seed=0, path=Path("a.mp4"), sample=sample, guide=guide, memory=MemoryConfig(enabled=False)
+    )
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--offload", "model", "--device", "cpu"], "--offload needs a GPU"),
+        (["--offload", "disk"], "unknown offload 'disk'"),
+        (["--quantize", "int4"], "unknown quantize 'int4'"),
+        (["--dtype", "float8"], "unknown dtype 'float8'"),
+        (["--attention-backend", "magic", "--device", "cpu"], "attention backend magic"),
+    ],
+)
+def test_what_cannot_be_loaded_so_is_said(capsys, args, said):
+    assert main(["generate", "a red ball", *args]) == 1
+    err = capsys.readouterr().err
+    assert said in err and len(err.strip().splitlines()) == 1
+
+
+def test_loading_is_for_the_whole_run(capsys):
+    Path("p.yaml").write_text("[{prompt: a red ball, dtype: bfloat16}]")
+    assert main(["generate", "--prompts", "p.yaml"]) == 1
+    assert "how the model is loaded is for the whole run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["int8", "nf4"])
+def test_guidance_through_quantised_weights(toy_folder, layout, kind):
+    runtime = Runtime.open(str(toy_folder), load=LoadConfig(device="cpu", quantize=kind))
+    weight = runtime.pipe.transformer.blocks[0].attn2.to_q.weight
+    assert weight.dtype in (torch.int8, torch.uint8)
+    losses = generate(runtime, job(layout)).losses
+    assert losses[0][-1] < losses[0][0]
+    plain = generate(Runtime.open(str(toy_folder), load=LoadConfig(device="cpu")), job(layout)).losses
+    assert losses[0][0] == pytest.approx(plain[0][0], abs=0.05)
+
+
+def test_quantising_without_its_library_says_what_to_install(toy_folder, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, package=None: None)
+    with pytest.raises(ModelError, match="needs bitsandbytes") as caught:
+        Runtime.open(str(toy_folder), load=LoadConfig(device="cpu", quantize="nf4"))
+    assert "ttom-cli[quantize]" in caught.value.hint
+
+
+def test_tiling_is_on_from_the_start(toy_folder):
+    assert Runtime.open(str(toy_folder), load=LoadConfig(device="cpu", tiling=True)).pipe.vae.use_tiling
+
+
+def test_a_guide_beyond_the_resident_blocks_is_refused(toy, layout):
+    toy.resident = 2
+    with pytest.raises(ModelError, match="needs block 2"):
+        generate(toy, job(layout))
+    generate(toy, job(layout, GuideConfig(mode="off")))
+
+
+# ---------------------------------------------------------------- ttom bench speed
+
+
+def test_speed_stands_side_by_side(toy_folder, capsys):
+    assert main(["bench", "speed", "--model", str(toy_folder), "--repeats", "1", "--json", "--device", "cpu",
+                 "--size", "64x64", "--frames", "13", "--steps", "6"]) == 0  # fmt: skip
+    (table,) = json.loads(capsys.readouterr().out)
+    rows = {row["name"]: row for row in table["rows"]}
+    assert list(rows) == ["plain", "cold", "the reference's way", "hit, skip"]
+    assert rows["plain"]["times plain"] == 1 and all(row["peak MB"] > 0 for row in rows.values())
+    assert rows["the reference's way"]["peak MB"] > rows["hit, skip"]["peak MB"]
+
+
+@pytest.mark.parametrize("model", ["wan2.1-14b", "wan2.1-1.3b"])
+def test_operations_at_real_size(model, capsys):
+    """Counted, not timed: the same on any machine."""
+    assert main(["bench", "speed", "--model", model, "--count", "--json"]) == 0
+    (table,) = json.loads(capsys.readouterr().out)
+    over = {row["name"]: row["overhead"] for row in table["rows"]}
+    assert 0 < over["cold"] <= 0.16 and over["cold"] <= over["the reference's way"] / 2
+    assert 0 <= over["hit, skip"] <= 0.01
+
+
+def test_live_bytes_are_counted_and_let_go():
+    from ttom_cli.bench.speed import LiveBytes
+
+    with LiveBytes() as live:
+        a = torch.zeros(1000)
+        b = a + 1
+        del a
+        c = b.view(10, 100)
+    assert live.peak == 8000 and live.now == 4000
+    del b, c
+    assert live.now == 0
