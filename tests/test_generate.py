@@ -134,5 +134,5 @@ def test_refining_an_entry(runtime, job):
 def test_file_names():
     assert file_name("A red ball!", 7) == "a-red-ball-seed7.mp4"
     assert file_name("../../etc", 1) == "etc-seed1.mp4"
-    assert file_name("红球", 1) == "video-seed1.mp4"
+    assert file_name("红球", 1) == "红球-seed1.mp4" and len(file_name("球" * 500, 1).encode()) < 230
     assert len(file_name("x" * 500, 1)) < 100

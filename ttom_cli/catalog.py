@@ -54,7 +54,7 @@ CARDS = {
             name="shapes", source=str(PACKAGE / "models" / "shapes"), pipeline="WanPipeline",
             parameters="1.8 M", weights=0.01,
             sample=SampleConfig(
-                height=64, width=64, frames=13, fps=8, steps=25, guidance_scale=5.0,
+                height=64, width=64, frames=13, fps=8, steps=25, guidance_scale=4.0,
                 max_sequence_length=64, enlarge=4,
             ),
             guide=SHAPES_GUIDE, note="embedded, runs on any CPU; guide found by ttom bench",

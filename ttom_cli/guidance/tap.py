@@ -40,7 +40,7 @@ class Tap(TorchFunctionMode):
         self.left = set(self.modules)
         for name, module in self.modules.items():
             self.handles.append(module.register_forward_pre_hook(self._entering(name)))
-            processor = module.processor
+            processor = getattr(module, "processor", None)
             if hasattr(processor, "_attention_backend"):  # whatever runs the rest, this attention is PyTorch's
                 self.backends.append((processor, processor._attention_backend))
                 processor._attention_backend = AttentionBackendName.NATIVE

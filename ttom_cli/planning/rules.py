@@ -168,7 +168,8 @@ def _stops(word: str, so_far: list[str], following: str, context: _Context) -> b
     if lex.is_plural(so_far[-1]) and so_far[-1] not in lex.SIZES:
         # "four sports cars" goes on, "three bees buzz" and "a pair of balls falls" do not
         return not lex.is_plural(word) or (word in lex.VERBS and ends)
-    if (context.many or context.joined) and word in lex.BASE_FORMS and ends:
+    named = not all(map(lex.is_adjective, so_far))  # "a ball and a blue circle" ends with a noun
+    if (context.many or (context.joined and named)) and word in lex.BASE_FORMS and ends:
         return True  # "two deer graze", "a cat and a dog run"
     if context.many:
         return False

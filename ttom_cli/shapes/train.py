@@ -219,8 +219,6 @@ def train_denoiser(out: Path, *, steps: int, batch: int, pool: int, device: str,
         align = alignment(maps, tokenizer, captions, [scenes[i] for i in chosen])
         descend(loss + ALIGNMENT * align, both.parameters(), muon, adamw)
         update_ema(ema, both, min(0.999, (step + 1) / (step + 10)))
-        if step % 100 == 0:
-            print("ALIGN", step, round(align.item(), 4), round(loss.item(), 4), flush=True)
         run.log(loss.item())
         if step % 4000 == 3999 and step < steps - 1:
             run.save()
