@@ -106,7 +106,7 @@ def test_files_in_json_and_yaml(tmp_path):
     (tmp_path / "bad.yaml").write_text("{[")
     with pytest.raises(TTOMError, match="neither JSON nor YAML"):
         read_layout(tmp_path / "bad.yaml")
-    with pytest.raises(TTOMError, match="cannot read .*none.json"):
+    with pytest.raises(TTOMError, match=r"cannot read .*none\.json"):
         read_layout(tmp_path / "none.json")
 
 
