@@ -37,6 +37,14 @@ assert not heavy, heavy
     assert done.returncode == 0, done.stderr
 
 
+def test_a_video_takes_one_line_of_talk_and_one_of_data(tmp_path):
+    """In a process of its own, where libraries are imported for the first time."""
+    args = ["generate", "a red ball", "--guide", "off", "--steps", "1", "--seed", "3", "--out", str(tmp_path)]
+    done = subprocess.run([sys.executable, "-m", "ttom_cli", *args], capture_output=True, text=True)
+    assert done.stdout == f"{tmp_path}/a-red-ball-seed3.mp4\n"
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
 def test_the_installed_command():
     done = subprocess.run([sys.executable, "-m", "ttom_cli", "--version"], capture_output=True, text=True)
     assert done.stdout.startswith("ttom 0.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 from typing import Annotated
@@ -49,6 +50,7 @@ app.add_typer(bench.app, name="bench")
 def main(argv: list[str] | None = None) -> int:
     """Run a command line; one clear line on stderr for what the user can mend."""
     argv = sys.argv[1:] if argv is None else argv
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it tells of speed-ups that are not installed
     try:
         code = _run(argv)
         sys.stdout.flush()

@@ -29,7 +29,8 @@ CROP = 32  # pixels a side of the clips, full of edges, that the VAE learns from
 MUON_LR = 1.5e-3
 ALIGNED = (2, 3, 4)  # blocks whose attention to the objects' words is taught to lie on the objects
 ALIGNMENT = 0.1  # weight of that loss
-DENSE = 0.7  # share of full captions in the first part of the denoiser's training
+SEVERAL = 3.0  # how much more often scenes of several kinds of things are drawn
+DENSE = 0.3  # share of full captions in the first part of the denoiser's training
 app = typer.Typer(add_completion=False)
 
 
@@ -195,10 +196,13 @@ def train_denoiser(out: Path, *, steps: int, batch: int, pool: int, device: str,
     transformer.set_attention_backend("_native_math")  # for so few tokens the fastest on a CPU
     watched = Watched(transformer)
     forward = torch.compile(watched, dynamic=False) if compiled else watched
+    # Several kinds of things in one scene are what is hardest, and come more often than in the pool.
+    chances = np.array([1.0 if len(scene.groups) == 1 else SEVERAL for scene in scenes])
+    chances /= chances.sum()
     run = Run(out / "denoiser.pt", steps, dict(model=both, ema=ema, muon=muon, adamw=adamw))
     for step in run:
         rng = np.random.default_rng([seed, 3, step])
-        chosen = rng.integers(0, len(scenes), batch)
+        chosen = rng.choice(len(scenes), batch, p=chances)
         # Full captions at first: they leave less to chance, and the words are learnt sooner. The binding of
         # places and motions to objects is unlearnt from the others later.
         dense = DENSE if step < 0.6 * steps else 0.0
@@ -207,8 +211,8 @@ def train_denoiser(out: Path, *, steps: int, batch: int, pool: int, device: str,
         # Now and then the pipelines' default length, so that a plain call works as well.
         length = 512 if rng.random() < 0.05 else networks.TEXT_TOKENS
         x = latents[torch.from_numpy(chosen)].to(device)
-        # Logit-normal, wide: shapes are settled below a noise level of a half, places above it.
-        sigma = torch.sigmoid(torch.from_numpy(rng.normal(0.5, 1.1, batch)).float()).to(device)
+        # Logit-normal, wide and high: what is where, and which shape it has, is settled at high noise.
+        sigma = torch.sigmoid(torch.from_numpy(rng.normal(1.2, 1.1, batch)).float()).to(device)
         noise = torch.randn_like(x)
         s = sigma.view(-1, 1, 1, 1, 1)
         set_lr(trapezoid(step, steps, warmup=300), muon, adamw)
