@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 
@@ -28,3 +30,10 @@ def test_probe_scores_every_block_and_leaves_no_trace(toy, layout, tmp_path):
     assert [s.block for s in scores] == [0, 1, 2, 3]
     assert all(0 < s.mean < 1 and s.interval >= 0 for s in scores)
     assert not toy.pipe.transformer._forward_pre_hooks
+
+
+def test_the_command_ranks_the_blocks(capsys):
+    from ttom_cli.__main__ import main
+
+    assert main(["probe", "a red ball rolls right", "--json"]) == 0
+    assert [row["block"] for row in json.loads(capsys.readouterr().out)] == list(range(6))

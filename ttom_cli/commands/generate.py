@@ -123,10 +123,10 @@ def generate(
     taken: set[Path] = set()
 
     def job(item: dict):
-        sample, guide, memory, planning, load = resolve(card, common, own_options(item), flags)
-        if load != shared.load:
+        settings = resolve(card, common, own_options(item), flags)
+        if settings.load != shared.load:
             raise TTOMError("how the model is loaded is for the whole run", "give it as a flag or with --config")
-        made = plan_item(item, planning, (sample.width, sample.height))
+        made = plan_item(item, settings.planner, (settings.sample.width, settings.sample.height))
         number = item.get("seed", seed if seed is not None else random.randrange(2**31))
         from ..generate import Job, file_name
 
@@ -135,8 +135,8 @@ def generate(
             path = path.with_name(f"{path.stem}-again.mp4")
         taken.add(path)
         return Job(
-            layout=made, seed=number, path=path, sample=sample, guide=guide, memory=memory,
-            planner="file" if item.get("layout") else planning.label, compare=compare,
+            layout=made, seed=number, path=path, sample=settings.sample, guide=settings.guide, memory=settings.memory,
+            planner="file" if item.get("layout") else settings.planner.label, compare=compare,
         )  # fmt: skip
 
     def runtime():

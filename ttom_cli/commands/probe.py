@@ -46,9 +46,16 @@ def probe(
     items = read_source(prompt, prompts, layout).items
     layouts = [plan_item(item, *resolve_planner(own_options(item), flags)) for item in items]
     runtime = Runtime.open(model)
-    sample, guide, memory, _ = resolve(runtime.card)
+    settings = resolve(runtime.card)
     jobs = [
-        Job(layout=made, seed=seed + i, path=Path("-"), sample=sample, guide=guide, memory=memory)
+        Job(
+            layout=made,
+            seed=seed + i,
+            path=Path("-"),
+            sample=settings.sample,
+            guide=settings.guide,
+            memory=settings.memory,
+        )
         for i, made in enumerate(layouts)
     ]
     with console.progress() as live, console.report(live, f"{len(jobs)} videos") as report:
