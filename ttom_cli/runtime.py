@@ -154,7 +154,7 @@ def _frozen(pipe, backbone: Backbone):
     main = backbone.denoiser(pipe)
     for part in pipe.components.values():
         if type(part) is type(main):
-            yield from (part.get_submodule(name.rpartition(".")[0]) for name in backbone.block_names(part))
+            yield from (backbone.block(part, b) for b in range(backbone.blocks(part)))
     yield pipe.text_encoder
 
 
@@ -175,7 +175,7 @@ def _offload_groups(pipe, backbone: Backbone, device: str, resident: int) -> Non
             apply_group_offloading(part, offload_type="leaf_level", **options)
             continue
         kept = resident if part is main else 0
-        later = [part.get_submodule(name.rpartition(".")[0]) for name in backbone.block_names(part)[kept:]]
+        later = [backbone.block(part, b) for b in range(kept, backbone.blocks(part))]
         for module in set(part.modules()) - {m for block in later for m in block.modules()}:
             for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
                 tensor.data = tensor.data.to(device)

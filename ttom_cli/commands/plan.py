@@ -74,11 +74,8 @@ def plan(
         return _show_template(template, out)
     flags, common = given_options(locals()), read_config(config)
     resolve_planner(common, flags)  # bad options are said before anything is asked of a model
-    if import_:
-        items, batch = _imported(import_), True
-    else:
-        source = read_source(prompt, prompts, layout)
-        items, batch = source, source.batch
+    source = None if import_ else read_source(prompt, prompts, layout)
+    batch = source is None or source.batch
     if import_ and (prompt or prompts or layout):
         raise TTOMError("--import is in place of prompts and layouts", "leave the others out")
     if preview:
@@ -93,20 +90,21 @@ def plan(
     give = _giver(out, batch, json_)
 
     def work(item: dict) -> None:
-        made = item.get("made") or plan_item(item, *resolve_planner(common, own_options(item), flags))
+        planning, size = resolve_planner(common, own_options(item), flags)
+        made = plan_item(item, planning, size)
         if edit:
-            _edit(made, give, trust=bool(flags.get("trust-layout")))
+            _edit(made, give, trust=planning.trust_layout)
         else:
             give(made)
         if preview:
             draw(made, preview)
             console.say(f"drawn to {preview}")
 
-    if import_:
-        for item in items:
-            work(item)
-    else:
+    if source:
         source.each(work)
+    else:
+        for made in _imported(import_):
+            give(made)
 
 
 def _giver(out: Path | None, batch: bool, json_: bool) -> Callable[[Layout], None]:
@@ -180,7 +178,7 @@ def _edit(made: Layout, give: Callable[[Layout], None], *, trust: bool) -> None:
 
 
 def _imported(path: Path):
-    """An item for each sound entry; the others are listed."""
+    """The layout of each sound entry; the others are listed."""
     from ..layout.imports import import_cache
     from ..planning.check import check
 
@@ -188,7 +186,7 @@ def _imported(path: Path):
     good = []
     for key, made in found.layouts.items():
         try:
-            good.append({"prompt": made.prompt, "made": check(made, f"entry {key}")[0]})
+            good.append(check(made, f"entry {key}")[0])
         except LayoutError as error:
             found.faults[key] = "; ".join(error.faults)
     for key, fault in found.faults.items():

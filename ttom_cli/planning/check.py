@@ -9,6 +9,7 @@ from ..errors import LayoutError
 from ..layout import Keyframe, Layout, Track
 from ..layout.model import Box, center, iou
 from . import lexicon as lex
+from .compose import STEPS
 from .rules import Mention, find_mentions, read_wishes
 
 COINCIDENT = 0.9  # IoU above which two boxes are one
@@ -16,7 +17,6 @@ TOP_SPEED = 4.0  # frame sides in a video's duration
 ALONG = 0.05  # of the frame, the least movement that counts as one
 LATE = r"\b(?:appear|enter|arriv|emerg|join|com(?:es?|ing) in|pop|show(?:s|ing)? up|reveal)"
 GONE = r"\b(?:disappear|leav|exit|vanish|depart|out of (?:the )?(?:frame|view|sight))"
-STEPS = {"right": (1, 0), "left": (-1, 0), "up": (0, -1), "down": (0, 1)}
 SIDES = {"left of": (-1, 0), "right of": (1, 0), "above": (0, -1), "below": (0, 1)}
 
 

@@ -224,9 +224,9 @@ def _not_between(wishes: list, paths: dict[int, _Path]) -> float:
 
 def _broken_path(relation: str, a: _Path, b: _Path) -> float:
     """How far a is from going to b as the relation says."""
-    if relation == AROUND:  # the middle of the circle is the other, not a place beside it
-        x, y = (sum(p) / (len(a.points) - 1) for p in zip(*a.points[:-1], strict=True)) if len(a.points) > 2 else (0, 0)
-        return 2 * max(0.0, math.dist((x, y), b.points[0]) - 0.05) if len(a.points) > 2 else 0.0
+    if relation == AROUND and len(a.points) > 2:  # the middle of the circle is the other, not a place beside it
+        middle = [sum(p) / (len(a.points) - 1) for p in zip(*a.points[:-1], strict=True)]
+        return 2 * max(0.0, math.dist(middle, b.points[0]) - 0.05)
     if relation != TOWARDS:
         return 0.0
     moved = math.dist(a.points[0], a.points[-1])

@@ -225,7 +225,7 @@ def read_wishes(text: str, mentions: list[Mention]) -> list[Mention]:
         ):
             kept.append(mention)
             subject.wish.relations.append(("between", len(kept) - 1))
-        elif begins and (relations := _relations(before)) and re.search(r"^\W*(?:and |while )?\w", before):
+        elif begins and (relations := _relations(before)):
             ahead = relations, len(kept)
             kept.append(mention)
             subject = mention
@@ -244,7 +244,7 @@ def read_wishes(text: str, mentions: list[Mention]) -> list[Mention]:
                 subject.wish.relations.append((relation, len(kept) - 1))
             if re.search(rf"\b({'|'.join(lex.CAUSING)}){_ARTICLE}$", before):  # "kicks a ball to the right"
                 _read(before + said, mention)
-                if re.search(rf"\b(?:{'|'.join(lex.SENDING)}){_ARTICLE}$", before):
+                if re.search(_SENDS, before):
                     continue  # who throws stays
         relative = re.match(r",? (?:that|which|who)\b", said)
         _read(_own(said), mention if relative and mention in kept else subject)
@@ -255,7 +255,7 @@ def read_wishes(text: str, mentions: list[Mention]) -> list[Mention]:
 def _own(said: str) -> str:
     """What is said of a noun phrase, without a throw or a lift, which moves another, and without the next clause's
     place: " falls, on the right "."""
-    said = re.sub(rf"\b(?:{'|'.join(lex.SENDING)}){_ARTICLE}$", "", said)
+    said = re.sub(_SENDS, "", said)
     return re.split(r"[,.;:] (?=(?:on|at|in) the )", said)[0]
 
 
@@ -266,6 +266,7 @@ def _is_again(before: str, mention: Mention, earlier: Mention) -> bool:
 
 
 _ARTICLE = r"(?: an?| the| his| her| its)? ?"
+_SENDS = rf"\b(?:{'|'.join(lex.SENDING)}){_ARTICLE}$"
 
 
 def _modifies(before: str, mention: Mention, *, of_subject: bool) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from string import Template
 
 from ..errors import TTOMError
-from ..files import parse_data
+from ..files import parse_data, read_text
 
 FILES = ("system.md", "user.md", "repair.md", "examples.yaml")
 
@@ -71,8 +71,5 @@ def read_template(folder: Path | None = None) -> PromptTemplate:
                 f"the template {folder} holds none of {', '.join(FILES)}",
                 "begin with `ttom plan --show-template --out FOLDER`",
             )
-        try:
-            texts |= {name: (folder / name).read_text(encoding="utf-8") for name in own}
-        except (OSError, UnicodeDecodeError) as error:
-            raise TTOMError(f"cannot read the template {folder}: {error}") from None
+        texts |= {name: read_text(folder / name, "--template") for name in own}
     return PromptTemplate(tuple(texts.items()))
