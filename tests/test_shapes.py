@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from ttom_cli.layout.model import iou
-from ttom_cli.shapes.captions import caption, vocabulary
+from ttom_cli.shapes.captions import caption, caption_and_spans, look_of, vocabulary
 from ttom_cli.shapes.detect import detect, track
 from ttom_cli.shapes.networks import build_tokenizer
+from ttom_cli.shapes.train import LOOKS, alignment, binding, words_of
 from ttom_cli.shapes.world import (
     BACKGROUNDS,
     COLORS,
@@ -15,6 +17,7 @@ from ttom_cli.shapes.world import (
     Scene,
     Thing,
     clear,
+    coverage,
     frame_times,
     render,
     sample_scene,
@@ -135,9 +138,66 @@ def test_a_track_survives_a_gap_and_a_colour_change():
 # ---------------------------------------------------------------- training
 
 
+def test_spans_are_the_colour_and_the_noun_of_each_group():
+    rng = np.random.default_rng(7)
+    for scene in scenes(7, 200):
+        text, spans = caption_and_spans(scene, rng)
+        assert len(spans) == len(scene.groups)
+        for group, (color, noun) in zip(scene.groups, spans, strict=True):
+            assert text[slice(*color)] == group[0].color
+            assert look_of(f"{text[slice(*color)]} {text[slice(*noun)]}") == (group[0].color, group[0].shape)
+
+
+def test_coverage_is_the_share_of_each_cell_that_a_group_fills():
+    thing = Thing(color="red", shape="square", radius=0.15, start=(0.25, 0.5), end=(0.75, 0.5))
+    (filled,) = coverage(Scene(groups=((thing,),), background="white"), cells=8)
+    assert filled.shape == (4, 8, 8) and filled.min() >= 0 and filled.max() <= 1
+    assert filled[0, 3, 1] > 0.9 > 0.1 > filled[0, 3, 5]  # at first at the left, later at the right
+    assert filled[3, 3, 5] > 0.9 > 0.1 > filled[3, 3, 1]
+
+
+def two_groups():
+    """A red circle at the left and a blue square at the right, its caption, and its words' tokens."""
+    red = Thing(color="red", shape="circle", radius=0.15, start=(0.25, 0.5), end=(0.25, 0.5))
+    blue = Thing(color="blue", shape="square", radius=0.15, start=(0.75, 0.5), end=(0.75, 0.5))
+    text = "a red circle and a blue square"
+    spans = [[(2, 5), (6, 12)], [(19, 23), (24, 30)]]
+    scene = Scene(groups=((red,), (blue,)), background="white")
+    return scene, words_of(build_tokenizer(), [(text, spans), ("", [])], 16)
+
+
+def test_words_are_found_among_the_tokens():
+    _, words = two_groups()
+    assert words.shape == (2, 2, 2, 16) and not words[1].any()
+    assert words[0].argmax(-1).tolist() == [[1, 2], [5, 6]] and words[0].sum() == 4
+
+
+def test_alignment_is_least_where_each_place_attends_to_its_own_words():
+    scene, words = two_groups()
+    there = torch.from_numpy(coverage(scene, cells=8)).flatten(1).float()
+
+    def loss(order):
+        attention = torch.zeros(2, 256, 16)
+        attention[0] = torch.einsum("ns,nl->sl", there[order], words[0].mean(1))
+        attention[..., 9] = 1 - attention.sum(-1)  # the rest on some other token
+        return alignment([attention], words, [scene, scene]).item()
+
+    assert loss([0, 1]) < 0.2 < 0.6 < loss([1, 0])
+
+
+def test_binding_asks_each_word_for_the_whole_look():
+    scene, words = two_groups()
+    looks = [LOOKS.index(("red", "circle")), LOOKS.index(("blue", "square"))]
+    context = torch.zeros(2, 16, len(LOOKS))
+    for look, tokens in zip(looks, ([1, 2], [5, 6]), strict=True):
+        context[0, tokens, look] = 20.0
+    assert binding(torch.nn.Identity(), context, words, [scene, scene]) < 0.01
+    context[0, 6] = context[0, 2]  # the second noun is encoded as the first
+    assert binding(torch.nn.Identity(), context, words, [scene, scene]) > 1
+
+
 @pytest.mark.slow
 def test_training_runs_from_nothing_and_resumes(tmp_path):
-    import torch
     from diffusers import WanPipeline
 
     from ttom_cli.shapes.train import app
