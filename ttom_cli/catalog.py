@@ -45,7 +45,9 @@ COG = SampleConfig(
     height=480, width=720, frames=49, fps=8, steps=50, guidance_scale=6.0, max_sequence_length=226,
 )  # fmt: skip
 COG_GUIDE = GuideConfig(blocks=(20, 21))
-SHAPES_GUIDE = GuideConfig(blocks=(2, 3, 4), rank=8, lr=3e-3, steps=12, iterations=6, consolidate=60)
+SHAPES_GUIDE = GuideConfig(
+    blocks=(2, 3, 4), self_attention=True, rank=8, lr=3e-3, steps=12, iterations=4, consolidate=40
+)
 
 CARDS = {
     card.name: card
