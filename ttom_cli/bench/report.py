@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rich import box
 from rich.console import Console
 from rich.table import Table as RichTable
 
@@ -30,7 +31,8 @@ class Table:
 
 def show(table: Table, console: Console) -> None:
     """Print a table; shares as per cent, other figures with three digits."""
-    rich = RichTable(title=table.title, caption=table.note, title_justify="left", caption_justify="left")
+    look = dict(title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    rich = RichTable(title=table.title, caption=table.note, **look)
     rich.add_column("")
     columns = list(table.rows[0].figures)
     for column in columns:

@@ -111,9 +111,9 @@ def memory_table(
     arms = {  # name: (guide, memory, whether a bank filled with the first seed is used)
         "unguided": (replace(guide, mode="off"), skip, None),
         "cold": (replace(guide, consolidate=0), MemoryConfig(enabled=False), None),
-        f"cold, {short.iterations} iterations a step": (short, MemoryConfig(enabled=False), None),
+        f"cold, {short.iterations} a step": (short, MemoryConfig(enabled=False), None),
         "hit, skip": (guide, skip, "consolidated"),
-        f"hit, continue with {short.iterations}": (short, more, "consolidated"),
+        f"hit, continue, {short.iterations} a step": (short, more, "consolidated"),
         "hit, skip, not consolidated": (guide, skip, "plain"),
     }
     with tempfile.TemporaryDirectory() as folder:

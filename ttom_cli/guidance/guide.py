@@ -269,6 +269,7 @@ class Guide:
                 noisy = self.backbone.add_noise(self.pipe, clean, noise, chosen)
                 loss = self.loss(self.backbone.batched(self.conditional, noisy, chosen))
                 loss.backward()
+                optimizer.param_groups[0]["lr"] = config.lr * (1 - i / iterations)
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
                 losses.append(loss.item())
