@@ -31,7 +31,9 @@ class Table:
 
 def show(table: Table, console: Console) -> None:
     """Print a table; shares as per cent, other figures with three digits."""
-    look = dict(title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    look = dict(
+        title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False
+    )
     rich = RichTable(title=table.title, caption=table.note, **look)
     rich.add_column("")
     columns = list(table.rows[0].figures)

@@ -251,8 +251,8 @@ class Guide:
         """Train the adapter on, around the video's own latents, so that it holds for any noise.
 
         Each iteration draws `consolidate_batch` noises and guided noise levels, noises the final
-        latents, and descends the same loss. Returns the losses. Without it, parameters optimised along
-        one noise do not carry over to another.
+        latents, and descends the same loss, at a learning rate that falls from twice `config.lr` to zero.
+        Returns the losses. Without it, parameters optimised along one noise do not carry over to another.
         """
         config, scheduler = self.config, self.pipe.scheduler
         generator = torch.Generator().manual_seed(seed)
@@ -269,7 +269,7 @@ class Guide:
                 noisy = self.backbone.add_noise(self.pipe, clean, noise, chosen)
                 loss = self.loss(self.backbone.batched(self.conditional, noisy, chosen))
                 loss.backward()
-                optimizer.param_groups[0]["lr"] = config.lr * (1 - i / iterations)
+                optimizer.param_groups[0]["lr"] = 2 * config.lr * (1 - i / iterations)
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
                 losses.append(loss.item())
