@@ -6,11 +6,11 @@ rm -rf "$out" "$bank"
 prompt="a red ball rolls right while a blue cube rises"
 
 echo "1. without guidance" >&2
-ttom generate "$prompt" --seed 7 --guide off --out "$out/1-unguided.mp4"
+ttom generate "$prompt" --seed 3 --guide off --out "$out/1-unguided.mp4"
 echo "2. guided by a layout; what it learns goes into the memory" >&2
-ttom generate "$prompt" --seed 7 --bank "$bank" --compare --out "$out/2-guided.mp4"
+ttom generate "$prompt" --seed 3 --bank "$bank" --compare --out "$out/2-guided.mp4"
 echo "3. a similar prompt on another noise: the memory knows the scene, nothing is optimised" >&2
 ttom generate "a red ball moves right while a blue cube rises on a gray background" \
-    --seed 8 --bank "$bank" --compare --out "$out/3-from-memory.mp4"
+    --seed 4 --bank "$bank" --compare --out "$out/3-from-memory.mp4"
 echo "4. the memory" >&2
 ttom memory ls --bank "$bank" >&2
