@@ -159,6 +159,8 @@ def test_a_stream_of_prompts_shares_one_model_and_one_memory(capsys, toy_folder,
     assert listed[0]["id"] in table and "a red ball" in table
     shown = json.loads(run(capsys, "memory", "show", listed[0]["id"][:5])[1])
     assert shown["layout"]["objects"][0]["phrase"] == "red ball"
+    code, _, err = run(capsys, "memory", "update", shown["id"], "--scene", " ")
+    assert code == 1 and "--scene is empty" in err
     assert run(capsys, "memory", "update", shown["id"], "--scene", "<object A> goes")[0] == 0
     assert json.loads(run(capsys, "memory", "show", shown["id"])[1])["scene"] == "<object A> goes"
     code, out, err = run(capsys, "memory", "rm", "--all", "--dry-run")

@@ -8,7 +8,7 @@ import torch
 
 from ttom_cli.config import GuideConfig, MemoryConfig, SampleConfig
 from ttom_cli.errors import BankError, LayoutError, TTOMError
-from ttom_cli.generate import Job, digest, file_name, generate, refine, replay_job
+from ttom_cli.generate import Job, Silent, digest, file_name, generate, refine, replay_job
 from ttom_cli.memory import MemoryBank
 from ttom_cli.video import read_frames, read_recipe
 
@@ -109,10 +109,21 @@ def test_compare_writes_both_beside_each_other(runtime, job):
     assert read_frames(path).shape == (13, 128, 128 * 2 + 4, 3)
 
 
-def test_a_failed_write_leaves_the_bank_as_it_was(runtime, job, tmp_path):
+def test_a_place_that_cannot_be_written_is_said_before_sampling(runtime, job, tmp_path):
     (tmp_path / "file").write_text("")
+    stages = []
+    report = Silent()
+    report.stage = lambda name, total=None: stages.append(name)
+    with pytest.raises(TTOMError, match="it is no folder"):
+        generate(runtime, replace(job, path=tmp_path / "file" / "a.mp4"), report)
+    assert stages == []
+
+
+def test_a_failed_write_leaves_the_bank_as_it_was(runtime, job, tmp_path):
+    (tmp_path / "a.mp4").mkdir()
     with pytest.raises(TTOMError, match="cannot write"):
-        generate(runtime, replace(job, path=tmp_path / "file" / "a.mp4"))
+        generate(runtime, replace(job, path=tmp_path / "a.mp4"))
+    assert runtime.bank.entries() == []
     assert runtime.bank.entries() == []
 
 

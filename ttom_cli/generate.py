@@ -24,7 +24,7 @@ from .layout.draw import draw_boxes, side_by_side
 from .memory import Recall
 from .runtime import Runtime
 from .text import slug
-from .video import write_mp4
+from .video import prepare_place, write_mp4
 
 # The guide's settings that shape an adapter: with others it is of no use.
 SHAPING = ("blocks", "projections", "self_attention", "rank", "steps", "conditional_only", "keep_on", "loss")
@@ -99,6 +99,7 @@ def generate(runtime: Runtime, job: Job, report: Report | None = None) -> Outcom
     report, clock = report or Silent(), Clock()
     pipe, backbone, guide = runtime.pipe, runtime.backbone, job.guide
     recall, memory = None, {"outcome": "off"}
+    prepare_place(job.path)
     runtime.check(guide)
     runtime.prepare(job.sample)
     if guide.mode == "params" and runtime.bank and (job.memory.enabled or job.entry):

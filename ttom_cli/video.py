@@ -19,6 +19,16 @@ from .errors import TTOMError
 CRF = 12
 
 
+def prepare_place(path: Path) -> None:
+    """Make the folder of a file that is to be written. Raises TTOMError where that, or writing there, cannot be."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        reason = "it is no folder" if isinstance(error, FileExistsError | NotADirectoryError) else error.strerror
+        raise TTOMError(f"cannot write to {path.parent}: {reason}", "choose another place with --out") from None
+
+
 def write_mp4(path: Path, frames: np.ndarray, *, fps: int, recipe: dict | None = None, scale: int = 1) -> None:
     """Write frames, each side enlarged `scale` times. The file appears whole or not at all.
 
@@ -29,8 +39,8 @@ def write_mp4(path: Path, frames: np.ndarray, *, fps: int, recipe: dict | None =
         raise TTOMError(f"there are no frames to write to {path}")
     filters = f"scale={-(-width * scale // 2) * 2}:{-(-height * scale // 2) * 2}:flags=bicubic"
     filters += ",scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"
+    prepare_place(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".ttom-") as folder:
             notes, partial = Path(folder, "metadata.txt"), Path(folder, "video.mp4")
             notes.write_text(_metadata(recipe or {}), encoding="utf-8")

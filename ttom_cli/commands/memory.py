@@ -87,6 +87,8 @@ def memory_update(
     entry = store.find(id)
     if scene is None and not optimise:
         raise TTOMError("nothing to update", "give --scene TEXT or --optimise")
+    if scene is not None and not scene.strip():
+        raise TTOMError("--scene is empty", "say what the scene is: without a key the entry is never found")
     if optimise:
         from ..generate import refine
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 
 from .inputs import JsonOpt
@@ -19,7 +20,7 @@ def models(json_: JsonOpt = False) -> None:
         return print(json.dumps([asdict(card) for card in CARDS.values()], indent=2))
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("name", "source", "parameters", "weights", "video", "steps", "cfg", "shift", "blocks", "defaults"):
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", no_wrap=name == "name")
     for card in CARDS.values():
         s = card.sample
         table.add_row(
@@ -27,4 +28,4 @@ def models(json_: JsonOpt = False) -> None:
             f"{s.width}x{s.height}x{s.frames} at {s.fps}", str(s.steps), f"{s.guidance_scale:g}",
             "" if s.shift is None else f"{s.shift:g}", ",".join(map(str, card.guide.blocks)), card.note,
         )  # fmt: skip
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 250).print(table)  # a pipe gets whole lines

@@ -136,7 +136,7 @@ class MemoryBank:
         import safetensors.torch
 
         path = self.folder / entry.file
-        hint = f"remove the entry: ttom memory rm {entry.id}"
+        hint = f"remove the entry: ttom memory rm {entry.id} --bank {self.folder}"
         try:
             content = path.read_bytes()
         except OSError as error:

@@ -305,7 +305,8 @@ def binding(head, context: torch.Tensor, words: torch.Tensor, scenes: list[Scene
         if named[i].any():
             for j, group in enumerate(scene.groups):
                 looks[i, j] = LOOKS.index((group[0].color, group[0].shape))
-    return torch.nn.functional.cross_entropy(head(encoded[named]), looks[named])
+    total = torch.nn.functional.cross_entropy(head(encoded[named]), looks[named], reduction="sum")
+    return total / named.sum().clamp_min(1)  # all captions may be empty
 
 
 def _optimizers(both, head) -> tuple[torch.optim.Muon, torch.optim.AdamW]:
