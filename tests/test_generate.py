@@ -124,7 +124,6 @@ def test_a_failed_write_leaves_the_bank_as_it_was(runtime, job, tmp_path):
     with pytest.raises(TTOMError, match="cannot write"):
         generate(runtime, replace(job, path=tmp_path / "a.mp4"))
     assert runtime.bank.entries() == []
-    assert runtime.bank.entries() == []
 
 
 def test_a_phrase_that_the_model_does_not_read(runtime, job):

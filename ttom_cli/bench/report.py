@@ -31,10 +31,10 @@ class Table:
 
 def show(table: Table, console: Console) -> None:
     """Print a table; shares as per cent, other figures with three digits."""
-    look = dict(
-        title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False
-    )
-    rich = RichTable(title=table.title, caption=table.note, **look)
+    rich = RichTable(
+        title=table.title, title_justify="left", caption=table.note, caption_justify="left",
+        box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False,
+    )  # fmt: skip
     rich.add_column("")
     columns = list(table.rows[0].figures)
     for column in columns:
