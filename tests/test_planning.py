@@ -1,10 +1,14 @@
+from dataclasses import replace
+
 import pytest
 
 from ttom_cli.config import PlannerConfig
-from ttom_cli.errors import PlanningError, TTOMError
-from ttom_cli.layout.model import center
+from ttom_cli.errors import LayoutError, PlanningError, TTOMError
+from ttom_cli.layout import Keyframe, Track
+from ttom_cli.layout.model import center, iou
 from ttom_cli.layout.parse import layout_faults
 from ttom_cli.planning import make_planner
+from ttom_cli.planning.check import check
 
 
 @pytest.fixture
@@ -30,7 +34,7 @@ def plan():
         ("a bottle of milk falls off a shelf", [("bottle of milk", "down"), ("shelf", None)]),
         ("a woman in a red dress dances", [("woman in a red dress", None)]),
         ("a dog to the left of a cat runs to the right", [("dog", "right"), ("cat", None)]),
-        ("a drone follows a red truck that drives to the left", [("drone", None), ("red truck", "left")]),
+        ("a drone follows a red truck that drives to the left", [("drone", "left"), ("red truck", "left")]),
         ("an eagle swoops down and catches a fish", [("eagle", "down"), ("fish", None)]),
         ("a man's hat falls off", [("man's hat", "down")]),
         ("a woman runs down the street", [("woman", None)]),
@@ -60,6 +64,13 @@ def plan():
         ("an orange square slides to the left", [("orange square", "left")]),
         ("a red circle turns blue", [("red circle", None)]),
         ("a kite drifts upwards, a leaf falls", [("kite", "up"), ("leaf", "down")]),
+        ("green leaves drift down", [("green leaves", "down")]),
+        ("a ball rolls right, then a cube rises", [("ball", "right"), ("cube", "up")]),
+        ("a ball rests while the camera pans left", [("ball", None)]),
+        ("the camera follows a dog", [("dog", None)]),
+        ("no red ball moves and a cube rises", [("cube", "up")]),
+        ("a cat without a hat jumps up", [("cat", "up")]),
+        ("a man follows a path", [("man", None)]),
     ],
 )
 def test_objects_and_directions(plan, prompt, objects):
@@ -177,6 +188,134 @@ def test_start_and_end(plan):
         (ball,) = plan(prompt).objects
         (x, y), (u, v) = center(ball.box_at(0)), center(ball.box_at(1))
         assert max(x, y) < 0.35 and min(u, v) > 0.65
+
+
+@pytest.mark.parametrize(
+    ("prompt", "enters", "leaves"),
+    [
+        ("a red ball leaves the frame to the right", None, "right"),
+        ("a red ball rolls to the left and leaves the frame", None, "left"),
+        ("a bird flies off screen to the left", None, "left"),
+        ("a bird flies up and out of view", None, "up"),
+        ("a car enters from the left", "left", None),
+        ("a car drives into the frame from the right", "right", None),
+        ("a circle enters from the top and leaves at the bottom", "up", "down"),
+        ("a man enters a room", None, None),
+        ("leaves fall from a tree", None, None),
+    ],
+)
+def test_what_crosses_the_edge_is_out_of_the_frame_before_or_after(plan, prompt, enters, leaves):
+    layout, notes = check(plan(prompt))
+    assert notes == []
+    boxes = [layout.objects[0].box_at(t) for t in (0, 1)]
+    assert [_outside(box) for box in boxes] == [enters, leaves]
+
+
+def _outside(box):
+    """The direction in which a box is wholly out of the frame."""
+    ways = {"left": box[2] <= 0, "up": box[3] <= 0, "right": box[0] >= 1, "down": box[1] >= 1}
+    return next((way for way, out in ways.items() if out), None)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "legs"),
+    [
+        ("a ball moves right, then left", ["right", "left"]),
+        ("a ball rolls left, then returns", ["left", "right"]),
+        ("a ball moves right and then up while a cube rests", ["right", "up"]),
+        ("a ball falls, then bounces up", ["down", "up"]),
+    ],
+)
+def test_one_motion_after_the_other(plan, prompt, legs):
+    ball = check(plan(prompt))[0].objects[0]
+    halves = [Track(id="x", phrase="x", word="x", boxes=ball.boxes[i : i + 2]).direction for i in range(2)]
+    assert len(ball.boxes) == 3 and halves == legs
+
+
+def test_a_prompt_of_two_motions_takes_no_layout_of_another(plan):
+    layout = plan("a ball moves right, then left")
+    left, right, _ = (k.box for k in layout.objects[0].boxes)
+    backwards = Keyframe(0, right), Keyframe(1, left)
+    with pytest.raises(LayoutError, match="goes left, and the prompt says right"):
+        check(replace(layout, objects=(replace(layout.objects[0], boxes=backwards),)))
+
+
+@pytest.mark.parametrize("prompt", ["a dog chases a cat", "a red ball follows a blue ball to the left"])
+def test_what_follows_goes_behind(plan, prompt):
+    after, ahead = plan(prompt).objects
+    assert after.direction == ahead.direction
+    way = {"right": 1, "left": -1}[after.direction]
+    for t in (0, 0.5, 1):
+        (x, y), (u, v) = center(after.box_at(t)), center(ahead.box_at(t))
+        assert way * (u - x) > 0.2 and abs(y - v) < 0.1
+
+
+@pytest.mark.parametrize(
+    "prompt", ["a red ball and a blue ball swap places", "a ball swaps sides with a cube", "two balls swap places"]
+)
+def test_a_swap(plan, prompt):
+    a, b = plan(prompt).objects
+    for mine, other in ((a, b), (b, a)):
+        assert center(mine.box_at(1)) == pytest.approx(center(other.box_at(0)), abs=0.15)
+    assert all(iou(a.box_at(i / 8), b.box_at(i / 8)) == 0 for i in range(9))
+
+
+@pytest.mark.parametrize("prompt", ["four squares in a row fall", "four ducklings swim left in a line"])
+def test_a_row(plan, prompt):
+    tracks = plan(prompt).objects
+    for t in (0, 1):
+        (xs, ys) = zip(*(center(track.box_at(t)) for track in tracks), strict=True)
+        gaps = [b - a for a, b in zip(xs, xs[1:], strict=False)]
+        assert len(set(ys)) == 1 and min(gaps) == pytest.approx(max(gaps), abs=0.02) and min(gaps) > 0.1
+
+
+@pytest.mark.parametrize(("prompt", "times"), [("a red ball shrinks", 0.625), ("a square grows bigger", 1.6)])
+def test_growing_and_shrinking_on_the_spot(plan, prompt, times):
+    first, last = plan(prompt).objects[0].boxes
+    assert (last.box[2] - last.box[0]) / (first.box[2] - first.box[0]) == pytest.approx(times, abs=0.01)
+    assert center(first.box) == pytest.approx(center(last.box), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "text", "phrases"),
+    [
+        ("red, green and blue circles fall", "red circles, green circles and blue circles fall",
+         ["red circles", "green circles", "blue circles"]),
+        ("a red and two blue balls", "a red ball and two blue balls", ["red ball", "blue balls", "blue balls"]),
+        ("a red and a blue ball rise", "a red ball and a blue ball rise", ["red ball", "blue ball"]),
+        ("a red and white lighthouse", "", ["red and white lighthouse"]),
+        ("two black and white cats", "", ["black and white cats"] * 2),
+    ],
+)  # fmt: skip
+def test_each_colour_has_its_noun(plan, prompt, text, phrases):
+    layout = plan(prompt)
+    assert (layout.prompt, layout.enriched_prompt) == (prompt, text)
+    assert [t.phrase for t in check(layout)[0].objects] == phrases
+
+
+@pytest.mark.parametrize(
+    ("prompt", "camera"),
+    [
+        ("a ball rests while the camera pans to the left", "pans to the left"),
+        ("Camera zooms in on a red ball", "zooms in on"),
+        ("a ball rests", ""),
+    ],
+)
+def test_what_the_camera_does(plan, prompt, camera):
+    assert plan(prompt).camera == camera
+
+
+@pytest.mark.parametrize("prompt", ["ein roter Ball rollt nach rechts", "一只红色的球向右滚动"])
+def test_another_language_is_noted(prompt):
+    told = []
+    make_planner(tell=told.append).plan(prompt)
+    assert "knows English alone" in told[0]
+    make_planner(tell=told.append).plan("Furry dog fetching a rubber ball in a café")
+    assert len(told) == 1
+
+
+def test_controls_do_not_come_through(plan):
+    assert plan("a red\u202e ball\x1b[31m rolls right").text == "a red ball [31m rolls right"
 
 
 def test_pronouns_are_no_objects(plan):

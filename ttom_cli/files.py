@@ -35,6 +35,8 @@ def parse_data(text: str, source: str):
                 pass
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:  # of YAML, dates such as 2020-99-99 are ValueErrors
-        raise TTOMError(f"{source} is neither JSON nor YAML: {' '.join(str(error).split())[:200]}") from None
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}" if mark else str(error)
+        raise TTOMError(f"{source} is neither JSON nor YAML: {' '.join(where.split())[:200]}") from None
     except RecursionError:
         raise TTOMError(f"{source} is nested too deeply") from None

@@ -62,6 +62,7 @@ OPTIONS = {
     "cache": ("planner", "cache"),
     "refresh": ("planner", "refresh"),
 }
+PER_PROMPT = ("prompt", "seed", "layout", "out")  # what an item of a prompt file may say besides options
 NUMBER_LISTS, WORD_LISTS = ("blocks", "adapt"), ("projections",)
 
 

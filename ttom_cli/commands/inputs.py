@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from .. import console
-from ..errors import TTOMError, explained
+from ..errors import TTOMError, explained, unknown
 
 if TYPE_CHECKING:
     from ..config import MemoryConfig, PlannerConfig
@@ -160,8 +160,13 @@ def given_options(values: dict) -> dict:
 
 
 def own_options(item: dict) -> dict:
-    """The options that a prompt file gives to one prompt."""
-    return {k: v for k, v in item.items() if k not in ("prompt", "seed", "layout", "out")}
+    """The options that a prompt file gives to one prompt. Raises TTOMError for a name that is none."""
+    from ..settings import OPTIONS, PER_PROMPT
+
+    for name in map(str, item):
+        if name.replace("_", "-") not in (*PER_PROMPT, *OPTIONS):
+            raise unknown("option", name, (*PER_PROMPT, *OPTIONS))
+    return {k: v for k, v in item.items() if k not in PER_PROMPT}
 
 
 def plan_item(item: dict, planner: PlannerConfig, size: tuple[int, int] | None = None) -> Layout:

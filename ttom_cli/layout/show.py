@@ -76,6 +76,8 @@ def _drawing(layout: Layout, columns: int, rows: int) -> Text:
         _outline(put, (columns, rows), last, "┏┓┗┛━┃", color)
         x, y = center(last)
         put(x * columns, y * rows, ARROWS.get(track.direction, "•"), f"bold {color}")
+    for k, track in enumerate(layout.objects):  # over all boxes, so that none hides a letter
+        last, color = track.boxes[-1].box, _color(k)
         put(last[0] * columns + 1 + k % 3, last[1] * rows, _letter(k), f"bold {color}")
     text = Text()
     text.append("╭" + "─" * columns + "╮\n", "dim")

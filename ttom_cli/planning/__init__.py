@@ -43,9 +43,10 @@ def make_planner(
     from .rules import RulesPlanner
 
     config = config or PlannerConfig()
+    rules = RulesPlanner(tell)
     if config.planner == "rules":
-        return RulesPlanner()
+        return rules
     from .llm import LLMPlanner
 
     planner = LLMPlanner(config, size, tell)
-    return WithFallback(planner, RulesPlanner(), tell) if config.planner_fallback else planner
+    return WithFallback(planner, rules, tell) if config.planner_fallback else planner

@@ -10,13 +10,13 @@ from ..layout import Keyframe, Layout, Track
 from ..layout.model import Box, center, iou
 from . import lexicon as lex
 from .compose import STEPS
-from .rules import Mention, find_mentions, read_wishes
+from .rules import Mention, read
 
 COINCIDENT = 0.9  # IoU above which two boxes are one
 TOP_SPEED = 4.0  # frame sides in a video's duration
 ALONG = 0.05  # of the frame, the least movement that counts as one
-LATE = r"\b(?:appear|enter|arriv|emerg|join|com(?:es?|ing) in|pop|show(?:s|ing)? up|reveal)"
-GONE = r"\b(?:disappear|leav|exit|vanish|depart|out of (?:the )?(?:frame|view|sight))"
+LATE = rf"\b(?:appear|enter|arriv|emerg|join|com(?:es?|ing) in|pop|show(?:s|ing)? up|reveal)|\b(?:{lex.ENTERS})"
+GONE = rf"\b(?:disappear|leav|exit|vanish|depart|{lex.LEAVES})"
 SIDES = {"left of": (-1, 0), "right of": (1, 0), "above": (0, -1), "below": (0, 1)}
 
 
@@ -93,7 +93,7 @@ def _sense(layout: Layout):
 
 def disagreements(layout: Layout):
     """Where the boxes say otherwise than the prompt's counts, directions and relations."""
-    mentions = _read(layout.prompt)
+    mentions = read(layout.prompt)[1]
     found = {id(m): [t for t in layout.objects if _mention_of(t, mentions) is m] for m in mentions}
     for mention in mentions:
         tracks = found[id(mention)]
@@ -108,7 +108,7 @@ def left_out(layout: Layout):
     """Objects of the prompt that the enriched prompt no longer names, or that move or are many without a box."""
     text = {lex.singular(w) for w in re.findall(r"[\w'-]+", layout.text.lower())}
     heads = {_head(track.phrase) for track in layout.objects}
-    for mention in _read(layout.prompt):
+    for mention in read(layout.prompt)[1]:
         head = _head(mention.phrase)
         colors = lex.COLORS.intersection(mention.phrase.lower().split())
         if head not in text or not colors <= text:
@@ -117,16 +117,14 @@ def left_out(layout: Layout):
             yield f"no object is {mention.phrase!r}"
 
 
-def _read(prompt: str) -> list[Mention]:
-    text = " ".join(prompt.split())
-    return read_wishes(text, find_mentions(text))
-
-
 def _wrong_way(track: Track, mention: Mention):
     way = mention.wish.direction
     if not way:
         return
-    along = sum(d * s for d, s in zip(track.displacement, STEPS[way], strict=True))
+    (x, y), (dx, dy) = center(track.boxes[0].box), STEPS[way]
+    # What turns round later goes the first way in between.
+    ways = [(u - x) * dx + (v - y) * dy for u, v in (center(k.box) for k in track.boxes)]
+    along = max(ways) if mention.wish.then else ways[-1]
     if along < -ALONG or (along < ALONG and mention.moving):
         does = f"goes {track.direction}" if track.direction else "stands still"
         yield f"object {track.phrase!r} {does}, and the prompt says {way}"

@@ -8,21 +8,25 @@ from __future__ import annotations
 import math
 import random
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..errors import PlanningError
-from ..layout import Keyframe, Layout, Track
+from ..layout import Keyframe, Track
 from ..layout.model import Box, center
 
 STEPS = {"right": (1, 0), "left": (-1, 0), "up": (0, -1), "down": (0, 1)}
+OPPOSITE = {"right": "left", "left": "right", "up": "down", "down": "up"}
+# A side of the frame by its name: the direction that goes there.
+EDGES = {"left": "left", "right": "right", "top": "up", "above": "up", "bottom": "down", "below": "down"}
 PATH = 0.56  # of the frame, the length of a motion; T2V-CompBench rewards long ones
+CLOSE = 0.4  # of the frame, the length where several go one behind the other
 SIDE = {1: 0.34, 2: 0.32, 3: 0.28}  # a box's side by the number of objects
 MARGIN = 0.02
 DRAWS, RESTARTS = 64, 12
 MOST = 16  # objects of a layout, by its schema
 SHRINKS, GOOD = 4, 0.05  # times that boxes are tried smaller, and the conflict that needs no such try
 TOGETHER = ("in front of", "behind", "inside", "on")  # relations of objects whose boxes meet
-AROUND, TOWARDS = "around", "towards"  # relations that shape a path
+AROUND, TOWARDS, AFTER = "around", "towards", "after"  # relations that shape a path
 NEARER = 1.6  # how much an object grows that comes nearer
 ROUND = 9  # points of a full circle, its start counted twice
 
@@ -34,8 +38,15 @@ class Wish:
     start: tuple[float | None, float | None] | None = None
     end: tuple[float | None, float | None] | None = None
     direction: str | None = None
+    then: str | None = None  # the direction of the path's second half
+    enters: str | None = None  # the direction of the side that it comes in by, or "somewhere"
+    leaves: str | None = None  # of the side that it goes out by
     turn: int = 0  # along a circle: 1 clockwise, -1 against the clock
     nearer: int = 0  # to the camera: 1 comes nearer and grows, -1 goes away and shrinks
+    grows: int = 0  # where it is: 1 grows, -1 shrinks
+    swaps: str | None = None  # the side it begins on and leaves to another
+    row: bool = False  # side by side with its like
+    length: float = PATH  # of its path, in frame sides
     size: float = 1.0
     relations: list[tuple[str, int]] = field(default_factory=list)  # (relation, index of the other)
 
@@ -60,8 +71,8 @@ class _Path:
         return tuple(round(v, 4) for v in (x - half, y - half, x + half, y + half))
 
 
-def compose(text: str, mentions: list, *, background: str, scene: str) -> Layout:
-    """The layout of least conflict that the search finds.
+def compose(mentions: list) -> tuple[Track, ...]:
+    """The tracks of least conflict that the search finds.
 
     Its seed is what is wished, not the words: scenes that differ in their objects alone get the same boxes,
     so that what the memory learnt on one fits the other.
@@ -73,8 +84,9 @@ def compose(text: str, mentions: list, *, background: str, scene: str) -> Layout
             f"the prompt asks for {total} objects ({many.count} {many.phrase!r}), and a layout holds {MOST} at most",
             "name fewer, or several as one ('a flock of birds')",
         )
-    wishes = [(i, m.wish) for i, m in enumerate(mentions) for _ in range(m.count)]
+    wishes = [(i, wish) for i, m in enumerate(mentions) for wish in _each(m.wish, m.count)]
     _nest(wishes)
+    _follow(wishes)
     side = SIDE.get(len(wishes), 0.62 / len(wishes) ** 0.6)
     best, least = {}, float("inf")
     for _ in range(SHRINKS):  # what does not fit is tried smaller
@@ -99,9 +111,20 @@ def compose(text: str, mentions: list, *, background: str, scene: str) -> Layout
                 boxes=best[k].keyframes(),
             )
         )
-    return Layout(
-        prompt=text, enriched_prompt="", objects=tuple(tracks), background=background, camera="static", scene=scene
-    )
+    return tuple(tracks)
+
+
+def _each(wish: Wish, count: int) -> list[Wish]:
+    """The wish of each of several: of a row's, with its place in it."""
+    if wish.swaps and count == 2:
+        return [replace(wish, swaps=side) for side in ("left", "right")]
+    if count == 1 or not wish.row:
+        return [wish] * count
+    height = (wish.start or (None, None))[1] or {"up": 0.8, "down": 0.2}.get(wish.direction, 0.5)
+    dx = STEPS.get(wish.direction, (0, 0))[0]
+    length = CLOSE if dx else wish.length  # one that moves along itself leaves room for that
+    places = [(k + 0.5) / count * (1 - CLOSE * abs(dx)) + CLOSE * (dx < 0) for k in range(count)]
+    return [replace(wish, start=(x, height), length=length) for x in places]
 
 
 def _search(wishes: list, side: float) -> tuple[dict[int, _Path], float]:
@@ -114,8 +137,8 @@ def _search(wishes: list, side: float) -> tuple[dict[int, _Path], float]:
         paths: dict[int, _Path] = {}
         total = 0.0
         for k in order:
-            middle = _middle(wishes, paths, k)
-            drawn = [_propose(rng, wishes[k][1], side, middle) for _ in range(DRAWS)]
+            goal = _goal(wishes, paths, k)
+            drawn = [_propose(rng, wishes[k][1], side, goal) for _ in range(DRAWS)]
             conflict, paths[k] = min(((_conflict(wishes, paths, k, p), p) for p in drawn), key=lambda pair: pair[0])
             total += conflict
         if total < least:
@@ -136,51 +159,87 @@ def _nest(wishes: list) -> None:
                         outer.size = max(outer.size, 1.25)
 
 
-def _middle(wishes: list, paths: dict[int, _Path], k: int) -> tuple[float, float] | None:
-    """What an object circles: the middle of the other, where the prompt names one."""
-    others = [i for relation, i in wishes[k][1].relations if relation == AROUND]
-    return next((paths[n].points[0] for n in paths if wishes[n][0] in others), None)
+def _follow(wishes: list) -> None:
+    """What follows another goes its way, and both go less far, so that they fit one behind the other."""
+    for _, wish in wishes:
+        for relation, other in wish.relations:
+            if relation == AFTER:
+                ahead = next(w for i, w in wishes if i == other)
+                wish.direction = wish.direction or ahead.direction or "right"
+                ahead.direction = ahead.direction or wish.direction
+                wish.length = ahead.length = CLOSE
 
 
-def _propose(rng: random.Random, wish: Wish, side: float, middle: tuple[float, float] | None) -> _Path:
+def _goal(wishes: list, paths: dict[int, _Path], k: int) -> tuple[float, float] | None:
+    """Where the other is that an object circles or goes to, where the prompt names one that has its place."""
+    for relation, i in wishes[k][1].relations:
+        if relation in (AROUND, TOWARDS):
+            points = next((paths[n].points for n in paths if wishes[n][0] == i), None)
+            return points and points[0 if relation == AROUND else -1]
+    return None
+
+
+def _propose(rng: random.Random, wish: Wish, side: float, goal: tuple[float, float] | None) -> _Path:
     """A random path that starts, ends and heads as wished, inside the frame."""
     side = min(0.6, side * wish.size)
-    sides = {0: (side, side), 1: (side / NEARER**0.5, side * NEARER**0.5), -1: (side, side / NEARER)}[wish.nearer]
+    sides = {0: (side, side), 1: (side / NEARER**0.5, side * NEARER**0.5), -1: (side, side / NEARER)}[
+        wish.nearer or wish.grows
+    ]
     half = max(sides) / 2 + MARGIN
     low, high = half, 1 - half
     if wish.turn:
-        x, y = middle or (rng.uniform(0.4, 0.6), rng.uniform(0.4, 0.6))
-        radius, phase = rng.uniform(0.2, 0.36), rng.uniform(0, 2 * math.pi)
-        angles = [phase + wish.turn * 2 * math.pi * i / (ROUND - 1) for i in range(ROUND)]
-        circle = ((x + radius * math.cos(a), y + radius * math.sin(a)) for a in angles)
-        return _Path(tuple((_clip(p, low, high), _clip(q, low, high)) for p, q in circle), sides)
+        around = goal or (rng.uniform(0.4, 0.6), rng.uniform(0.4, 0.6))
+        arc = _arc(around, rng.uniform(0.2, 0.36), rng.uniform(0, 2 * math.pi), wish.turn * 2 * math.pi)
+        return _Path(tuple((_clip(p, low, high), _clip(q, low, high)) for p, q in arc), sides)
+    if wish.swaps:  # each half round the other
+        return _Path(_arc((0.5, 0.5), rng.uniform(0.2, 0.3), math.pi * (wish.swaps == "left"), math.pi), sides)
     x, y = rng.uniform(low, high), rng.uniform(low, high)
     start = wish.start or (None, None)
     x, y = (_clip(free if given is None else given, low, high) for free, given in zip((x, y), start, strict=True))
-    towards = not wish.direction and any(relation == TOWARDS for relation, _ in wish.relations)
-    if not (wish.direction or wish.end or towards):
+    ways = [way for way in (wish.direction, wish.then) if way]
+    crosses = wish.enters or wish.leaves
+    if crosses and not ways:
+        ways = ["right"]
+    towards = not ways and any(relation == TOWARDS for relation, _ in wish.relations)
+    if not (ways or wish.end or towards):
         if not wish.nearer:
-            return _Path(((x, y),), sides)
+            return _Path(((x, y), (x, y)) if wish.grows else ((x, y),), sides)
         # What comes nearer from a side comes to the middle.
         end = (0.5, 0.5) if wish.start and wish.nearer > 0 else (x, y)
         return _Path(((x, y), end), sides)
     if towards and not wish.end:
-        return _Path(((x, y), (rng.uniform(low, high), rng.uniform(low, high))), sides)
-    dx, dy = STEPS.get(wish.direction, (0, 0))
-    reach = min(PATH, high - low)
-    if wish.start is None:  # begin far enough back that the path fits
-        x = _clip(x, low + reach * (dx < 0), high - reach * (dx > 0))
-        y = _clip(y, low + reach * (dy < 0), high - reach * (dy > 0))
-    elif wish.start[0] is None and dx:
-        x = low if dx > 0 else high
-    elif wish.start[1] is None and dy:
-        y = low if dy > 0 else high
-    ends = wish.end or (None, None)
-    end = tuple(
-        _clip(p + reach * d if given is None else given, low, high)
-        for p, d, given in zip((x, y), (dx, dy), ends, strict=True)
+        u, v = goal or (rng.uniform(low, high), rng.uniform(low, high))
+        beside = u + (side + 0.02) * rng.choice((-1, 1)) if goal else u
+        return _Path(((x, y), (_clip(beside, low, high), _clip(v, low, high))), sides)
+    reach = min(wish.length, high - low)
+    # Where the path goes from its start, which is far enough back that the path fits.
+    offsets = [(0.0, 0.0)]
+    for way in ways:
+        offsets.append(tuple(p + reach * d for p, d in zip(offsets[-1], STEPS[way], strict=True)))
+    fitting = [(low - min(axis), high - max(axis)) for axis in zip(*offsets, strict=True)]
+    x, y = (_clip(p, *fit) if given is None else p for p, given, fit in zip((x, y), start, fitting, strict=True))
+    points = [tuple(_clip(p + d, low, high) for p, d in zip((x, y), offset, strict=True)) for offset in offsets]
+    if wish.end:
+        end = (p if given is None else _clip(given, low, high) for p, given in zip(points[-1], wish.end, strict=True))
+        points[max(len(points) - 1, 1) :] = [tuple(end)]
+    if wish.enters:
+        points[0] = _outside(points[0], OPPOSITE[ways[0]] if wish.enters not in STEPS else wish.enters, sides[0])
+    if wish.leaves:
+        points[-1] = _outside(points[-1], ways[-1] if wish.leaves not in STEPS else wish.leaves, sides[1])
+    return _Path(tuple(points), sides)
+
+
+def _arc(middle: tuple[float, float], radius: float, start: float, angle: float) -> tuple[tuple[float, float], ...]:
+    """Points of an arc from the angle `start` on (in radians, 0 to the right, growing clockwise)."""
+    angles = [start + angle * i / (ROUND - 1) for i in range(ROUND)]
+    return tuple((middle[0] + radius * math.cos(a), middle[1] + radius * math.sin(a)) for a in angles)
+
+
+def _outside(point: tuple[float, float], way: str, side: float) -> tuple[float, float]:
+    """The point beside this one, in a direction, where a box just is outside the frame."""
+    return tuple(
+        p if d == 0 else (1 + side / 2 if d > 0 else -side / 2) for p, d in zip(point, STEPS[way], strict=True)
     )
-    return _Path(((x, y), end), sides)
 
 
 def _conflict(wishes: list, paths: dict[int, _Path], k: int, a: _Path) -> float:
@@ -188,8 +247,8 @@ def _conflict(wishes: list, paths: dict[int, _Path], k: int, a: _Path) -> float:
     m, wish = wishes[k]
     total = 0.0
     if wish.direction:
-        (x, y), (u, v) = a.points[0], a.points[-1]
-        total += max(0.0, PATH - abs(u - x) - abs(v - y))
+        (x, y), (u, v) = a.points[:2]
+        total += max(0.0, wish.length - abs(u - x) - abs(v - y))
     if wish.turn:  # one that was squeezed by the frame is no circle
         xs, ys = zip(*a.points, strict=True)
         total += abs((max(xs) - min(xs)) - (max(ys) - min(ys)))
@@ -227,6 +286,12 @@ def _broken_path(relation: str, a: _Path, b: _Path) -> float:
     if relation == AROUND and len(a.points) > 2:  # the middle of the circle is the other, not a place beside it
         middle = [sum(p) / (len(a.points) - 1) for p in zip(*a.points[:-1], strict=True)]
         return 2 * max(0.0, math.dist(middle, b.points[0]) - 0.05)
+    if relation == AFTER:  # in the other's track, a little behind
+        (x, y), (u, v), (p, q) = a.points[0], a.points[-1], b.points[0]
+        length = max(math.dist(a.points[0], a.points[-1]), 1e-6)
+        dx, dy = (u - x) / length, (v - y) / length
+        ahead, aside = (p - x) * dx + (q - y) * dy, abs((p - x) * dy - (q - y) * dx)
+        return 2 * aside + 3 * max(0.0, a.sides[0] + 0.06 - ahead)
     if relation != TOWARDS:
         return 0.0
     moved = math.dist(a.points[0], a.points[-1])
@@ -251,7 +316,7 @@ def _broken(relation: str, a: Box, b: Box) -> float:
         return max(0.0, abs(a[3] - b[1]) - 0.03) * 3 + max(0.0, abs(dx) - 0.1)
     if relation == "next to":
         return max(0.0, abs(dx) - 0.45) + max(0.0, abs(dy) - 0.15)
-    if relation in (AROUND, TOWARDS, "between"):
+    if relation in (AROUND, TOWARDS, AFTER, "between"):
         return 0.0
     along = {"left of": -dx, "right of": dx, "above": -dy, "below": dy}[relation]
     across = abs(dy) if relation in ("left of", "right of") else abs(dx)

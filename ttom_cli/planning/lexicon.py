@@ -11,8 +11,9 @@ NUMBERS = {
     "both": 2, "several": 3, "few": 3, "many": 5,
 }  # fmt: skip
 VAGUE = frozenset("several few many".split())
+NONE = frozenset({"no", "without"})  # what is named behind them is not there
 SINGULAR = frozenset("a an one another this that each".split())  # no plural stands behind them
-DETERMINERS = frozenset("a an the one another this that its his her their our my your some each".split())
+DETERMINERS = frozenset("a an the no one another this that its his her their our my your some each".split())
 PREPOSITIONS = frozenset(
     """in on at to from of off with by into onto over under above below beneath beside besides between
     behind near next past through across along around against toward towards inside outside among amid
@@ -49,14 +50,14 @@ DOWN_VERBS = "fall sink drop descend plummet tumble dive".split()
 MOTION_VERBS = """move swoop roll slide drift fly go float glide run walk travel crawl swim drive dash dart hop
 jump race sail march ride push pull bounce fall rise sneak slink gallop skate ski pedal throw kick wander
 trot sprint stroll cruise zoom rush head jog stride shuffle creep sweep swing leap spin rotate turn come
-pass cross chase""".split()
+pass cross chase return""".split()
 OTHER_VERBS = """stand sit lie rest hang sleep wait stay hold play eat drink look watch change become
 transform dance sing smile laugh talk read write paint cook pour cut chop open close shine glow blow flow melt
     burn explode grow bloom shrink expand bark wave clap nod pick catch grab reach give take place put smell bite
     lick chew scratch dig shake stir mix wash clean brush blink stare gaze fight hug kiss surf graze devour nibble
     stop start begin move build graze perch share explore lean face meet hide bask doze waddle
 appear disappear end finish land settle arrive make keep carry wear hover circle orbit approach follow
-surround touch hit""".split()
+surround touch hit enter exit emerge vanish swap exchange switch trade inflate deflate swell set""".split()
 
 RELATIONS = {
     "left of": r"(?:to|on|at) the left(?: side)? of|left of",
@@ -69,6 +70,7 @@ RELATIONS = {
     "next to": r"next to|beside|alongside|near|by",
     "inside": r"inside(?: of)?|within",
     "between": r"(?:in )?between",
+    "after": r"chas(?:es?|ing)|pursu(?:es?|ing)|follow(?:s|ing)?",
     "around": r"around|orbits?|orbiting|circling|encircl(?:es|ing)|circles(?= (?:around|an?|the|two|three)\b)",
     "towards": r"(?:towards?|up to|approach(?:es|ing)?)(?! the (?:left|right|top|bottom|camera|viewer|lens))",
 }
@@ -81,8 +83,31 @@ NEARER = (
     r"|(?:com|mov|gett?|draw)(?:es?|s|ing) (?:closer|nearer)"
     r"|approach(?:es|ing)?\b(?! (?:an?|the|two|three|his|her|its)\b)"
 )
+LARGER = (
+    r"(?:grow|expand|swell|inflate)(?:s|ing)?(?= *(?:$|[,.;]|(?:and|while|then|in size|bigger|larger)\b))"
+    r"|(?:expand|swell|inflat)ing"
+    r"|(?:gets?|getting|becom(?:es?|ing)) (?:bigger|larger)"
+)
+SMALLER = r"shrink(?:s|ing)?|deflat(?:es?|ing)|(?:gets?|getting|grows?|growing|becom(?:es?|ing)) smaller"
 FARTHER = r"reced(?:es?|ing)|into the distance|away from the (?:camera|viewer|lens)"
 ENDS = r"(?:ends?|ending|stops?|stopping|lands?|landing|arriv(?:es|ing)|settl(?:es|ing)|finish(?:es|ing)?)(?: up)? "
+# Into the frame and out of it; the side may be said, or is known by the direction.
+_FRAME = r"(?:the )?(?:frame|view|scene|shot|picture|screen|video)"
+_EDGE = r"(?:the )?(?:left|right|top|bottom|above|below)\b(?: (?:side|edge)\b)?(?! of (?:an?|two|three|his|her|its)\b)"
+_OUT_BY = rf"(?:to|at|by|on|through|from|over|via) {_EDGE}"
+ENTERS = (
+    rf"(?:enter(?:s|ing)?|appear(?:s|ing)?|emerg(?:es?|ing)|com(?:es?|ing) in)(?: {_FRAME})? from {_EDGE}"
+    rf"|(?:enter(?:s|ing)?|into) {_FRAME}\b(?: from {_EDGE})?"
+)
+LEAVES = (
+    rf"(?:leav(?:es?|ing)|exit(?:s|ing)?)(?: {_FRAME})? {_OUT_BY}"
+    rf"|(?:leav(?:es?|ing)|exit(?:s|ing)?|out of|off) (?:{_FRAME}|sight)\b(?: {_OUT_BY})?|off ?-?screen(?: {_OUT_BY})?"
+)
+SWAPS = r"(?:swap|exchange|switch|trade)(?:s|ing)?(?: \w+)? (?:places|positions|sides)"
+IN_A_ROW = r"in (?:a|one) (?:\w+ )?(?:row|line)|side by side|next to (?:each other|one another)|lined up"
+_SIDE = r"(?:left|right|top|bottom|side|sky|ground|scene)\b"
+_OBJECT = rf" (?:(?:while|as|{'|'.join(NUMBERS)})\b|(?:and )?(?:an?|the)\b(?! {_SIDE}))"
+CAMERA = rf"(?:(?:the|a) )?camera\b(?:(?!{_OBJECT})[^,.;])*"
 PLACES = {
     r"(?:top|upper)[ -]left": (0.22, 0.22),
     r"(?:top|upper)[ -]right": (0.78, 0.22),
@@ -117,6 +142,13 @@ NOT_OBJECTS = frozenset(
     day night time distance air corner edge timelapse close-up camera viewer lens view
     it them him himself herself itself themselves they he she""".split()
 )
+# Small words of other languages.
+FOREIGN = frozenset(
+    """ein eine einen einem einer der die das den dem und nach von zu mit auf ist im in rechts links un une le la les
+    du des et vers sur avec dans gauche droite el los las una y de del hacia con en izquierda derecha il lo gli di da
+    verso sinistra destra um uma os para com esquerda een het van naar""".split()
+)
+LATIN = "\u024f"  # the last of its letters
 ING_NOUNS = frozenset(
     """building ring king string ceiling painting wing swing thing spring pudding earring clothing evening
     morning wedding sibling duckling lighting railing awning""".split()
@@ -162,8 +194,16 @@ CAUSING = sorted(
 SENDING = verb_forms("lift raise hoist drop throw toss kick lower launch".split())
 RISING, FALLING = verb_forms(UP_VERBS), verb_forms(DOWN_VERBS)
 MOVING = verb_forms(MOTION_VERBS) | RISING | FALLING | {"thrown"}
+RELATIONS["towards"] += rf"|(?:{'|'.join(sorted(MOVING))}) (?:over |up )?to(?! the {_SIDE})(?! (?:left|right)\b)"
 VERBS = MOVING | verb_forms(OTHER_VERBS) | {"stood", "sat", "lying"}
 BASE_FORMS = frozenset(MOTION_VERBS + OTHER_VERBS + UP_VERBS + DOWN_VERBS)
+
+
+def is_english(words: list[str]) -> bool:
+    """Whether a text is not plainly in another language: with its articles and prepositions, or its letters."""
+    known = NUMBERS.keys() | DETERMINERS | PREPOSITIONS | CONJUNCTIONS | ADVERBS | VERBS | ADJECTIVES
+    foreign = sum((word in FOREIGN and word not in known) or max(word) > LATIN for word in words)
+    return foreign <= sum(word in known for word in words)
 
 
 @cache

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from ..errors import PlanningError
 from ..layout import Layout
+from ..text import plain
 from . import lexicon as lex
-from .compose import Wish, compose
+from .compose import AFTER, EDGES, OPPOSITE, Wish, compose
 
 WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*|[,.;:]")
 
@@ -30,19 +32,64 @@ class Mention:
 
 
 class RulesPlanner:
-    """Plans without any model; deterministic for a prompt."""
+    """Plans without any model; deterministic for a prompt. `tell` hears of doubts."""
+
+    def __init__(self, tell: Callable[[str], None] = lambda _: None):
+        self.tell = tell
 
     def plan(self, prompt: str) -> Layout:
         """Raises PlanningError where the prompt names no object."""
-        text = " ".join(prompt.split())
-        mentions = find_mentions(text)
-        mentions = read_wishes(text, mentions)
+        text, mentions = read(prompt)
         if not mentions:
             raise PlanningError(
                 f"the rules planner finds no object in {prompt!r}",
                 "name the objects ('a red ball rolls right'), or give a layout with --layout",
             )
-        return compose(text, mentions, background=_background(text), scene=abstract_scene(text, mentions))
+        if not lex.is_english(re.findall(r"[\w'-]+", text.lower())):
+            self.tell(f"the rules planner knows English alone, and this is none: {text!r}; look at the layout")
+        return Layout(
+            prompt=plain(prompt),
+            enriched_prompt=text if text != plain(prompt) else "",
+            objects=compose(mentions),
+            background=_background(text),
+            camera=_camera(text),
+            scene=abstract_scene(text, mentions),
+        )
+
+
+def read(prompt: str) -> tuple[str, list[Mention]]:
+    """A prompt with a noun behind each colour, and the objects that it names with what is wished of them."""
+    text = _each_with_its_noun(plain(prompt))
+    # What the camera does is not done by an object.
+    objects_only = re.sub(lex.CAMERA, lambda m: " " * len(m.group()), text, flags=re.IGNORECASE)
+    return text, read_wishes(objects_only, find_mentions(objects_only))
+
+
+def _each_with_its_noun(text: str) -> str:
+    """ "red, green and blue circles" -> "red circles, green circles and blue circles", numbers as they are."""
+    number = rf"(?:(?:{'|'.join(lex.NUMBERS)}|\d+|an?|one|the) )?"
+    color = rf"(?:{'|'.join(lex.COLORS)})"
+    more = rf"(?:, {number}{color})*,? and (?P<last>{number}){color}"
+    ends = rf"(?= *(?:$|[,.;:]|(?:and|while|{'|'.join(lex.BASE_FORMS)})\b|\w+(?:s|ing)\b))"
+    own = r"(?<!\bin )(?<!\bof )(?<!\bwith )(?<!\bwearing )\b"
+    pattern = rf"{own}(?P<first>{number}){color}{more} (?P<noun>\w+)\b{ends}"
+
+    one = re.compile("(?:an?|one|the) ", re.IGNORECASE)
+
+    def repeat(match: re.Match) -> str:
+        first, last, noun = match.group("first", "last", "noun")
+        if bool(first) != bool(last) or match.group().lower().startswith("black and white"):
+            return match.group()  # "two red and blue balls", "a red and white lighthouse"
+        if not (lex.is_plural(noun) or (one.fullmatch(first or "") and one.fullmatch(last))):
+            return match.group()
+        return re.sub(
+            rf"({number})({color})\b(?! {noun})",
+            lambda m: f"{m.group()} {lex.singular(noun) if one.fullmatch(m.group(1)) else noun}",
+            match.group(),
+            flags=re.IGNORECASE,
+        )
+
+    return re.sub(pattern, repeat, text, flags=re.IGNORECASE)
 
 
 # ---------------------------------------------------------------- noun phrases
@@ -80,7 +127,7 @@ def find_mentions(text: str) -> list[Mention]:
             j += 1
         if j > first:
             words = [t[0] for t in tokens[first:j] if t[0] != ","]
-            if words[-1] not in lex.NOT_OBJECTS:
+            if words[-1] not in lex.NOT_OBJECTS and not lex.NONE.intersection((before, *opened)):
                 span = tokens[first][1], tokens[j - 1][2]
                 phrase = text[span[0] : span[1]]
                 size = next((lex.SIZES[w] for w in words if w in lex.SIZES), 1.0)
@@ -96,6 +143,7 @@ def _spoken_for(text: str) -> list[tuple[int, int]]:
     """Spans that name a place, a direction, a relation or the background, not an object."""
     patterns = [rf"\b{lex.PLACE_PREFIX}(?:{p}){lex.PLACE_SUFFIX}" for p in lex.PLACES]
     patterns += [rf"\b(?:{p})\b" for p in (*lex.DIRECTION_PHRASES.values(), *lex.RELATIONS.values())]
+    patterns += [rf"\b(?:{p})" for p in (lex.ENTERS, lex.LEAVES, lex.SWAPS, lex.IN_A_ROW)]
     patterns += [r"\bin (?:a )?circles?\b", rf"\b(?:{lex.CLOCKWISE}|{lex.AGAINST})\b"]
     patterns += [r"\bagainst (?:an? )?\w+ background", r"\b(?:on|with|in front of) an? (?:\w+ ){1,3}background"]
     patterns += [
@@ -169,6 +217,8 @@ def _stops(word: str, so_far: list[str], following: str, context: _Context) -> b
         # "four sports cars" goes on, "three bees buzz" and "a pair of balls falls" do not
         return not lex.is_plural(word) or (word in lex.VERBS and ends)
     named = not all(map(lex.is_adjective, so_far))  # "a ball and a blue circle" ends with a noun
+    if not (named or opened):
+        return False  # "red circles, green circles"
     if (context.many or (context.joined and named)) and word in lex.BASE_FORMS and ends:
         return True  # "two deer graze", "a cat and a dog run"
     if context.many:
@@ -284,13 +334,13 @@ def singular_head(mention: Mention) -> str:
 def _new_clause(before: str) -> bool:
     """Whether the words before a noun phrase begin a clause of its own."""
     placed = rf"[,.;:] (?:on|at|in) the [a-z -]+{_ARTICLE}$"  # ", on the right a clock"
-    linked = rf"(?:[,.;:]|\b(?:and|while|as|but|with|whereas|when)\b){_ARTICLE}(?:\w+ )?$"
+    linked = rf"(?:[,.;:]|\b(?:and|while|as|but|with|whereas|when|then)\b){_ARTICLE}(?:\w+ )?$"
     return bool(re.search(f"{placed}|{linked}", before))
 
 
 def _is_setting(before: str, mention: Mention) -> bool:
     """Whether a noun phrase says where things happen."""
-    relations = [r for r in _relations(before) if r != "on"]
+    relations = [r for r in _relations(before) if r not in ("on", AFTER)]
     if singular_head(mention) in lex.SETTINGS:
         return not relations
     return bool(re.search(rf"\b(?:in|during){_ARTICLE}$", before)) and not relations
@@ -309,24 +359,61 @@ def _share_verbs(text: str, kept: list[Mention]) -> None:
     for a, b in zip(reversed(kept[:-1]), reversed(kept), strict=False):
         between = text[a.end : b.start].lower()
         if re.fullmatch(r",? ?(?:and|,) (?:an?|the|\w+)? ?", between) and not (a.wish.direction or a.governed):
-            a.wish.direction = b.wish.direction
+            shared = ("direction", "then", "enters", "leaves", "row")
+            a.wish = replace(a.wish, **{name: getattr(b.wish, name) for name in shared})
+            if b.wish.row and a.count == b.count == 1:
+                b.wish.relations.append(("next to", kept.index(a)))
+    for a, b in zip(kept, kept[1:], strict=False):
+        if bool(a.wish.swaps) != bool(b.wish.swaps):  # "a ball swaps places with a cube"
+            (b if a.wish.swaps else a).wish.swaps = "left"
+            break
 
 
 def _read(said: str, mention: Mention) -> None:
+    """Set what `said` asks of an object, where nothing before it did."""
     wish = mention.wish
+    said, _, later = said.partition(" then ")
+    _read_crossings(said, wish)
+    said = re.sub(rf"\b(?:{lex.ENTERS}|{lex.LEAVES})", " ", said)
     _read_places(said, wish)
-    words = re.findall(r"[\w-]+", said)
-    verbs = [w for w in words if w in lex.MOVING]
+    verbs = [w for w in re.findall(r"[\w-]+", said) if w in lex.MOVING]
+    mention.moving = mention.moving or bool(verbs)
+    wish.direction = wish.direction or _direction(said, verbs)
+    if later and wish.direction:
+        back = OPPOSITE[wish.direction] if re.search(r"\b(?:back|returns?|returning)\b", later) else None
+        wish.then = wish.then or back or _direction(later, lex.MOVING.intersection(later.split()) or verbs)
+    _read_curves(said, wish, going=not lex.SPINNING.issuperset(verbs))
+    if re.search(rf"\b(?:{lex.SWAPS})", said):
+        wish.swaps = "right"
+    wish.row = wish.row or bool(re.search(rf"\b(?:{lex.IN_A_ROW})\b", said))
+
+
+def _direction(said: str, verbs) -> str | None:
+    """The direction of motion; `verbs` are those of motion that it may go with."""
     for direction, pattern in lex.DIRECTION_PHRASES.items():
         found = re.search(rf"\b(?:{pattern})\b", said)
         if found and (verbs or found.group() not in ("up", "down")):  # not "sits down"
-            wish.direction = wish.direction or direction
-    mention.moving = mention.moving or bool(verbs)
-    if not wish.direction and verbs:
-        bare = [d for d, p in lex.BARE.items() if re.search(rf"\b(?<!the )(?:{p})\b", said)]
-        rises = [d for d, group in (("up", lex.RISING), ("down", lex.FALLING)) if lex_any(verbs, group)]
-        wish.direction = next(iter(bare + rises), None)
-    _read_curves(said, wish, going=not lex.SPINNING.issuperset(verbs))
+            return direction
+    if not verbs:
+        return None
+    bare = [d for d, p in lex.BARE.items() if re.search(rf"\b(?<!the )(?:{p})\b", said)]
+    words = {*re.findall(r"[\w-]+", said)}.intersection(verbs)
+    rises = [d for d, group in (("up", lex.RISING), ("down", lex.FALLING)) if not group.isdisjoint(words)]
+    return next(iter(bare + rises), None)
+
+
+def _read_crossings(said: str, wish: Wish) -> None:
+    """By which side it comes into the frame and goes out of it, and which way that is."""
+    for pattern, name in ((lex.ENTERS, "enters"), (lex.LEAVES, "leaves")):
+        if found := re.search(rf"\b(?:{pattern})", said):
+            side = re.search(rf"\b({'|'.join(EDGES)})\b", found.group())
+            setattr(wish, name, EDGES[side.group()] if side else "somewhere")
+    if wish.enters in OPPOSITE:
+        wish.direction = wish.direction or OPPOSITE[wish.enters]
+    if wish.leaves in OPPOSITE:
+        if wish.direction and wish.direction != wish.leaves:
+            wish.then = wish.leaves
+        wish.direction = wish.direction or wish.leaves
 
 
 def _read_places(said: str, wish: Wish) -> None:
@@ -354,15 +441,17 @@ def _read_curves(said: str, wish: Wish, *, going: bool) -> None:
         wish.nearer = 1
     elif re.search(rf"\b(?:{lex.FARTHER})\b", said) or (going and re.search(r"\baway\b(?! from)", said)):
         wish.nearer = -1
-
-
-def lex_any(words: list[str], group: frozenset[str]) -> bool:
-    return any(word in group for word in words)
+    wish.grows = bool(re.search(rf"\b(?:{lex.LARGER})", said)) - bool(re.search(rf"\b(?:{lex.SMALLER})\b", said))
 
 
 def _background(text: str) -> str:
     found = re.search(r"\b(?:on|against|with) an? ((?:\w+ ){1,3}background)", text, re.IGNORECASE)
     return found.group(1) if found else ""
+
+
+def _camera(text: str) -> str:
+    found = re.search(rf"\b{lex.CAMERA}", text, re.IGNORECASE)
+    return re.sub(r"^(?:(?:the|a) )?camera:? *", "", found.group(), flags=re.IGNORECASE).strip() if found else ""
 
 
 def abstract_scene(text: str, mentions: list[Mention]) -> str:
