@@ -131,15 +131,27 @@ def _wrong_way(track: Track, mention: Mention):
 
 
 def _wrong_side(track: Track, mention: Mention, mentions: list[Mention], found: dict):
-    for relation, k in mention.wish.relations:
-        if relation not in SIDES or not found.get(id(mentions[k])):
+    """Relations that the first frame breaks; of depth and nearness boxes say too little."""
+    box = track.box_at(0.0)
+    others = [(relation, t) for relation, k in mention.wish.relations for t in found.get(id(mentions[k]), ())]
+    seen = [(relation, t, t.box_at(0.0)) for relation, t in others if t is not track]
+    if not box:
+        return
+    for relation, other, theirs in seen:
+        if not theirs:
             continue
-        other = found[id(mentions[k])][0]
-        a, b = track.box_at(0.0), other.box_at(0.0)
-        if track is other or not a or not b:
-            continue
-        if sum((p - q) * s for p, q, s in zip(center(a), center(b), SIDES[relation], strict=True)) <= 0:
+        if relation in SIDES:
+            apart = (p - q for p, q in zip(center(box), center(theirs), strict=True))
+            wrong = sum(d * s for d, s in zip(apart, SIDES[relation], strict=True)) <= 0
+        else:
+            wrong = relation == "inside" and iou(box, theirs) == 0
+        if wrong:
             yield f"object {track.phrase!r} is not {relation} {other.phrase!r}, as the prompt says"
+    ends = [center(theirs) for relation, _, theirs in seen if relation == "between" and theirs]
+    if len(ends) > 1 and not any(
+        min(axis) < p < max(axis) for p, axis in zip(center(box), zip(*ends, strict=True), strict=True)
+    ):
+        yield f"object {track.phrase!r} is not between the others, as the prompt says"
 
 
 def _mention_of(track: Track, mentions: list[Mention]) -> Mention | None:
