@@ -108,6 +108,8 @@ def test_plan_checks_a_layout_by_hand(capsys, tmp_path):
         (["generate", "a dog", "--model", "."], "is no diffusers model folder: model_index.json is missing"),
         (["generate", "a dog", "--guide", "para"], "unknown guide 'para' (did you mean 'params'?"),
         (["generate", "a dog", "--size", "64"], "size must be WIDTHxHEIGHT"),
+        (["generate", "a dog", "--size", "78x61", "--guide", "off"], "the nearest size that it can is 80x64"),
+        (["generate", "a dog", "--frames", "12"], "the nearest number that it can is 13"),
         (["generate", "a dog", "--dtype", "float23"], "unknown dtype 'float23' (did you mean 'float32'?"),
         (["generate", "a dog", "--rank", "0"], "rank must be at least 1"),
         (["generate", "a dog", "--blocks", "x"], "blocks must be block numbers"),

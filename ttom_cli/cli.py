@@ -51,6 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run a command line; one clear line on stderr for what the user can mend."""
     argv = sys.argv[1:] if argv is None else argv
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it tells of speed-ups that are not installed
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # what comes of its retries is said in one line
     try:
         code = _run(argv)
         sys.stdout.flush()

@@ -69,7 +69,12 @@ class Runtime:
             )
 
     def prepare(self, sample: SampleConfig) -> None:
-        """Set the scheduler's shift; before a guide is opened, which holds on to the scheduler."""
+        """Set the scheduler's shift; before a guide is opened, which holds on to the scheduler.
+
+        Raises ModelError for a size or a number of frames that the model cannot make.
+        """
+        self.backbone.token_grid(self.pipe, sample.height, sample.width)
+        self.backbone.latent_times(self.pipe, sample.frames)
         scheduler = self.pipe.scheduler
         name = next((n for n in ("shift", "flow_shift") if n in scheduler.config), None)
         if name and sample.shift is not None and scheduler.config[name] != sample.shift:

@@ -5,6 +5,8 @@ Letters: B batch, N heads, L video tokens, S keys, T phrase tokens, D head dim.
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from ..config import GuideConfig
@@ -24,6 +26,9 @@ class Backbone:
     family: str
     cfg_in_batch = False
     """Whether classifier-free guidance is one call with [unconditional, conditional] as its batch."""
+
+    pipeline_step = 1
+    """What the pipeline wants width and height to be multiples of, whatever its parts could."""
 
     # ------------------------------------------------------------ the modules
 
@@ -89,8 +94,9 @@ class Backbone:
     def token_grid(self, pipe, height: int, width: int) -> tuple[int, int]:
         """Tokens (H, W) of a frame of this size in pixels. Raises ModelError for a size it cannot take."""
         cell = self.cell(pipe)
-        if height % cell[0] or width % cell[1]:
-            near = [max(1, round(n / c)) * c for n, c in zip((width, height), cell[::-1], strict=True)]
+        steps = [math.lcm(side, self.pipeline_step) for side in cell]
+        if height % steps[0] or width % steps[1]:
+            near = [max(1, round(n / c)) * c for n, c in zip((width, height), steps[::-1], strict=True)]
             raise ModelError(
                 f"the model cannot make {width}x{height} pixels", f"the nearest size that it can is {near[0]}x{near[1]}"
             )

@@ -9,6 +9,7 @@ from .base import Backbone
 
 class CogVideoX(Backbone):
     family = "cogvideox"
+    pipeline_step = 8
     cfg_in_batch = True
 
     def block_names(self, denoiser) -> list[str]:

@@ -7,6 +7,7 @@ from .base import Backbone
 
 class HunyuanVideo(Backbone):
     family = "hunyuan"
+    pipeline_step = 16
 
     def block_names(self, denoiser) -> list[str]:
         double = [f"transformer_blocks.{i}.attn" for i in range(len(denoiser.transformer_blocks))]

@@ -7,6 +7,7 @@ from .base import Backbone
 
 class LTX(Backbone):
     family = "ltx"
+    pipeline_step = 32
     cfg_in_batch = True
 
     def block_names(self, denoiser) -> list[str]:

@@ -10,6 +10,7 @@ from .base import Backbone
 
 class Wan(Backbone):
     family = "wan"
+    pipeline_step = 16
 
     def block_names(self, denoiser) -> list[str]:
         return [f"blocks.{i}.attn2" for i in range(len(denoiser.blocks))]
