@@ -71,6 +71,27 @@ def plan():
         ("no red ball moves and a cube rises", [("cube", "up")]),
         ("a cat without a hat jumps up", [("cat", "up")]),
         ("a man follows a path", [("man", None)]),
+        ("A cat walks to the left, 4k, hyperrealistic, sharp focus", [("cat", "left")]),
+        ("Masterpiece, best quality, a samurai walks to the right", [("samurai", "right")]),
+        ("Wide shot of a cat. Slow motion.", [("cat", None)]),
+        ("a cinematic dog", [("cinematic dog", None)]),
+        ("a man runs towards the camera", [("man", None)]),
+        ("In a park, a cat walks to the left", [("cat", "left")]),
+        ("In front of a red barn, a horse trots to the left", [("red barn", None), ("horse", "left")]),
+        ("One bird flies to the left and another flies to the right", [("bird", "left"), ("bird", "right")]),
+        ("Two birds fly: one to the left, the other to the right", [("birds", "left"), ("birds", "right")]),
+        ("three dogs, one running to the left, two running up", [("dogs", "left")] + [("dogs", "up")] * 2),
+        ("Two trains pass each other", [("trains", "right"), ("trains", "left")]),
+        ("a cat and a dog face each other", [("cat", None), ("dog", None)]),
+        ("a boy and a girl walk away from each other", [("boy", "left"), ("girl", "right")]),
+        ("a dog and a cat run towards each other", [("dog", "right"), ("cat", "left")]),
+        ("a dog runs to the left, followed by a cat", [("dog", "left"), ("cat", "left")]),
+        ("oak leaves are falling", [("oak leaves", "down")]),
+        ("a school of fish swims left", [("school of fish", "left")]),
+        ("two woolly mammoths walk left", [("woolly mammoths", "left")] * 2),
+        ("a leaf which is black falls", [("leaf", "down")]),
+        ("the left ball moves up and the right ball moves down", [("left ball", "up"), ("right ball", "down")]),
+        ("a train moves from the left side to the right side of the room", [("train", "right")]),
     ],
 )
 def test_objects_and_directions(plan, prompt, objects):
@@ -224,6 +245,8 @@ def _outside(box):
         ("a ball rolls left, then returns", ["left", "right"]),
         ("a ball moves right and then up while a cube rests", ["right", "up"]),
         ("a ball falls, then bounces up", ["down", "up"]),
+        ("a ball goes up and comes down", ["up", "down"]),
+        ("a swing moves back and forth", ["right", "left"]),
     ],
 )
 def test_one_motion_after_the_other(plan, prompt, legs):
@@ -258,6 +281,23 @@ def test_a_swap(plan, prompt):
     for mine, other in ((a, b), (b, a)):
         assert center(mine.box_at(1)) == pytest.approx(center(other.box_at(0)), abs=0.15)
     assert all(iou(a.box_at(i / 8), b.box_at(i / 8)) == 0 for i in range(9))
+
+
+@pytest.mark.parametrize(
+    "prompt", ["a girl rides a horse to the right", "two men carry a sofa to the left", "a man pushes a cart",
+               "a horse pulls a carriage to the right", "three girls ride horses"],
+)  # fmt: skip
+def test_who_rides_or_carries_moves_as_one_with_it(plan, prompt):
+    layout, _ = check(plan(prompt))
+    assert len({tuple(round(v, 2) for v in track.displacement) for track in layout.objects}) == 1
+    for a in layout.objects:
+        near = [iou(a.box_at(0), b.box_at(0)) > 0 for b in layout.objects if b.phrase != a.phrase]
+        assert any(near)
+
+
+def test_a_diagonal(plan):
+    dx, dy = plan("a bird flies up and to the left").objects[0].displacement
+    assert dx < -0.4 and dy < -0.4
 
 
 @pytest.mark.parametrize("prompt", ["four squares in a row fall", "four ducklings swim left in a line"])

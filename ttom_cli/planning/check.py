@@ -10,7 +10,8 @@ from ..layout import Keyframe, Layout, Track
 from ..layout.model import Box, center, iou
 from . import lexicon as lex
 from .compose import STEPS
-from .rules import Mention, read
+from .nouns import Mention
+from .rules import read
 
 COINCIDENT = 0.9  # IoU above which two boxes are one
 TOP_SPEED = 4.0  # frame sides in a video's duration

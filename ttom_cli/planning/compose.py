@@ -25,8 +25,11 @@ MARGIN = 0.02
 DRAWS, RESTARTS = 64, 12
 MOST = 16  # objects of a layout, by its schema
 SHRINKS, GOOD = 4, 0.05  # times that boxes are tried smaller, and the conflict that needs no such try
-TOGETHER = ("in front of", "behind", "inside", "on")  # relations of objects whose boxes meet
 AROUND, TOWARDS, AFTER = "around", "towards", "after"  # relations that shape a path
+# Relations of objects that move as one: where the first is beside the second, in halves of their sides, across and
+# down; ahead stands for across in the direction of motion.
+ATTACHED = {"riding": (0, -0.7), "holding": (-0.6, 0), "pushing": ("behind", 0), "pulling": ("ahead", 0)}
+TOGETHER = ("in front of", "behind", "inside", "on", *ATTACHED)  # relations of objects whose boxes meet
 NEARER = 1.6  # how much an object grows that comes nearer
 ROUND = 9  # points of a full circle, its start counted twice
 
@@ -38,13 +41,15 @@ class Wish:
     start: tuple[float | None, float | None] | None = None
     end: tuple[float | None, float | None] | None = None
     direction: str | None = None
-    then: str | None = None  # the direction of the path's second half
+    drift: str | None = None  # a second one at the same time: up and to the left
+    then: tuple[str, ...] = ()  # those that follow
     enters: str | None = None  # the direction of the side that it comes in by, or "somewhere"
     leaves: str | None = None  # of the side that it goes out by
     turn: int = 0  # along a circle: 1 clockwise, -1 against the clock
     nearer: int = 0  # to the camera: 1 comes nearer and grows, -1 goes away and shrinks
     grows: int = 0  # where it is: 1 grows, -1 shrinks
-    swaps: str | None = None  # the side it begins on and leaves to another
+    pair: str | None = None  # what it does with another: swap places, pass, part, meet
+    side: str | None = None  # on which it is of that pair
     row: bool = False  # side by side with its like
     length: float = PATH  # of its path, in frame sides
     size: float = 1.0
@@ -87,6 +92,8 @@ def compose(mentions: list) -> tuple[Track, ...]:
     wishes = [(i, wish) for i, m in enumerate(mentions) for wish in _each(m.wish, m.count)]
     _nest(wishes)
     _follow(wishes)
+    _attach(wishes)
+    _pair(wishes)
     side = SIDE.get(len(wishes), 0.62 / len(wishes) ** 0.6)
     best, least = {}, float("inf")
     for _ in range(SHRINKS):  # what does not fit is tried smaller
@@ -116,10 +123,8 @@ def compose(mentions: list) -> tuple[Track, ...]:
 
 def _each(wish: Wish, count: int) -> list[Wish]:
     """The wish of each of several: of a row's, with its place in it."""
-    if wish.swaps and count == 2:
-        return [replace(wish, swaps=side) for side in ("left", "right")]
-    if count == 1 or not wish.row:
-        return [wish] * count
+    if count <= 1 or not wish.row:
+        return [replace(wish) for _ in range(count)]
     height = (wish.start or (None, None))[1] or {"up": 0.8, "down": 0.2}.get(wish.direction, 0.5)
     dx = STEPS.get(wish.direction, (0, 0))[0]
     length = CLOSE if dx else wish.length  # one that moves along itself leaves room for that
@@ -137,8 +142,8 @@ def _search(wishes: list, side: float) -> tuple[dict[int, _Path], float]:
         paths: dict[int, _Path] = {}
         total = 0.0
         for k in order:
-            goal = _goal(wishes, paths, k)
-            drawn = [_propose(rng, wishes[k][1], side, goal) for _ in range(DRAWS)]
+            other = _other(wishes, paths, k)
+            drawn = [_propose(rng, wishes[k][1], side, other) for _ in range(DRAWS)]
             conflict, paths[k] = min(((_conflict(wishes, paths, k, p), p) for p in drawn), key=lambda pair: pair[0])
             total += conflict
         if total < least:
@@ -170,33 +175,74 @@ def _follow(wishes: list) -> None:
                 wish.length = ahead.length = CLOSE
 
 
-def _goal(wishes: list, paths: dict[int, _Path], k: int) -> tuple[float, float] | None:
-    """Where the other is that an object circles or goes to, where the prompt names one that has its place."""
+def _attach(wishes: list) -> None:
+    """What is ridden, held, pushed or pulled has the path of who does it."""
+    for _, wish in wishes:
+        for relation, other in wish.relations:
+            for carried in (w for i, w in wishes if i == other and relation in ATTACHED):
+                for name in ("start", "end", "direction", "drift", "then", "enters", "leaves", "turn", "nearer"):
+                    setattr(carried, name, getattr(carried, name) or getattr(wish, name))
+                if relation == "holding":
+                    carried.size = min(carried.size, 0.6)
+
+
+def _pair(wishes: list) -> None:
+    """The sides and the ways of two that meet, part, pass each other, or swap places."""
+    for n, wish in enumerate([w for _, w in wishes if w.pair]):
+        wish.side = ("left", "right")[n % 2]
+        if wish.pair == "swap":
+            continue
+        wish.direction = wish.side if wish.pair == "part" else OPPOSITE[wish.side]
+        if wish.pair != "pass":
+            inner, outer = ((0.33, 0.5), (0.0, 0.5)) if wish.side == "left" else ((0.67, 0.5), (1.0, 0.5))
+            wish.start, wish.end = (inner, outer) if wish.pair == "part" else (outer, inner)
+            wish.length = 0.15
+
+
+def _other(wishes: list, paths: dict[int, _Path], k: int) -> tuple[str, _Path, int] | None:
+    """A relation that shapes an object's path, the path of the other, and how many have that already."""
+    own = [n for n, (i, _) in enumerate(wishes) if i == wishes[k][0]]
     for relation, i in wishes[k][1].relations:
-        if relation in (AROUND, TOWARDS):
-            points = next((paths[n].points for n in paths if wishes[n][0] == i), None)
-            return points and points[0 if relation == AROUND else -1]
+        if relation in (AROUND, TOWARDS, *ATTACHED):
+            others = [n for n, (j, _) in enumerate(wishes) if j == i]
+            if others and (n := others[own.index(k) % len(others)]) in paths:  # each of several riders has a horse
+                return relation, paths[n], own.index(k) // len(others)
     return None
 
 
-def _propose(rng: random.Random, wish: Wish, side: float, goal: tuple[float, float] | None) -> _Path:
+def _beside(relation: str, side: float, other: _Path, before: int) -> _Path:
+    """The path of what moves as one with another, `before` doing so already."""
+    across, down = ATTACHED[relation]
+    (x, _), (u, _) = other.points[0], other.points[-1]
+    if across in ("behind", "ahead"):
+        across = 0.95 * (1 if u >= x else -1) * (1 if across == "ahead" else -1)
+    across += 1.2 * ((before + 1) // 2) * (1 if before % 2 else -1)
+    reach = (side + other.sides[0]) / 2
+    points = tuple((x + across * reach, y + down * reach) for x, y in other.points)
+    return _Path(points, (side, side * other.sides[1] / other.sides[0]))
+
+
+def _propose(rng: random.Random, wish: Wish, side: float, other: tuple[str, _Path, int] | None) -> _Path:
     """A random path that starts, ends and heads as wished, inside the frame."""
     side = min(0.6, side * wish.size)
     sides = {0: (side, side), 1: (side / NEARER**0.5, side * NEARER**0.5), -1: (side, side / NEARER)}[
         wish.nearer or wish.grows
     ]
+    relation, their, before = other or (None, None, 0)
+    if relation in ATTACHED:
+        return _beside(relation, side, their, before)
     half = max(sides) / 2 + MARGIN
     low, high = half, 1 - half
     if wish.turn:
-        around = goal or (rng.uniform(0.4, 0.6), rng.uniform(0.4, 0.6))
+        around = their.points[0] if relation == AROUND else (rng.uniform(0.4, 0.6), rng.uniform(0.4, 0.6))
         arc = _arc(around, rng.uniform(0.2, 0.36), rng.uniform(0, 2 * math.pi), wish.turn * 2 * math.pi)
         return _Path(tuple((_clip(p, low, high), _clip(q, low, high)) for p, q in arc), sides)
-    if wish.swaps:  # each half round the other
-        return _Path(_arc((0.5, 0.5), rng.uniform(0.2, 0.3), math.pi * (wish.swaps == "left"), math.pi), sides)
+    if wish.pair == "swap":  # each half round the other
+        return _Path(_arc((0.5, 0.5), rng.uniform(0.25, 0.3), math.pi * (wish.side == "left"), math.pi), sides)
     x, y = rng.uniform(low, high), rng.uniform(low, high)
     start = wish.start or (None, None)
     x, y = (_clip(free if given is None else given, low, high) for free, given in zip((x, y), start, strict=True))
-    ways = [way for way in (wish.direction, wish.then) if way]
+    ways = [wish.direction, *wish.then] if wish.direction else []
     crosses = wish.enters or wish.leaves
     if crosses and not ways:
         ways = ["right"]
@@ -208,14 +254,16 @@ def _propose(rng: random.Random, wish: Wish, side: float, goal: tuple[float, flo
         end = (0.5, 0.5) if wish.start and wish.nearer > 0 else (x, y)
         return _Path(((x, y), end), sides)
     if towards and not wish.end:
-        u, v = goal or (rng.uniform(low, high), rng.uniform(low, high))
-        beside = u + (side + 0.02) * rng.choice((-1, 1)) if goal else u
+        u, v = their.points[-1] if relation == TOWARDS else (rng.uniform(low, high), rng.uniform(low, high))
+        beside = u + (side + 0.02) * rng.choice((-1, 1)) if relation == TOWARDS else u
         return _Path(((x, y), (_clip(beside, low, high), _clip(v, low, high))), sides)
     reach = min(wish.length, high - low)
     # Where the path goes from its start, which is far enough back that the path fits.
     offsets = [(0.0, 0.0)]
     for way in ways:
-        offsets.append(tuple(p + reach * d for p, d in zip(offsets[-1], STEPS[way], strict=True)))
+        aside = STEPS.get(wish.drift, (0, 0)) if way == wish.direction else (0, 0)
+        step = (d + e for d, e in zip(STEPS[way], aside, strict=True))
+        offsets.append(tuple(p + reach * d for p, d in zip(offsets[-1], step, strict=True)))
     fitting = [(low - min(axis), high - max(axis)) for axis in zip(*offsets, strict=True)]
     x, y = (_clip(p, *fit) if given is None else p for p, given, fit in zip((x, y), start, fitting, strict=True))
     points = [tuple(_clip(p + d, low, high) for p, d in zip((x, y), offset, strict=True)) for offset in offsets]
@@ -249,6 +297,8 @@ def _conflict(wishes: list, paths: dict[int, _Path], k: int, a: _Path) -> float:
     if wish.direction:
         (x, y), (u, v) = a.points[:2]
         total += max(0.0, wish.length - abs(u - x) - abs(v - y))
+    if not (wish.enters or wish.leaves):  # what is attached to another may stand out
+        total += sum(max(0.0, -edge, edge - 1) for t in (0, 1) for edge in a.box(t))
     if wish.turn:  # one that was squeezed by the frame is no circle
         xs, ys = zip(*a.points, strict=True)
         total += abs((max(xs) - min(xs)) - (max(ys) - min(ys)))
@@ -316,7 +366,7 @@ def _broken(relation: str, a: Box, b: Box) -> float:
         return max(0.0, abs(a[3] - b[1]) - 0.03) * 3 + max(0.0, abs(dx) - 0.1)
     if relation == "next to":
         return max(0.0, abs(dx) - 0.45) + max(0.0, abs(dy) - 0.15)
-    if relation in (AROUND, TOWARDS, AFTER, "between"):
+    if relation in (AROUND, TOWARDS, AFTER, "between", *ATTACHED):
         return 0.0
     along = {"left of": -dx, "right of": dx, "above": -dy, "below": dy}[relation]
     across = abs(dy) if relation in ("left of", "right of") else abs(dx)

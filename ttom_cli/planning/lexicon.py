@@ -11,9 +11,12 @@ NUMBERS = {
     "both": 2, "several": 3, "few": 3, "many": 5,
 }  # fmt: skip
 VAGUE = frozenset("several few many".split())
+STAND_INS = frozenset("one another other others".split())  # as numbers, they may stand for a noun
 NONE = frozenset({"no", "without"})  # what is named behind them is not there
 SINGULAR = frozenset("a an one another this that each".split())  # no plural stands behind them
-DETERMINERS = frozenset("a an the no one another this that its his her their our my your some each".split())
+DETERMINERS = frozenset(
+    "a an the no other others one another this that its his her their our my your some each".split()
+)
 PREPOSITIONS = frozenset(
     """in on at to from of off with by into onto over under above below beneath beside besides between
     behind near next past through across along around against toward towards inside outside among amid
@@ -25,6 +28,8 @@ ADVERBS = frozenset(
     forward forwards nearby overhead apart left right leftward leftwards rightward rightwards upward
     upwards downward downwards up down still hard there here clockwise counterclockwise anticlockwise
     is are was were be been being has have had do does not very then sideways backward backwards uphill downhill
+    just only even also too so if except never always finally eventually forth closer nearer farther further bigger
+    larger smaller higher lower taller eastward westward northward southward us
     high low fast faster first second again once twice ahead outdoors indoors more less""".split()
 )
 
@@ -35,16 +40,17 @@ _ALONG = (
 )
 # Adverbs and verbs that say where to. Each direction's phrases, longest first where they overlap.
 DIRECTION_PHRASES = {
-    "right": r"from (?:the )?left(?: side)?(?: of the \w+)? to (?:the )?right|left to right|rightwards?"
+    "right": r"from (?:the )?left(?: side)?(?: of the \w+)? to (?:the )?right|left[ -]to[ -](?:the )?right|rightwards?"
     r"|(?:to|towards?) the right(?! of)|(?:to|towards?) right(?! of)|to the right side(?! of (?:an?|two|three) )",
-    "left": r"from (?:the )?right(?: side)?(?: of the \w+)? to (?:the )?left|right to left|leftwards?"
+    "left": r"from (?:the )?right(?: side)?(?: of the \w+)? to (?:the )?left|right[ -]to[ -](?:the )?left|leftwards?"
     r"|(?:to|towards?) the left(?! of)|(?:to|towards?) left(?! of)|to the left side(?! of (?:an?|two|three) )",
     "up": r"upwards?|up(?: into)?|from (?:the )?bottom to (?:the )?top|(?:to|towards?) the (?:top|sky)"
     r"|into the (?:sky|air)",
     "down": rf"downwards?|down(?! {_ALONG})|from (?:the )?top to (?:the )?bottom"
     r"|(?:to|towards?) the (?:bottom|ground|floor)",
 }
-BARE = {"right": r"right(?! of)", "left": r"left(?! of)"}  # directions only after a verb of motion
+_CORNER = r"(?<!upper )(?<!lower )(?<!top )(?<!bottom )"
+BARE = {way: rf"{_CORNER}{way}(?! of)" for way in ("right", "left")}  # directions only after a verb of motion
 UP_VERBS = "rise ascend climb lift soar levitate".split()
 DOWN_VERBS = "fall sink drop descend plummet tumble dive".split()
 MOTION_VERBS = """move swoop roll slide drift fly go float glide run walk travel crawl swim drive dash dart hop
@@ -60,6 +66,8 @@ appear disappear end finish land settle arrive make keep carry wear hover circle
 surround touch hit enter exit emerge vanish swap exchange switch trade inflate deflate swell set""".split()
 
 RELATIONS = {
+    "after": r"(?:chas|pursu)(?:es?|ing)|follow(?:s|ing)?|(?:runs?|running|goes|going) after|trail(?:s|ing) behind",
+    "before": r"(?:followed|chased|pursued|trailed) by|leads|leading",
     "left of": r"(?:to|on|at) the left(?: side)? of|left of",
     "right of": r"(?:to|on|at) the right(?: side)? of|right of",
     "on": r"on top of|atop|on(?:to)?",
@@ -70,11 +78,20 @@ RELATIONS = {
     "next to": r"next to|beside|alongside|near|by",
     "inside": r"inside(?: of)?|within",
     "between": r"(?:in )?between",
-    "after": r"chas(?:es?|ing)|pursu(?:es?|ing)|follow(?:s|ing)?",
+    "riding": r"rid(?:es?|ing)|driv(?:es?|ing)",
+    "holding": r"hold(?:s|ing)?|carr(?:y|ies|ying)",
+    "pushing": r"push(?:es|ing)?",
+    "pulling": r"pull(?:s|ing)?|drags|dragging|tows|towing|walk(?:s|ing)?(?= (?:his|her|its|their|an?) )",
     "around": r"around|orbits?|orbiting|circling|encircl(?:es|ing)|circles(?= (?:around|an?|the|two|three)\b)",
     "towards": r"(?:towards?|up to|approach(?:es|ing)?)(?! the (?:left|right|top|bottom|camera|viewer|lens))",
 }
 # Paths that are no straight lines across the frame.
+_ACROSS, _UPRIGHT = r"(?:left|right)(?:wards?)?", r"(?:up|down)(?:wards?)?"
+DIAGONAL = rf"{_UPRIGHT}(?: and |[ -])(?:to the )?{_ACROSS}|{_ACROSS} and {_UPRIGHT}"
+UP_AND_DOWN = {
+    r"up and down": ("up", "down"),
+    r"back and forth|side to side|left and right|to and fro": ("right", "left"),
+}
 CIRCLES = r"in (?:a )?circles?|orbits?|orbiting|circling|encircl(?:es|ing)|circles(?= (?:around|an?|the|two|three)\b)"
 CLOCKWISE, AGAINST = r"clockwise", r"(?:counter|anti)-?clockwise"
 SPINNING = frozenset("rotates rotate rotating spins spin spinning turns turn turning swings swing swinging".split())
@@ -103,11 +120,28 @@ LEAVES = (
     rf"(?:leav(?:es?|ing)|exit(?:s|ing)?)(?: {_FRAME})? {_OUT_BY}"
     rf"|(?:leav(?:es?|ing)|exit(?:s|ing)?|out of|off) (?:{_FRAME}|sight)\b(?: {_OUT_BY})?|off ?-?screen(?: {_OUT_BY})?"
 )
-SWAPS = r"(?:swap|exchange|switch|trade)(?:s|ing)?(?: \w+)? (?:places|positions|sides)"
+_EACH = r"(?:each other|one another)"
+PAIRS = {
+    "swap": r"(?:swap|exchange|switch|trade)(?:s|ing)?(?: \w+)? (?:places|positions|sides)",
+    "pass": rf"(?:pass|cross)(?:es|ing)?(?: by)? {_EACH}|past {_EACH}|cross(?:ing)? paths|in opposite directions",
+    "part": rf"away from {_EACH}|(?:mov|drift|fly|float|roll|slid|walk|runn?)(?:e?s?|ing) apart",
+    "meet": rf"(?:to|towards?|into|at|with) {_EACH}|meet(?:ing)?(?! (?:an?|the)\b)|collid(?:es?|ing)",
+}
 IN_A_ROW = r"in (?:a|one) (?:\w+ )?(?:row|line)|side by side|next to (?:each other|one another)|lined up"
 _SIDE = r"(?:left|right|top|bottom|side|sky|ground|scene)\b"
 _OBJECT = rf" (?:(?:while|as|{'|'.join(NUMBERS)})\b|(?:and )?(?:an?|the)\b(?! {_SIDE}))"
 CAMERA = rf"(?:(?:the|a) )?camera\b(?:(?!{_OBJECT})[^,.;])*"
+SHOTS = (
+    r"shot|footage|video|clip|photo|photograph|painting|rendering|render|animation|time-?lapse|view|close-?up"
+    r"|illustration|drawing|image|picture|sketch|movie"
+)
+STYLES = (
+    r"cinematic|[248]k|u?hd|hdr|(?:hyper|photo)-?realis\w+|realistic|masterpiece|(?:best|high|highest) quality"
+    r"|detailed|sharp focus|bokeh|depth of field|golden hour|lighting|resolution|\d+ ?mm|\d+ ?fps|style"
+    r"|slow[ -]motion|time-?lapse|(?:drone|wide|aerial|tracking|static|establishing|long|low|high)[ -](?:angle|shot)"
+    r"|aerial view|shot on|footage|render\w*|octane|unreal engine|artstation|national geographic|anime"
+    r"|vivid colou?rs|camera|close-?up"
+)
 PLACES = {
     r"(?:top|upper)[ -]left": (0.22, 0.22),
     r"(?:top|upper)[ -]right": (0.78, 0.22),
@@ -123,9 +157,13 @@ PLACE_PREFIX = r"(?:at|in|on|from|near) the (?:far )?"
 PLACE_SUFFIX = r"(?: (?:corner|side|edge|half))?(?: of the (?:frame|screen|scene|image|video|picture))?(?! of)(?! to)\b"
 
 SIZES = {"small": 0.75, "tiny": 0.7, "little": 0.75, "large": 1.25, "big": 1.25, "huge": 1.4}
+LY_ADJECTIVES = frozenset("woolly wooly curly friendly lovely lonely silly elderly ugly early lively bubbly".split())
 LY_NOUNS = frozenset("butterfly dragonfly firefly fly lily family belly jelly lady bully ally assembly".split())
 ED_NOUNS = frozenset("bed sled shed seed reed weed feed breed steed speed red".split())
-PARTICIPLES = frozenset("stuck strung hung thrown held built laid set kept bent tied worn drawn driven ridden".split())
+PARTICIPLES = frozenset(
+    """overtaken taken eaten seen stuck strung hung thrown held built laid set kept bent tied worn drawn driven
+    ridden""".split()
+)
 # Where things happen: never an object of the layout.
 SETTINGS = frozenset(
     """garden park street road forest woods jungle desert beach shore coast field meadow hill hillside hilltop
@@ -181,7 +219,7 @@ ADJECTIVES = COLORS | frozenset(
 
 def is_adjective(word: str) -> bool:
     """Whether a word is sure to be one: listed, or by its ending."""
-    return word in ADJECTIVES or bool(re.search("(?:ful|ous|ive|less|able|ible|ish)$", word))
+    return word in ADJECTIVES or bool(re.search("(?:ful|ous|ive|less|able|ible|\\w\\wish)$", word))
 
 
 # What their object does, it does because of the subject.

@@ -1,0 +1,77 @@
+"""A prompt made ready to be read: what is said of the camera, the style and the background is no object's."""
+
+from __future__ import annotations
+
+import re
+
+from . import lexicon as lex
+
+# At the beginning of a clause: elsewhere, as in "walks towards the camera", it is a goal.
+_CAMERA = re.compile(
+    rf"(?:^|(?<=[,.;:] )|(?<=\band )|(?<=\bwhile )|(?<=\bas )|(?<=\bthen )){lex.CAMERA}", re.IGNORECASE
+)
+_SHOT = re.compile(
+    r"(?:^|(?<=[.;:,] ))(?:(?:an?|the) )?"
+    r"(?:black and white |(?!(?:with|in|on|of|by|and|holding|an?|the)\b)[\w-]+ ){0,3}?"
+    rf"(?:{lex.SHOTS})s?(?: shot)? (?:of|showing) ", re.IGNORECASE,
+)  # fmt: skip
+
+
+def objects_only(text: str) -> str:
+    """The text with blanks where it speaks of the camera or the style; what is left stands where it stood."""
+    text = _SHOT.sub(_blank, _CAMERA.sub(_blank, text))
+    parts = list(re.finditer(r"[^,.;]+", text))
+    styles = [m for m in parts if _is_style(m.group())]
+    if len(styles) < sum(bool(m.group().strip()) for m in parts):
+        for m in styles:
+            text = text[: m.start()] + _blank(m) + text[m.end() :]
+    return text
+
+
+def _is_style(part: str) -> bool:
+    """Whether a part between commas says how the video looks: "cinematic lighting", "4k"."""
+    words = part.lower().split()
+    says = re.search(rf"\b(?:{lex.STYLES})\b", part, re.IGNORECASE)
+    return bool(says) and len(words) <= 6 and lex.MOVING.isdisjoint(words)
+
+
+def _blank(match: re.Match) -> str:
+    return " " * len(match.group())
+
+
+def camera(text: str) -> str:
+    """What the camera does: "pans left"."""
+    found = _CAMERA.search(text)
+    return re.sub(r"^(?:(?:the|a) )?camera:? *", "", found.group(), flags=re.IGNORECASE).strip() if found else ""
+
+
+def background(text: str) -> str:
+    found = re.search(r"\b(?:on|against|with) an? ((?:\w+ ){1,3}background)", text, re.IGNORECASE)
+    return found.group(1) if found else ""
+
+
+def each_with_its_noun(text: str) -> str:
+    """ "red, green and blue circles" -> "red circles, green circles and blue circles", numbers as they are."""
+    number = rf"(?:(?:{'|'.join(lex.NUMBERS)}|\d+|an?|one|the) )?"
+    color = rf"(?:{'|'.join(lex.COLORS)})"
+    more = rf"(?:, {number}{color})*,? and (?P<last>{number}){color}"
+    ends = rf"(?= *(?:$|[,.;:]|(?:and|while|{'|'.join(lex.BASE_FORMS)})\b|\w+(?:s|ing)\b))"
+    own = r"(?<!\bin )(?<!\bof )(?<!\bwith )(?<!\bwearing )\b"
+    pattern = rf"{own}(?P<first>{number}){color}{more} (?P<noun>\w+)\b{ends}"
+
+    one = re.compile("(?:an?|one|the) ", re.IGNORECASE)
+
+    def repeat(match: re.Match) -> str:
+        first, last, noun = match.group("first", "last", "noun")
+        if bool(first) != bool(last) or match.group().lower().startswith("black and white"):
+            return match.group()  # "two red and blue balls", "a red and white lighthouse"
+        if not (lex.is_plural(noun) or (one.fullmatch(first or "") and one.fullmatch(last))):
+            return match.group()
+        return re.sub(
+            rf"({number})({color})\b(?! {noun})",
+            lambda m: f"{m.group()} {lex.singular(noun) if one.fullmatch(m.group(1)) else noun}",
+            match.group(),
+            flags=re.IGNORECASE,
+        )
+
+    return re.sub(pattern, repeat, text, flags=re.IGNORECASE)
