@@ -32,16 +32,16 @@ def toy_folder(tmp_path_factory):
     from ttom_cli.shapes import networks
 
     torch.manual_seed(0)
-    tokenizer = networks.build_tokenizer()
+    tokenizer, family = networks.build_tokenizer(), networks.Wan()
     transformer = WanTransformer3DModel(
         patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=16, in_channels=networks.LATENT_CHANNELS,
         out_channels=networks.LATENT_CHANNELS, text_dim=networks.TEXT_DIM, freq_dim=32, ffn_dim=64, num_layers=4,
         cross_attn_norm=True, qk_norm="rms_norm_across_heads", rope_max_seq_len=64,
     )  # fmt: skip
     folder = tmp_path_factory.mktemp("toy")
-    networks.save_pipeline(
-        folder, vae=networks.build_vae(), transformer=transformer, tokenizer=tokenizer,
-        text_encoder=networks.build_text_encoder(len(tokenizer)),
+    family.save(
+        folder, vae=family.vae(), transformer=transformer, tokenizer=tokenizer,
+        text_encoder=family.text_encoder(len(tokenizer)),
     )  # fmt: skip
     return folder
 

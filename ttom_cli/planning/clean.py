@@ -31,6 +31,8 @@ def objects_only(text: str) -> str:
 def _is_style(part: str) -> bool:
     """Whether a part between commas says how the video looks: "cinematic lighting", "4k"."""
     words = part.lower().split()
+    if not words or words[0] in lex.DETERMINERS or words[0] in lex.NUMBERS:
+        return False  # "a cat in anime style"
     says = re.search(rf"\b(?:{lex.STYLES})\b", part, re.IGNORECASE)
     return bool(says) and len(words) <= 6 and lex.MOVING.isdisjoint(words)
 

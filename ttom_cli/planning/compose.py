@@ -168,8 +168,7 @@ def _follow(wishes: list) -> None:
     """What follows another goes its way, and both go less far, so that they fit one behind the other."""
     for _, wish in wishes:
         for relation, other in wish.relations:
-            if relation == AFTER:
-                ahead = next(w for i, w in wishes if i == other)
+            for ahead in (w for i, w in wishes if i == other and relation == AFTER):
                 wish.direction = wish.direction or ahead.direction or "right"
                 ahead.direction = ahead.direction or wish.direction
                 wish.length = ahead.length = CLOSE

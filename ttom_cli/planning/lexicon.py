@@ -125,7 +125,7 @@ PAIRS = {
     "swap": r"(?:swap|exchange|switch|trade)(?:s|ing)?(?: \w+)? (?:places|positions|sides)",
     "pass": rf"(?:pass|cross)(?:es|ing)?(?: by)? {_EACH}|past {_EACH}|cross(?:ing)? paths|in opposite directions",
     "part": rf"away from {_EACH}|(?:mov|drift|fly|float|roll|slid|walk|runn?)(?:e?s?|ing) apart",
-    "meet": rf"(?:to|towards?|into|at|with) {_EACH}|meet(?:ing)?(?! (?:an?|the)\b)|collid(?:es?|ing)",
+    "meet": rf"(?:to|towards?|into) {_EACH}|(?:meet(?:ing)?|collid(?:es?|ing))\b(?! (?:an?|the)\b)",
 }
 IN_A_ROW = r"in (?:a|one) (?:\w+ )?(?:row|line)|side by side|next to (?:each other|one another)|lined up"
 _SIDE = r"(?:left|right|top|bottom|side|sky|ground|scene)\b"

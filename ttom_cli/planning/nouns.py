@@ -51,9 +51,7 @@ def find_mentions(text: str) -> list[Mention]:
             single=bool(lex.SINGULAR.intersection(opened)) and count == 1,
             led=before in lex.PREPOSITIONS or before.endswith("ing"),
             predicate=before in ("is", "are", "was", "were") and not opened,
-            stands_in=bool(opened)
-            and opened[0] != "each"
-            and (opened[-1] in lex.STAND_INS or opened[-1] in lex.NUMBERS),
+            stands_in=opened[:1] not in ([], ["each"], ["no"]) and opened[-1] in lex.STAND_INS | lex.NUMBERS.keys(),
         )
         j, verb = first, False
         while j < len(tokens) and not any(a <= tokens[j][1] < b for a, b in skip):
@@ -65,10 +63,8 @@ def find_mentions(text: str) -> list[Mention]:
                 verb = not (_closed_class(tokens[j][0]) or _articles(tokens[j][0]))
                 break
             j += 1
-        if j == first and context.stands_in and mentions and before not in ("at", "by", "no"):
-            following = tokens[j][0] if j < len(tokens) else ""
-            if following != "of" or (tokens[j + 1 : j + 2] and tokens[j + 1][0] == "them"):
-                mentions.append(_stand_in(text, (tokens[i][1], tokens[j - 1][2]), mentions, count))
+        if j == first and context.stands_in and mentions and _is_said_of([t[0] for t in tokens[j : j + 3]]):
+            mentions.append(_stand_in((tokens[i][1], tokens[j - 1][2]), mentions, count))
         if j > first:
             words = [t[0] for t in tokens[first:j] if t[0] != ","]
             if _is_thing(words, opened) and not lex.NONE.intersection((before, *opened)):
@@ -83,7 +79,19 @@ def find_mentions(text: str) -> list[Mention]:
     return mentions
 
 
-def _stand_in(text: str, span: tuple[int, int], mentions: list[Mention], count: int) -> Mention:
+def _is_said_of(words: list[str]) -> bool:
+    """Whether what follows "one" or "two" makes it stand for a noun: "one to the left", not "one by one"."""
+    if words[:2] == ["of", "them"]:
+        return True
+    led = (
+        words[:1]
+        and words[0] in ("to", "on", "at", "in", "from", "up", "down", "left", "right")
+        and words[1:2] != ["a"]
+    )
+    return bool(led) or (bool(words) and words[0] in lex.VERBS)
+
+
+def _stand_in(span: tuple[int, int], mentions: list[Mention], count: int) -> Mention:
     """What "another" or "two" speaks of: some of the several before, or one more of the same."""
     near = next((m.of for m in reversed(mentions) if m.of), None)
     whole = near or next((m for m in reversed(mentions) if m.count > 1), mentions[-1])

@@ -120,6 +120,9 @@ def read_wishes(text: str, mentions: list[Mention]) -> list[Mention]:
         relative = re.match(r",? (?:that|which|who)\b", said)
         read_said(_own(said), mention if relative and mention in kept else subject)
     _share_verbs(text, kept)
+    for mention in kept:
+        if mention.of:  # "two birds fly up, one on the left"
+            mention.wish.direction = mention.wish.direction or mention.of.wish.direction
     return kept
 
 
@@ -163,7 +166,7 @@ def _is_setting(before: str, mention: Mention) -> bool:
     """Whether a noun phrase says where things happen."""
     relations = [r for r in _relations(before) if r not in ("on", AFTER)]
     if singular_head(mention) in lex.SETTINGS:
-        return not relations or bool(re.search(r"\b(?:left|right)(?: side)? of the $", before))
+        return not relations or bool(re.search(r"\bfrom .* to the (?:left|right)(?: side)? of the $", before))
     return bool(re.search(rf"\b(?:in|during){_ARTICLE}$", before)) and not relations
 
 

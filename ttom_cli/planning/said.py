@@ -21,7 +21,8 @@ def read_said(said: str, mention: Mention) -> None:
     _read_ways(said, later, verbs, wish)
     _read_curves(said, wish, going=not lex.SPINNING.issuperset(verbs))
     for pair, pattern in lex.PAIRS.items():
-        if re.search(rf"\b(?:{pattern})", said) and (verbs or pair in ("swap", "meet")):
+        found = re.search(rf"\b(?:{pattern})", said)
+        if found and (verbs or pair == "swap" or found.group()[:4] in ("meet", "coll")):
             wish.pair = wish.pair or pair
             break
     wish.row = wish.row or bool(re.search(rf"\b(?:{lex.IN_A_ROW})\b", said))
@@ -34,10 +35,8 @@ def _read_ways(said: str, later: list[str], verbs: list[str], wish: Wish) -> Non
     if to_and_fro and verbs and not wish.direction:
         wish.direction, wish.then = to_and_fro[0], to_and_fro[1:]
     elif diagonal and verbs and not wish.direction:
-        across, upright = (
-            next(w for w in ways if w in diagonal.group()) for ways in (("left", "right"), ("up", "down"))
-        )
-        wish.direction, wish.drift = across, upright
+        axes = ("left", "right"), ("up", "down")
+        wish.direction, wish.drift = (next(w for w in ways if w in diagonal.group()) for ways in axes)
     if wish.direction:
         return
     ways: list[str] = []
@@ -102,6 +101,6 @@ def _read_curves(said: str, wish: Wish, *, going: bool) -> None:
         wish.nearer = 1
     elif re.search(rf"\b(?:{lex.FARTHER})\b", said) or (going and re.search(r"\baway\b(?! from)", said)):
         wish.nearer = -1
-    wish.grows = wish.grows or bool(re.search(rf"\b(?:{lex.LARGER})", said)) - bool(
-        re.search(rf"\b(?:{lex.SMALLER})\b", said)
-    )
+    for pattern, way in ((lex.LARGER, 1), (lex.SMALLER, -1)):
+        if re.search(rf"\b(?:{pattern})", said):
+            wish.grows = way

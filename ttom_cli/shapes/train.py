@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import math
 import os
+import re
 import time
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from . import networks
 from .captions import caption, caption_and_spans
 from .sheet import loss_curve, video_sheet
-from .world import COLORS, FRAMES, SHAPES, SIZE, Scene, coverage, render, sample_scene
+from .world import COLORS, SHAPES, SIZE, Scene, coverage, render, sample_scene
 
 CROP = 32  # pixels a side of the clips, full of edges, that the VAE learns from before whole videos
 MUON_LR = 1.5e-3
@@ -40,6 +41,7 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def main(
     out: Annotated[Path, typer.Option(help="Checkpoints, curves, sheets and the finished model.")],
+    family: Annotated[str, typer.Option(help="wan or cogvideox")] = "wan",
     stage: Annotated[str, typer.Option(help="vae, denoiser, decoder or all")] = "all",
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
     vae_steps: int = 6000,
@@ -51,31 +53,27 @@ def main(
     compile: Annotated[bool, typer.Option(help="torch.compile the denoiser.")] = False,
     start_from: Annotated[Path | None, typer.Option(help="Begin with the weights of this model folder.")] = None,
 ) -> None:
-    """Train the shapes model and save it in diffusers' folder layout."""
+    """Train a shapes model and save it in diffusers' folder layout."""
+    kind = networks.FAMILIES[family]()
     torch.set_flush_denormal(True)
     out.mkdir(parents=True, exist_ok=True)
     if start_from:
         _begin_with(out, start_from)
     if stage in ("vae", "all"):
-        train_vae(out, steps=vae_steps, device=device, seed=seed)
+        train_vae(out, kind, steps=vae_steps, device=device, seed=seed)
     if stage in ("denoiser", "all"):
-        train_denoiser(out, steps=steps, batch=batch, pool=pool, device=device, seed=seed, compiled=compile)
+        train_denoiser(out, kind, steps=steps, batch=batch, pool=pool, device=device, seed=seed, compiled=compile)
     if stage in ("decoder", "all"):
-        train_decoder(out, steps=decoder_steps, device=device, seed=seed)
+        train_decoder(out, kind, steps=decoder_steps, device=device, seed=seed)
 
 
 def _begin_with(out: Path, folder: Path) -> None:
     """Write checkpoints at step 0 with the weights of a finished model, where `out` has none yet."""
-    from diffusers import AutoencoderKLWan, WanTransformer3DModel
-    from transformers import UMT5EncoderModel
+    from diffusers import DiffusionPipeline
 
-    vae = AutoencoderKLWan.from_pretrained(folder / "vae").state_dict()
-    both = torch.nn.ModuleDict(
-        dict(
-            transformer=WanTransformer3DModel.from_pretrained(folder / "transformer"),
-            encoder=UMT5EncoderModel.from_pretrained(folder / "text_encoder"),
-        )
-    ).state_dict()
+    pipe = DiffusionPipeline.from_pretrained(folder)
+    vae = pipe.vae.state_dict()
+    both = torch.nn.ModuleDict(dict(transformer=pipe.transformer, encoder=pipe.text_encoder)).state_dict()
     for name, weights in (("vae.pt", vae), ("denoiser.pt", both)):
         if not (out / name).exists():
             torch.save(dict(model=weights, ema=weights, losses=[]), out / name)
@@ -89,19 +87,17 @@ def to_tensor(videos_BFHWC: np.ndarray) -> torch.Tensor:
 # ---------------------------------------------------------------- VAE
 
 
-def train_vae(out: Path, *, steps: int, device: str, seed: int) -> None:
+def train_vae(out: Path, kind: networks.Family, *, steps: int, device: str, seed: int) -> None:
     """L1 + MSE + a little KL: on cropped single frames, then on cropped clips, at last on whole videos."""
     torch.manual_seed(seed)
-    vae = networks.build_vae().to(device)
+    vae = kind.vae().to(device)
     ema = copy.deepcopy(vae).requires_grad_(False)
     optimizer = torch.optim.AdamW(vae.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=0.0)
     run = Run(out / "vae.pt", steps, dict(model=vae, ema=ema, optimizer=optimizer))
     for step in run:
         rng = np.random.default_rng([seed, 1, step])
-        if step < 0.45 * steps:
-            x = _crops(rng, 16, frames=1)
-        else:
-            x = _crops(rng, 6, frames=FRAMES) if step < 0.85 * steps else _videos(rng, 4)
+        single = step < 0.45 * steps
+        x = _crops(rng, 16, kind.frames, frames=1) if single else _clips(rng, kind, step < 0.85 * steps)
         x = x.to(device)
         set_lr(cosine(step, steps, warmup=200), optimizer)
         posterior = vae.encode(x).latent_dist
@@ -113,23 +109,24 @@ def train_vae(out: Path, *, steps: int, device: str, seed: int) -> None:
         update_ema(ema, vae, 0.995 if step > 200 else 0.9)
         run.log(loss.item())
         if step % 500 == 499 or step == steps - 1:
-            video_sheet(out / "vae_samples.png", _reconstructions(ema, seed, device))
+            video_sheet(out / "vae_samples.png", _reconstructions(kind, ema, seed, device))
     loss_curve(out / "vae_loss.png", run.losses, "VAE: L1 + MSE + KL")
 
 
-def train_decoder(out: Path, *, steps: int, device: str, seed: int) -> None:
+def train_decoder(out: Path, kind: networks.Family, *, steps: int, device: str, seed: int) -> None:
     """The decoder alone, the encoder fixed, so that the latents that the denoiser learns stay what they are."""
     torch.manual_seed(seed + 2)
-    vae = load_vae(out).to(device)
+    vae = load_vae(out, kind).to(device)
     vae.encoder.requires_grad_(False)
-    vae.quant_conv.requires_grad_(False)
+    if vae.quant_conv is not None:
+        vae.quant_conv.requires_grad_(False)
     trained = [p for p in vae.parameters() if p.requires_grad]
     ema = copy.deepcopy(vae).requires_grad_(False)
     optimizer = torch.optim.AdamW(trained, lr=1.5e-3, betas=(0.9, 0.98), weight_decay=0.0)
     run = Run(out / "decoder.pt", steps, dict(model=vae, ema=ema, optimizer=optimizer))
     for step in run:
         rng = np.random.default_rng([seed, 6, step])
-        x = (_crops(rng, 6, frames=FRAMES) if step < 0.6 * steps else _videos(rng, 4)).to(device)
+        x = _clips(rng, kind, step < 0.6 * steps).to(device)
         set_lr(cosine(step, steps, warmup=200), optimizer)
         with torch.no_grad():
             latents = vae.encode(x).latent_dist.sample()
@@ -139,33 +136,38 @@ def train_decoder(out: Path, *, steps: int, device: str, seed: int) -> None:
         update_ema(ema, vae, 0.995 if step > 200 else 0.9)
         run.log(loss.item())
         if step % 500 == 499 or step == steps - 1:
-            video_sheet(out / "decoder_samples.png", _reconstructions(ema, seed, device))
+            video_sheet(out / "decoder_samples.png", _reconstructions(kind, ema, seed, device))
     loss_curve(out / "decoder_loss.png", run.losses, "Decoder: L1 + MSE")
     if (out / "denoiser.pt").exists():
-        finish(out, seed)
+        finish(out, kind, seed)
 
 
-def load_vae(out: Path):
+def load_vae(out: Path, kind: networks.Family):
     """The VAE as far as it is trained."""
     path = out / "decoder.pt" if (out / "decoder.pt").exists() else out / "vae.pt"
-    vae = networks.build_vae()
+    vae = kind.vae()
     vae.load_state_dict(torch.load(path, weights_only=True, map_location="cpu")["ema"])
     return vae
 
 
-def _videos(rng, count: int) -> torch.Tensor:
-    return to_tensor(np.stack([render(sample_scene(rng)) for _ in range(count)]))
+def _clips(rng, kind: networks.Family, cropped: bool) -> torch.Tensor:
+    """A batch of clips of the whole length: cropped, or, which are fewer, of the whole frame."""
+    return _crops(rng, 6, kind.frames, kind.frames) if cropped else _videos(rng, 4, kind.frames)
 
 
-def _crops(rng, count: int, frames: int) -> torch.Tensor:
-    """Clips of `frames` x CROP x CROP around one of the things of a scene."""
+def _videos(rng, count: int, frames: int) -> torch.Tensor:
+    return to_tensor(np.stack([render(sample_scene(rng), frames=frames) for _ in range(count)]))
+
+
+def _crops(rng, count: int, length: int, frames: int) -> torch.Tensor:
+    """Clips of `frames` x CROP x CROP around one of the things of a scene of `length` frames."""
     clips = []
     for _ in range(count):
         scene = sample_scene(rng)
-        video = render(scene)
-        first = int(rng.integers(0, FRAMES - frames + 1))
+        video = render(scene, frames=length)
+        first = int(rng.integers(0, length - frames + 1))
         thing = scene.things[rng.integers(len(scene.things))]
-        center = thing.centers(np.array([(first + frames / 2) / FRAMES]))[0] * SIZE
+        center = thing.centers(np.array([(first + frames / 2) / length]))[0] * SIZE
         corner = np.clip(center - CROP / 2 + rng.normal(0, 6, 2), 0, SIZE - CROP).astype(int)
         x, y = corner
         clips.append(video[first : first + frames, y : y + CROP, x : x + CROP])
@@ -173,9 +175,9 @@ def _crops(rng, count: int, frames: int) -> torch.Tensor:
 
 
 @torch.no_grad()
-def _reconstructions(vae, seed: int, device: str) -> list[np.ndarray]:
+def _reconstructions(kind: networks.Family, vae, seed: int, device: str) -> list[np.ndarray]:
     """Six unseen videos, each followed by its reconstruction."""
-    x = _videos(np.random.default_rng([seed, 2]), 6).to(device)
+    x = _videos(np.random.default_rng([seed, 2]), 6, kind.frames).to(device)
     y = vae.decode(vae.encode(x).latent_dist.mode()).sample.clamp(-1, 1)
     psnr = -10 * math.log10(((y - x) / 2).square().mean().item())
     typer.echo(f"reconstruction of unseen videos: {psnr:.1f} dB", err=True)
@@ -186,19 +188,21 @@ def _reconstructions(vae, seed: int, device: str) -> list[np.ndarray]:
 # ---------------------------------------------------------------- denoiser
 
 
-def train_denoiser(out: Path, *, steps: int, batch: int, pool: int, device: str, seed: int, compiled: bool) -> None:
-    """Flow matching: from x_t = (1 - s) x + s noise, predict noise - x (rectified flow, as Wan)."""
+def train_denoiser(
+    out: Path, kind: networks.Family, *, steps: int, batch: int, pool: int, device: str, seed: int, compiled: bool
+) -> None:
+    """The text encoder and the denoiser together, on noised latents, as the family does it."""
     torch.manual_seed(seed + 1)
-    scenes, latents = _latent_pool(out, pool, seed, device)
+    scenes, latents = _latent_pool(out, kind, pool, seed, device)
     tokenizer = networks.build_tokenizer()
-    both = _text_and_denoiser(tokenizer).to(device)
+    both = _text_and_denoiser(kind, tokenizer).to(device)
     transformer, encoder = both["transformer"], both["encoder"]
     ema = copy.deepcopy(both).requires_grad_(False)
     head = torch.nn.Linear(networks.TEXT_DIM, len(LOOKS)).to(device)
     muon, adamw = _optimizers(both, head)
     half = torch.autocast(device, torch.bfloat16, enabled=device != "cpu" or torch.cpu._is_avx512_bf16_supported())
     transformer.set_attention_backend("_native_math")  # for so few tokens the fastest on a CPU
-    watched = Watched(transformer)
+    watched = Watched(kind, transformer)
     forward = torch.compile(watched, dynamic=False) if compiled else watched
     # Several kinds of things in one scene are what is hardest, and come more often than in the pool.
     chances = np.array([1.0 if len(scene.groups) == 1 else SEVERAL for scene in scenes])
@@ -213,49 +217,52 @@ def train_denoiser(out: Path, *, steps: int, batch: int, pool: int, device: str,
         captions = [caption_and_spans(scenes[i], rng, dense=rng.random() < dense) for i in chosen]
         captions = [("", []) if rng.random() < 0.1 else c for c in captions]
         # Now and then the pipelines' default length, so that a plain call works as well.
-        length = 512 if rng.random() < 0.05 else networks.TEXT_TOKENS
+        length = kind.text_length if rng.random() < 0.05 else networks.TEXT_TOKENS
         x = latents[torch.from_numpy(chosen)].to(device)
         # Logit-normal, wide and high: what is where, and which shape it has, is settled at high noise.
         sigma = torch.sigmoid(torch.from_numpy(rng.normal(1.2, 1.1, batch)).float()).to(device)
         noise = torch.randn_like(x)
-        s = sigma.view(-1, 1, 1, 1, 1)
+        noisy, timesteps, wanted = kind.noised(x, noise, sigma)
         set_lr(trapezoid(step, steps, warmup=300), muon, adamw)
         with half:
-            context = encode_text(encoder, tokenizer, [text for text, _ in captions], length)
-            prediction, maps = forward((1 - s) * x + s * noise, sigma * 1000, context)
-        loss = (prediction.float() - (noise - x)).square().mean()
+            context = kind.encode_text(encoder, tokenizer, [text for text, _ in captions], length)
+            prediction, maps = forward(noisy, timesteps, context)
+        loss = (prediction.float() - wanted).square().mean()
         words = words_of(tokenizer, captions, context.shape[1]).to(device)
         shown = [scenes[i] for i in chosen]
-        extra = ALIGNMENT * alignment(maps, words, shown) + BINDING * binding(head, context, words, shown)
+        extra = ALIGNMENT * alignment(maps, words, shown, kind.frames) + BINDING * binding(head, context, words, shown)
         descend(loss + extra, both.parameters(), muon, adamw)
         update_ema(ema, both, min(0.999, (step + 1) / (step + 10)))
         run.log(loss.item())
         if step % 4000 == 3999 and step < steps - 1:
             run.save()
-            finish(out, seed)
-    loss_curve(out / "denoiser_loss.png", run.losses, "Denoiser: flow-matching loss")
-    finish(out, seed)
+            finish(out, kind, seed)
+    loss_curve(out / "denoiser_loss.png", run.losses, "Denoiser: mean square error")
+    finish(out, kind, seed)
 
 
 class Watched(torch.nn.Module):
-    """The denoiser, which also gives the head-averaged cross-attention of the ALIGNED blocks: (B, THW, L) each."""
+    """The denoiser, which also gives the head-averaged attention to the text in the ALIGNED blocks: (B, FHW, L) each.
 
-    def __init__(self, transformer):
+    Where one attention is over text and video, the text's share of it is looked at alone.
+    """
+
+    def __init__(self, kind: networks.Family, transformer):
         super().__init__()
-        self.transformer = transformer
+        self.kind, self.transformer = kind, transformer
+        self.watched = [kind.attention(transformer, i) for i in ALIGNED]
         self.seen: list[torch.Tensor] = []
-        for i in ALIGNED:
-            attention = transformer.blocks[i].attn2
+        for attention in self.watched:
             for part in (attention.norm_q, attention.norm_k):
-                part.register_forward_hook(lambda module, args, output: self.seen.append(output))
+                # A copy: what comes out may be turned by its position in place.
+                part.register_forward_hook(lambda module, args, output: self.seen.append(output.clone()))
 
-    def forward(self, x, timestep, context) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    def forward(self, noisy, timesteps, context) -> tuple[torch.Tensor, list[torch.Tensor]]:
         self.seen.clear()
-        sample = self.transformer(x, timestep, context).sample
-        heads = self.transformer.config.num_attention_heads
+        sample = self.kind.predict(self.transformer, noisy, timesteps, context)
         maps = []
-        for q, k in zip(self.seen[::2], self.seen[1::2], strict=True):
-            q, k = (z.unflatten(2, (heads, -1)).transpose(1, 2) for z in (q, k))
+        for attention, *norms in zip(self.watched, self.seen[::2], self.seen[1::2], strict=True):
+            q, k = self.kind.to_text(attention, *norms, context.shape[1])
             maps.append((q @ k.transpose(2, 3) / math.sqrt(q.shape[-1])).softmax(-1).mean(1))
         self.seen.clear()
         return sample, maps
@@ -272,7 +279,7 @@ def words_of(tokenizer, captions, length: int) -> torch.Tensor:
     return words
 
 
-def alignment(maps: list[torch.Tensor], words: torch.Tensor, scenes: list[Scene]) -> torch.Tensor:
+def alignment(maps: list[torch.Tensor], words: torch.Tensor, scenes: list[Scene], frames: int) -> torch.Tensor:
     """Cross-entropy, at each place, between what is there and the words that the place attends to.
 
     Where an object is, half of the attention is wanted on its colour and half on its noun; elsewhere, on none.
@@ -280,7 +287,7 @@ def alignment(maps: list[torch.Tensor], words: torch.Tensor, scenes: list[Scene]
     there = torch.zeros(*words.shape[:2], maps[0].shape[1])
     for i, scene in enumerate(scenes):
         if words[i].any():  # else an empty caption
-            there[i, : len(scene.groups)] = torch.from_numpy(coverage(scene, cells=SIZE // 8)).flatten(1)
+            there[i, : len(scene.groups)] = torch.from_numpy(coverage(scene, cells=SIZE // 8, frames=frames)).flatten(1)
     there = there.to(words.device)
     nothing = 1 - there.sum(1)
     losses = []
@@ -313,7 +320,7 @@ def _optimizers(both, head) -> tuple[torch.optim.Muon, torch.optim.AdamW]:
     """Muon for the matrices of the blocks, AdamW for embeddings, norms, biases and the two ends."""
     named = dict(both.named_parameters())
     biases = [named.pop(n) for n in list(named) if "relative_attention_bias" in n]
-    matrices = [n for n, p in named.items() if ".block" in n and p.ndim == 2]
+    matrices = [n for n, p in named.items() if re.search(r"blocks?\.\d", n) and p.ndim == 2]
     muon = torch.optim.Muon(
         [named.pop(n) for n in matrices], lr=MUON_LR, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"
     )
@@ -321,65 +328,53 @@ def _optimizers(both, head) -> tuple[torch.optim.Muon, torch.optim.AdamW]:
     return muon, torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.0)
 
 
-def _text_and_denoiser(tokenizer) -> torch.nn.ModuleDict:
-    parts = dict(transformer=networks.build_transformer(), encoder=networks.build_text_encoder(len(tokenizer)))
-    return torch.nn.ModuleDict(parts)
+def _text_and_denoiser(kind: networks.Family, tokenizer) -> torch.nn.ModuleDict:
+    return torch.nn.ModuleDict(dict(transformer=kind.transformer(), encoder=kind.text_encoder(len(tokenizer))))
 
 
-def finish(out: Path, seed: int) -> None:
+def finish(out: Path, kind: networks.Family, seed: int) -> None:
     """Write the diffusers folder from the checkpoints' averaged weights, and a sheet of its samples."""
-    tokenizer, vae = networks.build_tokenizer(), load_vae(out)
-    both = _text_and_denoiser(tokenizer)
+    tokenizer, vae = networks.build_tokenizer(), load_vae(out, kind)
+    both = _text_and_denoiser(kind, tokenizer)
     both.load_state_dict(torch.load(out / "denoiser.pt", weights_only=True, map_location="cpu")["ema"])
-    statistics = torch.load(next(out.glob("pool-*.pt")), weights_only=True)
-    vae.register_to_config(latents_mean=statistics["mean"].tolist(), latents_std=statistics["std"].tolist())
-    networks.save_pipeline(
+    kind.normalise(vae, torch.load(next(out.glob("pool-*.pt")), weights_only=True))
+    kind.save(
         out / "model", vae=vae, tokenizer=tokenizer, transformer=both["transformer"], text_encoder=both["encoder"]
     )
-    video_sheet(out / "samples.png", *_samples(out / "model", seed))
-
-
-def encode_text(encoder, tokenizer, texts: list[str], length: int) -> torch.Tensor:
-    """Prompt embeddings as WanPipeline makes them, zeros after each prompt's end: (B, length, C)."""
-    batch = tokenizer(texts, padding=True, truncation=True, max_length=length, return_tensors="pt")
-    mask = batch.attention_mask.to(encoder.device)
-    hidden = encoder(batch.input_ids.to(encoder.device), mask).last_hidden_state * mask[..., None]
-    return torch.nn.functional.pad(hidden, (0, 0, 0, length - hidden.shape[1]))
+    video_sheet(out / "samples.png", *_samples(out / "model", kind, seed))
 
 
 @torch.no_grad()
-def _latent_pool(out: Path, count: int, seed: int, device: str) -> tuple[list[Scene], torch.Tensor]:
-    """Scenes and their latents (N, C, F, H, W), each channel at mean 0 and variance 1."""
+def _latent_pool(
+    out: Path, kind: networks.Family, count: int, seed: int, device: str
+) -> tuple[list[Scene], torch.Tensor]:
+    """Scenes, and their latents as the denoiser sees them: (N, C, F, H, W)."""
     rng = np.random.default_rng([seed, 4])
     scenes = [sample_scene(rng) for _ in range(count)]
-    path = out / f"pool-{count}-{seed}.pt"
+    path, vae = out / f"pool-{count}-{seed}.pt", load_vae(out, kind).to(device)
     if not path.exists():
-        vae, chunks = load_vae(out).to(device), []
+        chunks = []
         with progress() as bar:
             task = bar.add_task("encoding the pool", total=count, note="")
             for i in range(0, count, 16):
-                frames = to_tensor(np.stack([render(s) for s in scenes[i : i + 16]])).to(device)
+                frames = to_tensor(np.stack([render(s, frames=kind.frames) for s in scenes[i : i + 16]])).to(device)
                 chunks.append(vae.encode(frames).latent_dist.mode().cpu())
                 bar.advance(task, len(frames))
-        latents = torch.cat(chunks)
-        mean, std = latents.mean((0, 2, 3, 4)), latents.std((0, 2, 3, 4))
-        torch.save(dict(latents=latents, mean=mean, std=std), path)
-    saved = torch.load(path, weights_only=True)
-    mean, std = (saved[k].view(-1, 1, 1, 1) for k in ("mean", "std"))
-    return scenes, (saved["latents"] - mean) / std
+        torch.save(torch.cat(chunks), path)
+    return scenes, kind.normalise(vae, torch.load(path, weights_only=True))
 
 
-def _samples(folder: Path, seed: int) -> tuple[list[np.ndarray], list[str]]:
+def _samples(folder: Path, kind: networks.Family, seed: int) -> tuple[list[np.ndarray], list[str]]:
     """Sixteen videos of unseen captions, made as a user would: (videos, captions)."""
-    from diffusers import WanPipeline
+    from diffusers import DiffusionPipeline
 
-    pipe = WanPipeline.from_pretrained(folder)
+    pipe = DiffusionPipeline.from_pretrained(folder)
     pipe.set_progress_bar_config(disable=True)
     rng = np.random.default_rng([seed, 5])
     prompts = [caption(sample_scene(rng), rng) for _ in range(16)]
     videos = pipe(
-        prompts, height=SIZE, width=SIZE, num_frames=FRAMES, num_inference_steps=25, guidance_scale=4.0,
-        max_sequence_length=networks.TEXT_TOKENS, generator=torch.Generator().manual_seed(seed),
+        prompts, height=SIZE, width=SIZE, num_frames=kind.frames, num_inference_steps=25, guidance_scale=4.0,
+        max_sequence_length=networks.TEXT_TOKENS, generator=torch.Generator().manual_seed(seed), output_type="np",
     ).frames  # fmt: skip
     return list((videos * 255).round().astype(np.uint8)), prompts
 
