@@ -90,6 +90,7 @@ def plan():
         ("a school of fish swims left", [("school of fish", "left")]),
         ("two woolly mammoths walk left", [("woolly mammoths", "left")] * 2),
         ("a leaf which is black falls", [("leaf", "down")]),
+        ("a bear and a rabbit stand side by side", [("bear", None), ("rabbit", None)]),
         ("the balls fall one by one", [("balls", "down")]),
         ("two birds fly up, one follows the other", [("birds", "up"), ("birds", "up")]),
         ("a cat in anime style, running left", [("cat in anime style", "left")]),
@@ -377,6 +378,13 @@ def test_a_place_or_a_relation_may_come_first(plan):
 def test_what_is_inside_is_smaller(plan):
     kitten, box = (track.box_at(0) for track in plan("a kitten inside a box").objects)
     assert box[0] < kitten[0] and kitten[2] < box[2] and box[1] < kitten[1] and kitten[3] < box[3]
+
+
+@pytest.mark.parametrize("prompt", ["four apples on a table", "a cup and a plate on a table"])
+def test_what_carries_several_is_wide_enough(plan, prompt):
+    *apples, table = (track.box_at(0) for track in plan(prompt).objects)
+    assert all(table[0] - 0.05 < apple[0] and apple[2] < table[2] + 0.05 for apple in apples)
+    assert all(abs(apple[3] - table[1]) < 0.05 for apple in apples)
 
 
 def test_many_objects_are_smaller_and_keep_apart(plan):

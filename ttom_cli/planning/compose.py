@@ -154,9 +154,13 @@ def _search(wishes: list, side: float) -> tuple[dict[int, _Path], float]:
 
 
 def _nest(wishes: list) -> None:
-    """What is inside another is smaller than that."""
+    """What is inside another is smaller than that, and what carries several is larger."""
     for _, wish in wishes:
         for relation, other in wish.relations:
+            if relation == "on":
+                load = sum(("on", other) in w.relations for _, w in wishes)
+                for carrier in (w for i, w in wishes if i == other):
+                    carrier.size = max(carrier.size, 1.4 * load - 0.4)
             if relation == "inside" and wish.size >= 1:
                 wish.size = 0.6
                 for i, outer in wishes:
@@ -198,42 +202,56 @@ def _pair(wishes: list) -> None:
             wish.length = 0.15
 
 
-def _other(wishes: list, paths: dict[int, _Path], k: int) -> tuple[str, _Path, int] | None:
-    """A relation that shapes an object's path, the path of the other, and how many have that already."""
+@dataclass(frozen=True)
+class _Other:
+    """A relation that shapes a path, the path of the other, and which of how many have that relation to it."""
+
+    relation: str
+    path: _Path
+    rank: int
+    count: int
+
+
+def _other(wishes: list, paths: dict[int, _Path], k: int) -> _Other | None:
+    """What an object circles, goes to, rides or stands on, where that has its path yet."""
     own = [n for n, (i, _) in enumerate(wishes) if i == wishes[k][0]]
     for relation, i in wishes[k][1].relations:
-        if relation in (AROUND, TOWARDS, *ATTACHED):
-            others = [n for n, (j, _) in enumerate(wishes) if j == i]
-            if others and (n := others[own.index(k) % len(others)]) in paths:  # each of several riders has a horse
-                return relation, paths[n], own.index(k) // len(others)
+        others = [n for n, (j, _) in enumerate(wishes) if j == i]
+        if relation not in (AROUND, TOWARDS, "on", *ATTACHED) or not others:
+            continue
+        which = own.index(k) % len(others)  # each of several riders has a horse
+        if others[which] in paths:
+            alike = [n for n, (_, w) in enumerate(wishes) if (relation, i) in w.relations][which :: len(others)]
+            return _Other(relation, paths[others[which]], alike.index(k) if k in alike else 0, len(alike))
     return None
 
 
-def _beside(relation: str, side: float, other: _Path, before: int) -> _Path:
-    """The path of what moves as one with another, `before` doing so already."""
-    across, down = ATTACHED[relation]
-    (x, _), (u, _) = other.points[0], other.points[-1]
+def _beside(other: _Other, side: float) -> _Path:
+    """The path of what moves as one with another."""
+    across, down = ATTACHED[other.relation]
+    points, theirs = other.path.points, other.path.sides
+    (x, _), (u, _) = points[0], points[-1]
     if across in ("behind", "ahead"):
         across = 0.95 * (1 if u >= x else -1) * (1 if across == "ahead" else -1)
-    across += 1.2 * ((before + 1) // 2) * (1 if before % 2 else -1)
-    reach = (side + other.sides[0]) / 2
-    points = tuple((x + across * reach, y + down * reach) for x, y in other.points)
-    return _Path(points, (side, side * other.sides[1] / other.sides[0]))
+    across += 1.2 * ((other.rank + 1) // 2) * (1 if other.rank % 2 else -1)
+    reach = (side + theirs[0]) / 2
+    moved = tuple((x + across * reach, y + down * reach) for x, y in points)
+    return _Path(moved, (side, side * theirs[1] / theirs[0]))
 
 
-def _propose(rng: random.Random, wish: Wish, side: float, other: tuple[str, _Path, int] | None) -> _Path:
+def _propose(rng: random.Random, wish: Wish, side: float, other: _Other | None) -> _Path:
     """A random path that starts, ends and heads as wished, inside the frame."""
     side = min(0.6, side * wish.size)
     sides = {0: (side, side), 1: (side / NEARER**0.5, side * NEARER**0.5), -1: (side, side / NEARER)}[
         wish.nearer or wish.grows
     ]
-    relation, their, before = other or (None, None, 0)
+    relation = other and other.relation
     if relation in ATTACHED:
-        return _beside(relation, side, their, before)
+        return _beside(other, side)
     half = max(sides) / 2 + MARGIN
     low, high = half, 1 - half
     if wish.turn:
-        around = their.points[0] if relation == AROUND else (rng.uniform(0.4, 0.6), rng.uniform(0.4, 0.6))
+        around = other.path.points[0] if relation == AROUND else (rng.uniform(0.4, 0.6), rng.uniform(0.4, 0.6))
         arc = _arc(around, rng.uniform(0.2, 0.36), rng.uniform(0, 2 * math.pi), wish.turn * 2 * math.pi)
         return _Path(tuple((_clip(p, low, high), _clip(q, low, high)) for p, q in arc), sides)
     if wish.pair == "swap":  # each half round the other
@@ -247,13 +265,17 @@ def _propose(rng: random.Random, wish: Wish, side: float, other: tuple[str, _Pat
         ways = ["right"]
     towards = not ways and any(relation == TOWARDS for relation, _ in wish.relations)
     if not (ways or wish.end or towards):
+        if relation == "on" and not wish.start:  # along its upper edge, each of several in a place of its own
+            x0, top, x1, _ = other.path.box(0)
+            spot = (other.rank + 0.5) / other.count if other.count > 1 else rng.uniform(0.3, 0.7)
+            x, y = x0 + spot * (x1 - x0), top - side / 2
         if not wish.nearer:
             return _Path(((x, y), (x, y)) if wish.grows else ((x, y),), sides)
         # What comes nearer from a side comes to the middle.
         end = (0.5, 0.5) if wish.start and wish.nearer > 0 else (x, y)
         return _Path(((x, y), end), sides)
     if towards and not wish.end:
-        u, v = their.points[-1] if relation == TOWARDS else (rng.uniform(low, high), rng.uniform(low, high))
+        u, v = other.path.points[-1] if relation == TOWARDS else (rng.uniform(low, high), rng.uniform(low, high))
         beside = u + (side + 0.02) * rng.choice((-1, 1)) if relation == TOWARDS else u
         return _Path(((x, y), (_clip(beside, low, high), _clip(v, low, high))), sides)
     reach = min(wish.length, high - low)
@@ -362,7 +384,8 @@ def _broken(relation: str, a: Box, b: Box) -> float:
     if relation == "inside":
         return max(0.0, abs(dx) - 0.05) + max(0.0, abs(dy) - 0.05)
     if relation == "on":
-        return max(0.0, abs(a[3] - b[1]) - 0.03) * 3 + max(0.0, abs(dx) - 0.1)
+        reach = max(0.1, (b[2] - b[0] - a[2] + a[0]) / 2)
+        return max(0.0, abs(a[3] - b[1]) - 0.03) * 3 + max(0.0, abs(dx) - reach)
     if relation == "next to":
         return max(0.0, abs(dx) - 0.45) + max(0.0, abs(dy) - 0.15)
     if relation in (AROUND, TOWARDS, AFTER, "between", *ATTACHED):

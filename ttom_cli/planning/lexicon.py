@@ -45,7 +45,7 @@ DIRECTION_PHRASES = {
     "left": r"from (?:the )?right(?: side)?(?: of the \w+)? to (?:the )?left|right[ -]to[ -](?:the )?left|leftwards?"
     r"|(?:to|towards?) the left(?! of)|(?:to|towards?) left(?! of)|to the left side(?! of (?:an?|two|three) )",
     "up": r"upwards?|up(?: into)?|from (?:the )?bottom to (?:the )?top|(?:to|towards?) the (?:top|sky)"
-    r"|into the (?:sky|air)",
+    r"|into (?:the (?:sky|air)|space)",
     "down": rf"downwards?|down(?! {_ALONG})|from (?:the )?top to (?:the )?bottom"
     r"|(?:to|towards?) the (?:bottom|ground|floor)",
 }
@@ -56,7 +56,7 @@ DOWN_VERBS = "fall sink drop descend plummet tumble dive".split()
 MOTION_VERBS = """move swoop roll slide drift fly go float glide run walk travel crawl swim drive dash dart hop
 jump race sail march ride push pull bounce fall rise sneak slink gallop skate ski pedal throw kick wander
 trot sprint stroll cruise zoom rush head jog stride shuffle creep sweep swing leap spin rotate turn come
-pass cross chase return""".split()
+pass cross chase return shoot launch speed flutter""".split()
 OTHER_VERBS = """stand sit lie rest hang sleep wait stay hold play eat drink look watch change become
 transform dance sing smile laugh talk read write paint cook pour cut chop open close shine glow blow flow melt
     burn explode grow bloom shrink expand bark wave clap nod pick catch grab reach give take place put smell bite

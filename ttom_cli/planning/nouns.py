@@ -31,10 +31,11 @@ class Mention:
 def find_mentions(text: str) -> list[Mention]:
     """Noun phrases in order: an optional count or determiner, attributes, and a head noun."""
     tokens = [(m.group().lower(), m.start(), m.end()) for m in WORD.finditer(text)]
-    skip = _spoken_for(text)
+    spans = _spoken_for(text)
+    skip = [any(a <= start < b for a, b in spans) for _, start, _ in tokens]
     mentions, i = [], 0
     while i < len(tokens):
-        if any(a <= tokens[i][1] < b for a, b in skip):
+        if skip[i]:
             i += 1
             continue
         before = tokens[i - 1][0] if i else ""
@@ -54,8 +55,8 @@ def find_mentions(text: str) -> list[Mention]:
             stands_in=opened[:1] not in ([], ["each"], ["no"]) and opened[-1] in lex.STAND_INS | lex.NUMBERS.keys(),
         )
         j, verb = first, False
-        while j < len(tokens) and not any(a <= tokens[j][1] < b for a, b in skip):
-            following = tokens[j + 1][0] if j + 1 < len(tokens) else ""
+        while j < len(tokens) and not skip[j]:
+            following = tokens[j + 1][0] if j + 1 < len(tokens) and not skip[j + 1] else ""
             so_far = [t[0] for t in tokens[first:j] if t[0] != ","]
             if not _joins_adjectives(tokens[j][0], so_far, following, opened=context.opened) and _stops(
                 tokens[j][0], so_far, following, context

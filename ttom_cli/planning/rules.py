@@ -193,6 +193,8 @@ def _share_verbs(text: str, kept: list[Mention]) -> None:
         if re.fullmatch(r",? ?(?:and|,) (?:an?|the|\w+)? ?", between) and not (a.wish.direction or a.governed):
             shared = ("direction", "drift", "then", "enters", "leaves", "row", "pair")
             a.wish = replace(a.wish, **{name: getattr(b.wish, name) for name in shared})
+            if not a.wish.relations:  # "a cup and a plate on a table"
+                a.wish.relations = [(r, k) for r, k in b.wish.relations if kept[k] is not a]
             if b.wish.row and a.count == b.count == 1:
                 b.wish.relations.append(("next to", kept.index(a)))
     for a, b in zip(kept, kept[1:], strict=False):
