@@ -38,7 +38,7 @@ app = typer.Typer(help="Measurements that anyone can repeat.", no_args_is_help=T
 @app.command("shapes")
 def bench_shapes(
     full: Annotated[
-        bool, typer.Option("--full/--quick", help="All prompts (25 minutes on two cores), or a few.")
+        bool, typer.Option("--full/--quick", help="All prompts (27 minutes on two cores), or a few.")
     ] = False,
     only: Annotated[Optional[str], typer.Option(help="Of found,guide,memory: the tables to make.")] = None,
     model: ModelOpt = "shapes",

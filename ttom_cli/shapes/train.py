@@ -45,7 +45,7 @@ def main(
     stage: Annotated[str, typer.Option(help="vae, denoiser, decoder or all")] = "all",
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
     vae_steps: int = 6000,
-    steps: int = 14500,
+    steps: int = 16000,
     decoder_steps: int = 3000,
     batch: int = 16,
     pool: Annotated[int, typer.Option(help="Scenes encoded once for the denoiser.")] = 18000,
