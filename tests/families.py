@@ -47,11 +47,11 @@ def wan(*, experts: bool = False):
             qk_norm="rms_norm_across_heads", rope_max_seq_len=64,
         )  # fmt: skip
 
-    words = networks.build_tokenizer()
+    words, family = networks.build_tokenizer(), networks.Wan()
     more = dict(transformer_2=transformer(), boundary_ratio=0.5) if experts else {}
     return WanPipeline(
-        tokenizer=words, text_encoder=networks.build_text_encoder(len(words)), vae=networks.build_vae(),
-        scheduler=networks.build_scheduler(), transformer=transformer(), **more,
+        tokenizer=words, text_encoder=family.text_encoder(len(words)), vae=family.vae(),
+        scheduler=family.scheduler, transformer=transformer(), **more,
     )  # fmt: skip
 
 

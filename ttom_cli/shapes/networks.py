@@ -71,6 +71,11 @@ class Wan(Family):
 
     frames, text_length = 13, 512
 
+    def __init__(self):
+        from diffusers import FlowMatchEulerDiscreteScheduler
+
+        self.scheduler = FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=3.0)
+
     def vae(self):
         """A Wan VAE, 8x in space and 4x in time; like Wan2.2's it starts by folding 2x2 pixels into channels."""
         from diffusers import AutoencoderKLWan
@@ -125,10 +130,9 @@ class Wan(Family):
         return tuple(z.unflatten(2, (attention.heads, -1)).transpose(1, 2) for z in (query, key))
 
     def save(self, folder, **parts):
-        from diffusers import FlowMatchEulerDiscreteScheduler, WanPipeline
+        from diffusers import WanPipeline
 
-        scheduler = FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=3.0)
-        WanPipeline(scheduler=scheduler, **parts).save_pretrained(folder)
+        WanPipeline(scheduler=self.scheduler, **parts).save_pretrained(folder)
 
 
 class CogVideoX(Family):
