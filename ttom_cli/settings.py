@@ -114,9 +114,7 @@ def _slices(layers: Iterable[dict]) -> dict[str, dict]:
     slices: dict[str, dict] = {name: {} for name in Settings._fields}
     for layer in layers:
         for name, value in layer.items():
-            name = str(name).replace("_", "-")
-            if name not in OPTIONS:
-                raise unknown("option", name, OPTIONS)
+            name = option_name(name)
             where, key = OPTIONS[name]
             if name == "size":
                 slices["sample"] |= parse_size(value)
@@ -125,6 +123,14 @@ def _slices(layers: Iterable[dict]) -> dict[str, dict]:
             else:
                 slices[where][key] = _parse(name, value)
     return slices
+
+
+def option_name(name, more: tuple[str, ...] = ()) -> str:
+    """The option's name as OPTIONS has it. Raises TTOMError for a name that is neither there nor in `more`."""
+    name = str(name).replace("_", "-")
+    if name not in OPTIONS and name not in more:
+        raise unknown("option", name, (*more, *OPTIONS))
+    return name
 
 
 def _parse(name: str, value):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from .. import console
-from ..errors import TTOMError, explained, unknown
+from ..errors import TTOMError, explained
 
 if TYPE_CHECKING:
     from ..config import MemoryConfig, PlannerConfig
@@ -161,11 +161,10 @@ def given_options(values: dict) -> dict:
 
 def own_options(item: dict) -> dict:
     """The options that a prompt file gives to one prompt. Raises TTOMError for a name that is none."""
-    from ..settings import OPTIONS, PER_PROMPT
+    from ..settings import PER_PROMPT, option_name
 
-    for name in map(str, item):
-        if name.replace("_", "-") not in (*PER_PROMPT, *OPTIONS):
-            raise unknown("option", name, (*PER_PROMPT, *OPTIONS))
+    for name in item:
+        option_name(name, PER_PROMPT)
     return {k: v for k, v in item.items() if k not in PER_PROMPT}
 
 

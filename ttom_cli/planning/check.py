@@ -32,7 +32,10 @@ def check(
     """
     notes: list[str] = []
     layout = replace(layout, objects=tuple(_visible(track, layout, notes) for track in layout.objects))
-    faults, doubts = list(_sense(layout)), [*disagreements(layout), *(left_out(layout) if whole else ())]
+    mentions = read(layout.prompt)[1]
+    faults, doubts = list(_sense(layout)), list(disagreements(layout, mentions))
+    if whole:
+        doubts += left_out(layout, mentions)
     if trust:
         notes += doubts
     else:
@@ -92,9 +95,8 @@ def _sense(layout: Layout):
                 yield f"objects {a.id!r} and {b.id!r} have the same boxes throughout"
 
 
-def disagreements(layout: Layout):
+def disagreements(layout: Layout, mentions: list[Mention]):
     """Where the boxes say otherwise than the prompt's counts, directions and relations."""
-    mentions = read(layout.prompt)[1]
     found = {id(m): [t for t in layout.objects if _mention_of(t, mentions) is m] for m in mentions}
     for mention in mentions:
         tracks = found[id(mention)]
@@ -105,11 +107,11 @@ def disagreements(layout: Layout):
             yield from _wrong_side(track, mention, mentions, found)
 
 
-def left_out(layout: Layout):
+def left_out(layout: Layout, mentions: list[Mention]):
     """Objects of the prompt that the enriched prompt no longer names, or that move or are many without a box."""
     text = {lex.singular(w) for w in re.findall(r"[\w'-]+", layout.text.lower())}
     heads = {_head(track.phrase) for track in layout.objects}
-    for mention in read(layout.prompt)[1]:
+    for mention in mentions:
         head = _head(mention.phrase)
         colors = lex.COLORS.intersection(mention.phrase.lower().split())
         if head not in text or not colors <= text:

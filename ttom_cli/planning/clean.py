@@ -15,6 +15,14 @@ _SHOT = re.compile(
     r"(?:black and white |(?!(?:with|in|on|of|by|and|holding|an?|the)\b)[\w-]+ ){0,3}?"
     rf"(?:{lex.SHOTS})s?(?: shot)? (?:of|showing) ", re.IGNORECASE,
 )  # fmt: skip
+_NUMBER = rf"(?:(?:{'|'.join(lex.NUMBERS)}|\d+|an?|one|the) )?"
+_ONE = re.compile("(?:an?|one|the) ", re.IGNORECASE)
+_COLOR = rf"(?:{'|'.join(lex.COLORS)})"
+_SHARED_NOUN = re.compile(  # several before one noun, which is not part of another's phrase
+    r"(?<!\bin )(?<!\bof )(?<!\bwith )(?<!\bwearing )\b"
+    rf"(?P<first>{_NUMBER}){_COLOR}(?:, {_NUMBER}{_COLOR})*,? and (?P<last>{_NUMBER}){_COLOR} (?P<noun>\w+)\b"
+    rf"(?= *(?:$|[,.;:]|(?:and|while|{'|'.join(lex.BASE_FORMS)})\b|\w+(?:s|ing)\b))", re.IGNORECASE,
+)  # fmt: skip
 
 
 def objects_only(text: str) -> str:
@@ -54,26 +62,18 @@ def background(text: str) -> str:
 
 def each_with_its_noun(text: str) -> str:
     """ "red, green and blue circles" -> "red circles, green circles and blue circles", numbers as they are."""
-    number = rf"(?:(?:{'|'.join(lex.NUMBERS)}|\d+|an?|one|the) )?"
-    color = rf"(?:{'|'.join(lex.COLORS)})"
-    more = rf"(?:, {number}{color})*,? and (?P<last>{number}){color}"
-    ends = rf"(?= *(?:$|[,.;:]|(?:and|while|{'|'.join(lex.BASE_FORMS)})\b|\w+(?:s|ing)\b))"
-    own = r"(?<!\bin )(?<!\bof )(?<!\bwith )(?<!\bwearing )\b"
-    pattern = rf"{own}(?P<first>{number}){color}{more} (?P<noun>\w+)\b{ends}"
-
-    one = re.compile("(?:an?|one|the) ", re.IGNORECASE)
 
     def repeat(match: re.Match) -> str:
         first, last, noun = match.group("first", "last", "noun")
         if bool(first) != bool(last) or match.group().lower().startswith("black and white"):
             return match.group()  # "two red and blue balls", "a red and white lighthouse"
-        if not (lex.is_plural(noun) or (one.fullmatch(first or "") and one.fullmatch(last))):
+        if not (lex.is_plural(noun) or (_ONE.fullmatch(first or "") and _ONE.fullmatch(last))):
             return match.group()
         return re.sub(
-            rf"({number})({color})\b(?! {noun})",
-            lambda m: f"{m.group()} {lex.singular(noun) if one.fullmatch(m.group(1)) else noun}",
+            rf"({_NUMBER}){_COLOR}\b(?! {noun})",
+            lambda m: f"{m.group()} {lex.singular(noun) if _ONE.fullmatch(m.group(1)) else noun}",
             match.group(),
             flags=re.IGNORECASE,
         )
 
-    return re.sub(pattern, repeat, text, flags=re.IGNORECASE)
+    return _SHARED_NOUN.sub(repeat, text)

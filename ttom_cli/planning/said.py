@@ -8,11 +8,13 @@ from . import lexicon as lex
 from .compose import EDGES, OPPOSITE, Wish
 from .nouns import Mention
 
+_THEN = re.compile(rf" then | and (?=(?:{'|'.join(lex.MOVING)})\b)")  # before what is done next
+
 
 def read_said(said: str, mention: Mention) -> None:
     """Set what `said` asks of an object, where nothing before it did."""
     wish = mention.wish
-    said, *later = re.split(rf" then | and (?=(?:{'|'.join(lex.MOVING)})\b)", said)
+    said, *later = _THEN.split(said)
     _read_crossings(said, wish)
     said = re.sub(rf"\b(?:{lex.ENTERS}|{lex.LEAVES})", " ", said)
     read_places(said, wish)
@@ -79,13 +81,13 @@ def _read_crossings(said: str, wish: Wish) -> None:
 def read_places(said: str, wish: Wish) -> None:
     """Where it begins ("at the top left", "from the top left to") and ends ("to the top", "ends at the top")."""
     for name, point in lex.PLACES.items():
-        two_words = "[ -]" in name or name.startswith("cent")
+        certain = "[ -]" in name or name.startswith("cent")  # no direction, as "to the left" is
         if re.search(rf"\b{lex.ENDS}{lex.PLACE_PREFIX}(?:{name}){lex.PLACE_SUFFIX}", said) or (
-            two_words and re.search(rf"\bto the (?:{name}){lex.PLACE_SUFFIX}", said)
+            certain and re.search(rf"\bto the (?:{name}){lex.PLACE_SUFFIX}", said)
         ):
             wish.end = wish.end or point
         elif re.search(rf"\b{lex.PLACE_PREFIX}(?:{name}){lex.PLACE_SUFFIX}", said) or (
-            two_words and re.search(rf"\bfrom the (?:{name})\b", said)
+            certain and re.search(rf"\bfrom the (?:{name})\b", said)
         ):
             wish.start = wish.start or point
 

@@ -26,6 +26,7 @@ from .captions import caption, caption_and_spans
 from .sheet import loss_curve, video_sheet
 from .world import COLORS, SHAPES, SIZE, Scene, coverage, render, sample_scene
 
+STAGES = ("vae", "denoiser", "decoder", "all")
 CROP = 32  # pixels a side of the clips, full of edges, that the VAE learns from before whole videos
 MUON_LR = 1.5e-3
 ALIGNED = (2, 3, 4)  # blocks whose attention to the objects' words is taught to lie on the objects
@@ -54,6 +55,9 @@ def main(
     start_from: Annotated[Path | None, typer.Option(help="Begin with the weights of this model folder.")] = None,
 ) -> None:
     """Train a shapes model and save it in diffusers' folder layout."""
+    for name, value, known in (("family", family, networks.FAMILIES), ("stage", stage, STAGES)):
+        if value not in known:
+            raise typer.BadParameter(f"--{name} must be one of {', '.join(known)}, not {value!r}")
     kind = networks.FAMILIES[family]()
     torch.set_flush_denormal(True)
     out.mkdir(parents=True, exist_ok=True)
