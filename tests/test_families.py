@@ -1,5 +1,6 @@
 """One contract for every model family: real diffusers classes at toy size, saved and loaded again."""
 
+import copy
 from contextlib import nullcontext
 
 import families
@@ -10,6 +11,7 @@ from ttom_cli.backbones import FAMILIES
 from ttom_cli.catalog import CARDS, find_card
 from ttom_cli.config import GuideConfig, LoadConfig
 from ttom_cli.errors import ModelError
+from ttom_cli.guidance.adapter import Adapter, Folded
 from ttom_cli.guidance.guide import Guide, attach
 from ttom_cli.guidance.spans import phrase_spans
 from ttom_cli.guidance.targets import gaussian_targets
@@ -54,14 +56,14 @@ def targets_of(runtime, size=(64, 64)):
     return gaussian_targets(LAYOUT, spans, backbone.latent_times(pipe, FRAMES), backbone.token_grid(pipe, *size))
 
 
-def guided(runtime, config=CONFIG, *, state=None, guidance=4.0, **more):
+def guided(runtime, config=CONFIG, *, state=None, optimise=True, guidance=4.0, **more):
     """(latents, guide, the adapter's tensors) of a guided call."""
-    with attach(runtime.pipe, runtime.backbone, config, seed=0) as adapter:
-        if state:
-            adapter.load(state)
-        with Guide(runtime.pipe, runtime.backbone, config, targets_of(runtime), adapter=adapter, **more) as guide:
+    with attach(runtime.pipe, runtime.backbone, config, seed=0, stored=state, optimise=optimise) as adapter:
+        with Guide(
+            runtime.pipe, runtime.backbone, config, targets_of(runtime), adapter=adapter, optimise=optimise, **more
+        ) as guide:
             latents = sample(runtime, guidance=guidance)
-        return latents, guide, adapter.state() if adapter else {}
+        return latents, guide, adapter.state() if isinstance(adapter, Adapter) else {}
 
 
 def conditional_call(runtime):
@@ -228,6 +230,36 @@ def test_the_adapter_loads_with_load_lora_weights(runtime, tmp_path):
         runtime.pipe.unload_lora_weights()
 
 
+def test_a_stored_adapter_that_is_used_as_it_is_is_folded_into_the_weights_and_taken_out_again(runtime, monkeypatch):
+    _, _, state = guided(runtime)
+    weights = {name: p.clone() for name, p in runtime.backbone.denoiser(runtime.pipe).named_parameters()}
+    folded, guide, _ = guided(runtime, state=state, optimise=False)
+    assert isinstance(guide.adapter, Folded)
+    after = dict(runtime.backbone.denoiser(runtime.pipe).named_parameters())
+    assert weights.keys() == after.keys() and all(torch.equal(weights[name], after[name]) for name in weights)
+    monkeypatch.setattr("ttom_cli.guidance.guide.foldable", lambda *_: False)
+    inserted, guide, _ = guided(runtime, state=state, optimise=False)
+    assert isinstance(guide.adapter, Adapter)
+    assert torch.allclose(folded, inserted, atol=1e-4) and not torch.allclose(folded, sample(runtime), atol=1e-3)
+
+
+def test_all_of_the_loss_is_where_the_model_is(runtime, monkeypatch):
+    """On another device than the CPU: an operation of two devices raises."""
+
+    def moved(value):
+        if torch.is_tensor(value):
+            return value.to("meta")
+        return type(value)(map(moved, value)) if isinstance(value, tuple | list) else value
+
+    call, targets = conditional_call(runtime), targets_of(runtime)
+    denoiser = copy.deepcopy(runtime.backbone.denoiser(runtime.pipe)).to("meta")
+    monkeypatch.setattr(type(runtime.backbone), "denoiser", lambda *_: denoiser)
+    with attach(runtime.pipe, runtime.backbone, CONFIG, seed=0) as adapter:
+        guide = Guide(runtime.pipe, runtime.backbone, CONFIG, targets, adapter=adapter)
+        guide.loss({name: moved(value) for name, value in call.items()}).backward()
+        assert {p.grad.device.type for p in adapter.parameters() if p.grad is not None} == {"meta"}
+
+
 def test_consolidation_lowers_the_loss(runtime):
     config = GuideConfig(**{**vars(CONFIG), "lr": 3e-2})
     with attach(runtime.pipe, runtime.backbone, config, seed=0) as adapter:
@@ -277,7 +309,8 @@ def test_out_of_memory_names_what_helps(runtime, monkeypatch):
     assert "--dtype bfloat16" in caught.value.hint
 
 
-def test_checkpointing_changes_memory_and_nothing_else(runtime):
+@pytest.mark.parametrize("checkpointing", ["blocks", "parts"])
+def test_checkpointing_changes_memory_and_nothing_else(runtime, checkpointing):
     """Same losses, same adapter, and fewer tensors are kept for the backward."""
 
     def kept_bytes(config):
@@ -288,7 +321,7 @@ def test_checkpointing_changes_memory_and_nothing_else(runtime):
 
     config = GuideConfig(**{**vars(CONFIG), "blocks": (2,)})
     whole, losses, state, latents = kept_bytes(config)
-    less, *again = kept_bytes(GuideConfig(**{**vars(config), "checkpointing": True}))
+    less, *again = kept_bytes(GuideConfig(**{**vars(config), "checkpointing": checkpointing}))
     assert less < whole
     assert again[0] == losses and torch.equal(again[2], latents)
     assert all(torch.equal(again[1][name], state[name]) for name in state)

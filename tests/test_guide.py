@@ -144,12 +144,12 @@ def test_early_stop(toy, layout):
 
 def test_an_adapter_is_taken_up_again_and_must_fit(toy, layout):
     _, _, state = guided(toy, layout)
-    with attach(toy.pipe, toy.backbone, CONFIG, seed=9) as adapter:
-        adapter.load(state)
+    with attach(toy.pipe, toy.backbone, CONFIG, seed=9, stored=state) as adapter:
         again = adapter.state()
         assert again.keys() == state.keys() and all(torch.equal(again[k], state[k]) for k in state)
+    for odd in ({k: v for k, v in state.items() if "blocks.0" not in k}, {k: v[:1] for k, v in state.items()}):
         with pytest.raises(BankError, match="does not fit"):
-            adapter.load({k: v for k, v in state.items() if "blocks.0" not in k})
+            attach(toy.pipe, toy.backbone, CONFIG, seed=9, stored=odd)
     last = max(CONFIG.blocks)
     assert not any(f"blocks.{last}.attn2.to_v" in k or f"blocks.{last}.attn2.to_out" in k for k in state)
 

@@ -36,6 +36,11 @@ class ModelCard:
     note: str = ""
     """Where the defaults come from."""
 
+    @property
+    def embedded(self) -> bool:
+        """Whether the package holds its weights."""
+        return Path(self.source).is_relative_to(PACKAGE)
+
 
 WAN = SampleConfig(
     height=480, width=832, frames=81, fps=16, steps=50, guidance_scale=5.0, shift=5.0,
@@ -44,9 +49,14 @@ WAN = SampleConfig(
 COG = SampleConfig(
     height=480, width=720, frames=49, fps=8, steps=50, guidance_scale=6.0, max_sequence_length=226,
 )  # fmt: skip
-COG_GUIDE = GuideConfig(blocks=(20, 21))
+PAPER_GUIDE = GuideConfig(blocks=(3,), checkpointing="blocks")
+LARGE_GUIDE = replace(PAPER_GUIDE, checkpointing="parts")
+COG_GUIDE = replace(PAPER_GUIDE, blocks=(20, 21))
+SHAPES = SampleConfig(
+    height=64, width=64, frames=13, fps=8, steps=25, guidance_scale=4.0, max_sequence_length=64, enlarge=4,
+)  # fmt: skip
 SHAPES_GUIDE = GuideConfig(
-    blocks=(2, 3, 4), self_attention=True, rank=8, lr=3e-3, steps=12, iterations=4, consolidate=40
+    blocks=(4,), adapt=(3, 4), self_attention=True, rank=8, lr=3e-3, steps=12, iterations=4, consolidate=40
 )
 
 CARDS = {
@@ -55,33 +65,29 @@ CARDS = {
         ModelCard(
             name="shapes", source=str(PACKAGE / "models" / "shapes"), pipeline="WanPipeline",
             parameters="1.8 M", weights=0.01,
-            sample=SampleConfig(
-                height=64, width=64, frames=13, fps=8, steps=25, guidance_scale=4.0,
-                max_sequence_length=64, enlarge=4,
-            ),
-            guide=SHAPES_GUIDE, note="embedded, runs on any CPU; guide found by ttom bench",
+            sample=SHAPES, guide=SHAPES_GUIDE, note="embedded, runs on any CPU; guide found by ttom bench",
         ),
         ModelCard(
             name="wan2.1-14b", source="Wan-AI/Wan2.1-T2V-14B-Diffusers", pipeline="WanPipeline",
             parameters="14 B", weights=41,
-            sample=WAN, note="the paper's model and settings",
+            sample=WAN, guide=LARGE_GUIDE, note="the paper's model and settings",
         ),
         ModelCard(
             name="wan2.1-1.3b", source="Wan-AI/Wan2.1-T2V-1.3B-Diffusers", pipeline="WanPipeline",
             parameters="1.3 B", weights=15,
-            sample=replace(WAN, shift=3.0), note="settings of Wan; guide of the paper's 14 B",
+            sample=replace(WAN, shift=3.0), guide=PAPER_GUIDE, note="settings of Wan; guide of the paper's 14 B",
         ),
         ModelCard(
             name="wan2.2-a14b", source="Wan-AI/Wan2.2-T2V-A14B-Diffusers", pipeline="WanPipeline",
             parameters="2 x 14 B", weights=69,
             sample=replace(WAN, steps=40, guidance_scale=4.0, shift=12.0, more={"guidance_scale_2": 3.0}),
-            note="settings of Wan; guide of the paper's Wan2.1",
+            guide=LARGE_GUIDE, note="settings of Wan; guide of the paper's Wan2.1",
         ),
         ModelCard(
             name="wan2.2-5b", source="Wan-AI/Wan2.2-TI2V-5B-Diffusers", pipeline="WanPipeline",
             parameters="5 B", weights=23,
             sample=replace(WAN, height=704, width=1280, frames=121, fps=24),
-            note="settings of Wan; guide of the paper's Wan2.1",
+            guide=PAPER_GUIDE, note="settings of Wan; guide of the paper's Wan2.1",
         ),
         ModelCard(
             name="cogvideox-5b", source="zai-org/CogVideoX-5b", pipeline="CogVideoXPipeline",
@@ -108,7 +114,7 @@ CARDS = {
                 negative_prompt="worst quality, inconsistent motion, blurry, jittery, distorted",
                 more={"frame_rate": 24},
             ),
-            guide=GuideConfig(blocks=(3,)), note="settings of LTX; guide not measured: run ttom probe",
+            guide=PAPER_GUIDE, note="settings of LTX; guide not measured: run ttom probe",
         ),
         ModelCard(
             name="hunyuanvideo", source="hunyuanvideo-community/HunyuanVideo", pipeline="HunyuanVideoPipeline",
@@ -117,7 +123,7 @@ CARDS = {
                 height=720, width=1280, frames=129, fps=24, steps=50, guidance_scale=6.0, shift=7.0,
                 max_sequence_length=256,
             ),
-            guide=GuideConfig(blocks=(3,)), note="settings of HunyuanVideo; guide not measured: run ttom probe",
+            guide=LARGE_GUIDE, note="settings of HunyuanVideo; guide not measured: run ttom probe",
         ),
     )
 }  # fmt: skip
@@ -125,7 +131,7 @@ CARDS = {
 
 def family_card(pipeline: str) -> ModelCard:
     """The card whose defaults an unlisted model of that pipeline class takes. Raises ModelError for none."""
-    card = next((c for c in CARDS.values() if c.pipeline == pipeline and c.name != "shapes"), None)
+    card = next((c for c in CARDS.values() if c.pipeline == pipeline and not c.embedded), None)
     if card is None:
         known = ", ".join(dict.fromkeys(c.pipeline for c in CARDS.values()))
         raise ModelError(f"ttom cannot guide a {pipeline}", f"known: {known}")

@@ -43,6 +43,7 @@ class LoadConfig:
 GUIDES = ("params", "latents", "both", "off")
 LOSSES = ("jsd", "l2")
 PROJECTIONS = ("q", "k", "v", "o")
+CHECKPOINTINGS = ("none", "blocks", "parts")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,15 +78,20 @@ class GuideConfig:
     """Apply the adapter to the conditional branch alone, so that classifier-free guidance amplifies it."""
     keep_on: bool = False
     """Leave the adapter on after the guided steps."""
-    checkpointing: bool = False
-    """Compute blocks again in the backward pass instead of keeping their activations: less memory, more time."""
+    checkpointing: str = "none"
+    """Activations that are computed again in the backward pass instead of kept, for less memory and more time: none,
+    blocks (one block's are there at a time), or parts (one attention's or feed-forward's, computed twice again)."""
     consolidate: int = 0
     """Iterations over random noises after the video is written, so that the adapter holds for any."""
     consolidate_batch: int = 4
     """Random noises and noise levels in each of these iterations."""
 
     def __post_init__(self):
-        for kind, name, known in (("guide", self.mode, GUIDES), ("loss", self.loss, LOSSES)):
+        for kind, name, known in (
+            ("guide", self.mode, GUIDES),
+            ("loss", self.loss, LOSSES),
+            ("checkpointing", self.checkpointing, CHECKPOINTINGS),
+        ):
             if name not in known:
                 raise unknown(kind, name, known)
         for projection in self.projections:

@@ -108,9 +108,8 @@ def generate(runtime: Runtime, job: Job, report: Report | None = None) -> Outcom
             recall = _recall(runtime, job)
         memory = _describe(recall, job)
     optimise = guide.mode != "off" and not (recall and job.memory.on_hit == "skip")
-    with attach(pipe, backbone, guide, seed=job.seed) as adapter:
-        if recall:
-            adapter.load(recall.state)
+    stored = recall.state if recall else None
+    with attach(pipe, backbone, guide, seed=job.seed, stored=stored, optimise=optimise) as adapter:
         hooks = None
         if guide.mode != "off":
             hooks = Guide(

@@ -79,7 +79,7 @@ def object_masks(runtime: Runtime, layout: Layout, targets, video: np.ndarray, g
     rows: dict = {}
     for track, row in zip(layout.objects, targets.rows, strict=True):
         rows.setdefault(row, []).append(track)
-    boxes_at = _detected(video) if runtime.card.name.startswith("shapes") else None
+    boxes_at = _detected(video) if runtime.card.embedded else None
     masks = torch.zeros(len(rows), *grid)
     for p, tracks in rows.items():
         for f, t in enumerate(times):

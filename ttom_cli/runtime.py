@@ -91,7 +91,7 @@ class Runtime:
         except torch.OutOfMemoryError as error:
             raise ModelError(
                 f"out of memory: {' '.join(str(error).split())[:160]}",
-                "in this order: --dtype bfloat16, --tiling, --offload model, --checkpointing, --offload group, "
+                "in this order: --dtype bfloat16, --tiling, --offload model, --offload group, "
                 "--quantize int8 or nf4, a smaller --size, fewer --frames",
             ) from None
 

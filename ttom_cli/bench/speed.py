@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
 import time
 import weakref
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -17,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..catalog import ModelCard
 from ..config import GuideConfig, MemoryConfig
 from ..generate import Job, Silent, make_targets, sample
+from ..guidance.adapter import Adapter, State
 from ..guidance.guide import Guide, attach
 from ..guidance.targets import Targets
 from ..planning import make_planner
@@ -56,16 +60,17 @@ def speed_table(runtime: Runtime, *, repeats: int, seed: int, tell: Tell) -> Tab
     )  # fmt: skip
     runtime.prepare(job.sample)
     seconds: dict[str, list[float]] = {name: [] for name in arms}
+    learnt = _sample(runtime, job, arms["cold"])
     peaks = {}
     for turn in range(repeats + 1):  # the first turn warms up, and counts the memory
         for i, (name, arm) in enumerate(arms.items()):
             tell(name, turn * len(arms) + i, (repeats + 1) * len(arms))
             if turn == 0:
-                peaks[name] = peak_bytes(runtime, job, arm)
+                peaks[name] = peak_bytes(runtime, job, arm, learnt)
                 continue
             _synchronize()
             began = time.perf_counter()
-            _sample(runtime, job, arm)
+            _sample(runtime, job, arm, learnt)
             _synchronize()
             seconds[name].append(time.perf_counter() - began)
     rows = []
@@ -79,9 +84,13 @@ def speed_table(runtime: Runtime, *, repeats: int, seed: int, tell: Tell) -> Tab
     return Table("The cost", note, rows)
 
 
-def _sample(runtime: Runtime, job: Job, arm: Arm) -> None:
+def _sample(runtime: Runtime, job: Job, arm: Arm, learnt: State | None = None) -> State | None:
+    """Make a video; an arm that does not optimise uses what was `learnt`. The adapter's tensors, where one was."""
     job = replace(job, guide=arm.guide)
-    with attach(runtime.pipe, runtime.backbone, arm.guide, seed=job.seed) as adapter:
+    stored = None if arm.optimise else learnt
+    with attach(
+        runtime.pipe, runtime.backbone, arm.guide, seed=job.seed, stored=stored, optimise=arm.optimise
+    ) as adapter:
         hooks = nullcontext()
         if arm.guide.mode != "off":
             hooks = Guide(
@@ -90,6 +99,7 @@ def _sample(runtime: Runtime, job: Job, arm: Arm) -> None:
             )  # fmt: skip
         with hooks:
             sample(runtime, job, Silent())
+        return adapter.state() if isinstance(adapter, Adapter) else None
 
 
 def _synchronize() -> None:
@@ -100,16 +110,16 @@ def _synchronize() -> None:
 # ---------------------------------------------------------------- memory
 
 
-def peak_bytes(runtime: Runtime, job: Job, arm: Arm) -> int:
+def peak_bytes(runtime: Runtime, job: Job, arm: Arm, learnt: State | None = None) -> int:
     """Most memory held at once while the video is sampled and decoded, weights included."""
     if runtime.load.device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats()
-        _sample(runtime, job, arm)
+        _sample(runtime, job, arm, learnt)
         return torch.cuda.max_memory_allocated()
-    weights = sum(p.nbytes for part in runtime.pipe.components.values() for p in _parameters(part))
-    with LiveBytes() as live:
-        _sample(runtime, job, arm)
-    return weights + live.peak
+    weights = [p for part in runtime.pipe.components.values() for p in _parameters(part)]
+    with LiveBytes(weights) as live:
+        _sample(runtime, job, arm, learnt)
+    return sum(w.nbytes for w in weights) + live.peak
 
 
 def _parameters(part):
@@ -117,11 +127,14 @@ def _parameters(part):
 
 
 class LiveBytes(TorchDispatchMode):
-    """Counts the bytes of all tensors that are made within it and still live; `peak` is the most at once."""
+    """Counts the bytes of all tensors that are made within it and still live; `peak` is the most at once.
 
-    def __init__(self):
+    `weights` are not counted, nor are views of them.
+    """
+
+    def __init__(self, weights: Iterable[torch.Tensor] = ()):
         super().__init__()
-        self.seen: set[int] = set()
+        self.seen = {w.untyped_storage()._cdata for w in weights}
         self.now = self.peak = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
@@ -143,57 +156,90 @@ class LiveBytes(TorchDispatchMode):
         self.now -= size
 
 
-# ---------------------------------------------------------------- operations
+# ---------------------------------------------------------------- counted
+
+
+class Cost(NamedTuple):
+    """What some work takes."""
+
+    operations: int
+    peak: int
+    """Bytes held at once, beside the weights."""
 
 
 def count_table(card: ModelCard) -> Table:
-    """Operations of the denoiser at the model's real size, counted on tensors without content.
+    """Operations of the denoiser and bytes held at the model's real size, counted on tensors without content.
 
-    Plain sampling is two forwards a step. The text encoder and the decoder, which are the same for all, are left
-    out, so the overheads are a little overstated.
+    Plain sampling is two forwards a step. The operations of the text encoder and the decoder, which are the same for
+    all, are left out, so the overheads are a little overstated. The bytes are those of all weights in bfloat16 and of
+    the tensors that live at once, in sampling or in decoding; what a GPU's kernels need beside them is not in it.
     """
-    from .sizes import denoiser_call
+    from .sizes import real_size
 
-    backbone, pipe, call = denoiser_call(card)
+    backbone, pipe, call = real_size(card)
     arms = speed_arms(card.guide, backbone.blocks(pipe.transformer))
-    counted = {name: _operations(backbone, pipe, call, arm, card.sample.steps) for name, arm in arms.items()}
-    plain = counted["plain"]
-    rows = [
-        Row(n, {"PFLOP": c / 1e15, "times plain": c / plain, "overhead": c / plain - 1}) for n, c in counted.items()
-    ]
+    decoding = _cost(pipe, lambda: pipe.vae.decode(call["hidden_states"])).peak
+    costs = {name: _arm_cost(backbone, pipe, call, arm, card.sample.steps) for name, arm in arms.items()}
+    held = {name: card.weights * 1e9 + max(cost.peak, decoding) for name, cost in costs.items()}
+    rows = []
+    for name, (operations, _) in costs.items():
+        ratio = operations / costs["plain"].operations
+        figures = {"PFLOP": operations / 1e15, "times plain": ratio, "overhead": ratio - 1}
+        rows.append(Row(name, figures | {"peak GB": held[name] / 1e9, "peak": held[name] / held["plain"]}))
     s, g = card.sample, card.guide
     note = (
         f"{card.name} at {s.width}x{s.height}x{s.frames}, {s.steps} steps, {g.iterations} iterations in each of "
-        f"{g.steps} guided ones; the denoiser alone"
+        f"{g.steps} guided ones; operations of the denoiser alone"
     )
     return Table("The cost, counted", note, rows)
 
 
-def _operations(backbone, pipe, call: dict, arm: Arm, steps: int) -> int:
+def _arm_cost(backbone, pipe, call: dict, arm: Arm, steps: int) -> Cost:
     """Of all denoiser calls of a video with two phrases of two words."""
     config = arm.guide
-    forward = _counted(lambda: pipe.transformer(**call))
+    plain = _cost(pipe, lambda: pipe.transformer(**call))
     if config.mode == "off":
-        return 2 * steps * forward
-    targets = Targets(torch.empty(0), torch.empty(0), phrases=((1, 2), (5, 6)))
+        return Cost(2 * steps * plain.operations, plain.peak)
+    grid = backbone.grid(pipe.transformer, call)
+    targets = Targets(torch.empty(2, *grid), torch.empty(2, grid[0]), phrases=((1, 2), (5, 6)))
     with attach(pipe, backbone, config, seed=0) as adapter:
         adapter.switch(True)
-        adapted = _counted(lambda: pipe.transformer(**call))
+        adapted = _cost(pipe, lambda: pipe.transformer(**call))
         guide = Guide(pipe, backbone, config, targets, adapter=adapter, truncate=arm.truncate)
-        with guide.prefix_kept():
-            first, later = (_counted(lambda: _iteration(guide, call)) for _ in range(2))
+        one, two = (_cost(pipe, functools.partial(_iterate, guide, call, n)) for n in (1, 2))
     on = steps if config.keep_on else config.steps
-    optimising = config.steps * (first + (config.iterations - 1) * later) if arm.optimise else 0
-    return (2 * steps - on) * forward + on * adapted + optimising
+    total = (2 * steps - on) * plain.operations + on * adapted.operations
+    if not arm.optimise:
+        return Cost(total, adapted.peak)
+    total += config.steps * (one.operations + (config.iterations - 1) * (two.operations - one.operations))
+    return Cost(total, max(adapted.peak, two.peak))
 
 
 @torch.enable_grad()
-def _iteration(guide: Guide, call: dict) -> None:
-    """Forward to the aligned blocks and back; the loss itself is next to nothing."""
-    sum(maps.sum() for maps in guide.attention(call).values()).backward()
+def _iterate(guide: Guide, call: dict, times: int) -> None:
+    with guide.prefix_kept(), guide.checkpointed():
+        for _ in range(times):
+            guide.loss(call).backward()
 
 
-def _counted(work) -> int:
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+@torch.no_grad()
+def _cost(pipe, work: Callable[[], object]) -> Cost:
+    with FlopCounterMode(display=False) as counter:
         work()
-    return counter.get_total_flops()
+    weights = [*pipe.transformer.parameters(), *pipe.vae.parameters()]
+    with _fused_attention(), LiveBytes(weights) as live:
+        work()
+    return Cost(counter.get_total_flops(), live.peak)
+
+
+@contextmanager
+def _fused_attention():
+    """Without content PyTorch holds an attention's map whole; within this, what its fused kernel holds."""
+
+    def fused(query, key, value, mask=None, dropout=0.0, causal=False, scale=None, enable_gqa=False):
+        kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        return kernel(query, key, value, dropout, causal, attn_mask=mask, scale=scale)[0]
+
+    with torch.library._scoped_library("aten", "IMPL") as library:
+        library.impl("scaled_dot_product_attention", fused, "AutogradMeta")
+        yield

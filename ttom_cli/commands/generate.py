@@ -75,7 +75,7 @@ def generate(
     quantize: QuantizeOpt = None,
     tiling: TilingOpt = None,
     attention_backend: BackendOpt = None,
-    checkpointing: Annotated[Optional[bool], typer.Option(help="Less memory in the guided steps, for more time.", rich_help_panel=LOADING)] = None,
+    checkpointing: Annotated[Optional[str], typer.Option(help="none, blocks or parts: what is computed again in guided steps rather than kept.", rich_help_panel=LOADING)] = None,
     guide: Annotated[Optional[str], typer.Option(help="params, latents, both, or off.", rich_help_panel=GUIDE)] = None,
     loss: Annotated[Optional[str], typer.Option(help="jsd or l2.", rich_help_panel=GUIDE)] = None,
     blocks: Annotated[Optional[str], typer.Option(help="Blocks whose attention is aligned: 2,3,4.", rich_help_panel=GUIDE)] = None,

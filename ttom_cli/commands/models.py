@@ -24,7 +24,7 @@ def models(json_: JsonOpt = False) -> None:
     for card in CARDS.values():
         s = card.sample
         table.add_row(
-            card.name, "in the package" if card.name == "shapes" else card.source, card.parameters, f"{card.weights:g} GB",
+            card.name, "in the package" if card.embedded else card.source, card.parameters, f"{card.weights:g} GB",
             f"{s.width}x{s.height}x{s.frames} at {s.fps}", str(s.steps), f"{s.guidance_scale:g}",
             "" if s.shift is None else f"{s.shift:g}", ",".join(map(str, card.guide.blocks)), card.note,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The inserted parameters: a PEFT LoRA that comes onto a frozen denoiser and leaves no trace."""
+"""The inserted parameters: a LoRA that comes onto a frozen denoiser and leaves no trace."""
 
 from __future__ import annotations
 
@@ -9,17 +9,22 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from ..errors import BankError
 
 NAME = "ttom"
+State = dict[str, torch.Tensor]
+"""A LoRA's tensors as PEFT names them: `<layer>.lora_A.weight` (rank, in) and `<layer>.lora_B.weight` (out, rank)."""
 
 
 class Adapter:
-    """A LoRA on the linear layers `targets` of `denoiser`; use as a context manager.
+    """A PEFT LoRA on the linear layers `targets` of `denoiser`; use as a context manager.
 
-    On entry the base is frozen and the LoRA inserted, B at zero, so that nothing changes yet; on exit
-    the plain layers and their `requires_grad` flags are back. The LoRA is float32 whatever the base.
+    On entry the base is frozen and the LoRA inserted: the `stored` one, or a new one with B at zero, so that
+    nothing changes yet. On exit the plain layers and their `requires_grad` flags are back. The LoRA is float32
+    whatever the base.
     """
 
-    def __init__(self, denoiser: torch.nn.Module, targets: list[str], *, rank: int, seed: int):
-        self.denoiser, self.targets, self.rank, self.seed = denoiser, targets, rank, seed
+    def __init__(
+        self, denoiser: torch.nn.Module, targets: list[str], *, rank: int, seed: int, stored: State | None = None
+    ):
+        self.denoiser, self.targets, self.rank, self.seed, self.stored = denoiser, targets, rank, seed, stored
 
     def __enter__(self):
         self._flags = {name: p.requires_grad for name, p in self.denoiser.named_parameters()}
@@ -32,6 +37,8 @@ class Adapter:
         self._own = [p for p in self.denoiser.parameters() if p.requires_grad]
         for parameter in self._own:
             parameter.data = parameter.data.float()
+        if self.stored:
+            set_peft_model_state_dict(self.denoiser, self.stored, adapter_name=NAME)
         return self
 
     def __exit__(self, *exc):
@@ -53,19 +60,53 @@ class Adapter:
         for parameter in self._own:  # PEFT's switch also freezes
             parameter.requires_grad_(True)
 
-    def state(self) -> dict[str, torch.Tensor]:
-        """The LoRA's tensors under PEFT's names, without the adapter's own name in them."""
+    def state(self) -> State:
         state = get_peft_model_state_dict(self.denoiser, adapter_name=NAME)
         return {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
 
-    def load(self, state: dict[str, torch.Tensor]) -> None:
-        """Set the LoRA's tensors. Raises BankError where names or shapes are not this adapter's."""
-        own = {name: tensor.shape for name, tensor in self.state().items()}
-        given = {name: tensor.shape for name, tensor in state.items()}
-        if own != given:
-            odd = sorted(n for n in own.keys() | given.keys() if own.get(n) != given.get(n))
-            raise BankError(
-                f"the stored adapter does not fit: {len(odd)} tensors differ, first {odd[0]}",
-                "use the guide's options that it was made with, or another bank",
-            )
-        set_peft_model_state_dict(self.denoiser, state, adapter_name=NAME)
+
+class Folded:
+    """A stored LoRA that is not trained, added to the weights beforehand: a switch trades them for the plain ones.
+
+    So that no forward costs more than without it. Only where `foldable` says so.
+    """
+
+    def __init__(self, denoiser: torch.nn.Module, targets: list[str], stored: State):
+        self.weights = []
+        for name in targets:
+            layer = denoiser.get_submodule(name)
+            plain, a, b = layer.weight.data, *(stored[f"{name}.lora_{x}.weight"] for x in "AB")
+            self.weights.append((layer.weight, plain, torch.addmm(plain, b, a)))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.switch(False)
+
+    def switch(self, on: bool) -> None:
+        """Apply the LoRA in the forwards to come, or not."""
+        for weight, plain, folded in self.weights:
+            weight.data = folded if on else plain
+
+
+def foldable(denoiser: torch.nn.Module, targets: list[str]) -> bool:
+    """Whether these layers' weights can be traded: float32, as in fewer bits the LoRA would be lost, and on the CPU,
+    as on a GPU they may be offloaded, and a LoRA costs next to nothing there."""
+    weights = [denoiser.get_submodule(name).weight for name in targets]
+    return all(w.dtype == torch.float32 and w.device.type == "cpu" for w in weights)
+
+
+def check_fit(denoiser: torch.nn.Module, targets: list[str], rank: int, state: State) -> None:
+    """Raises BankError where the tensors' names or shapes are not those of a LoRA on these layers."""
+    own = {}
+    for name in targets:
+        layer = denoiser.get_submodule(name)
+        own |= {f"{name}.lora_A.weight": (rank, layer.in_features), f"{name}.lora_B.weight": (layer.out_features, rank)}
+    given = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    if own != given:
+        odd = sorted(n for n in own.keys() | given.keys() if own.get(n) != given.get(n))
+        raise BankError(
+            f"the stored adapter does not fit: {len(odd)} tensors differ, first {odd[0]}",
+            "use the guide's options that it was made with, or another bank",
+        )

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from ..backbones import Backbone
 from ..config import GuideConfig
 from ..errors import ModelError
-from .adapter import Adapter
+from .adapter import Adapter, Folded, State, check_fit, foldable
 from .losses import alignment_loss
 from .tap import Tap, Truncated, phrase_attention
 from .targets import Targets
@@ -43,7 +43,7 @@ class Guide:
         config: GuideConfig,
         targets: Targets,
         *,
-        adapter: Adapter | None,
+        adapter: Adapter | Folded | None,
         optimise: bool = True,
         on_iteration: OnIteration | None = None,
         on_conditional: Callable[[int, dict], None] | None = None,
@@ -60,7 +60,7 @@ class Guide:
         self._timestep: float | None = None
         self._step, self._inside = -1, False
         self._delta: torch.Tensor | None = None
-        self._optimizer = torch.optim.AdamW(adapter.parameters(), lr=config.lr) if adapter else None
+        self._optimizer = _adamw(adapter, config) if adapter and optimise else None
 
     def __enter__(self):
         self._forward = self.denoiser.forward
@@ -145,7 +145,7 @@ class Guide:
         self.losses.append([])
         if self.adapter:
             self.adapter.switch(True)
-        with self.prefix_kept(), self._checkpointed():
+        with self.prefix_kept(), self.checkpointed():
             for iteration in range(config.iterations):
                 moved.requires_grad_(config.mode in ("latents", "both"))
                 loss = self.loss({**kwargs, "hidden_states": moved})
@@ -192,31 +192,44 @@ class Guide:
                 _restore(block, own)
 
     @contextmanager
-    def _checkpointed(self):
-        """Within it, if asked for, blocks that are not read keep no activations, and run again in the backward."""
-        if not self.config.checkpointing:
+    def checkpointed(self):
+        """Within it, if asked for, activations are not kept for the backward pass but computed again there.
+
+        Block by block, but for those that are read; or also within each block part by part (an attention, the
+        feed-forward layers), so that no more than one part's are there at once.
+        """
+        if self.config.checkpointing == "none":
             yield
             return
-        read = {self.backbone.block(self.denoiser, b) for b in self.config.blocks}
+        blocks = [self.backbone.block(self.denoiser, b) for b in range(self.config.reach)]
+        read = [self.backbone.block(self.denoiser, b) for b in self.config.blocks]
+        parts = [
+            part
+            for block in (blocks if self.config.checkpointing == "parts" else [])
+            for part in block.children()
+            if part not in self.modules.values() and any(isinstance(m, torch.nn.Linear) for m in part.modules())
+        ]
+        before = [vars(part).get("forward") for part in parts]
 
         def run(block, *args):
-            return block(*args) if block in read else checkpoint(block.__call__, *args, use_reentrant=False)
+            return block(*args) if block in read else _again(block.__call__, *args)
 
+        for part in parts:
+            part.forward = functools.partial(_again, part.forward)
         self.denoiser.enable_gradient_checkpointing(run)
         try:
             yield
         finally:
             self.denoiser.disable_gradient_checkpointing()
+            for part, own in zip(parts, before, strict=True):
+                _restore(part, own)
 
     def loss(self, kwargs: dict) -> torch.Tensor:
         """Loss of one conditional call, mean over blocks and batch; the forward ends when all is read."""
         grid = self.backbone.grid(self.denoiser, kwargs)
-        terms = [
-            alignment_loss(map_PFHW, self.targets, self.config.loss)
-            for maps_BPL in self.attention(kwargs).values()
-            for map_PFHW in maps_BPL.unflatten(-1, grid)
-        ]
-        return torch.stack(terms).mean()
+        maps_BPFHW = torch.cat(list(self.attention(kwargs).values())).unflatten(-1, grid)
+        self.targets = self.targets.to(maps_BPFHW.device)
+        return alignment_loss(maps_BPFHW, self.targets, self.config.loss)
 
     def attention(self, kwargs: dict) -> dict[int, torch.Tensor]:
         """Attention of the video tokens on each phrase, mean over its tokens: {block: (B, P, L)}."""
@@ -257,12 +270,12 @@ class Guide:
         config, scheduler = self.config, self.pipe.scheduler
         generator = torch.Generator().manual_seed(seed)
         timesteps = scheduler.timesteps[: config.steps]
-        optimizer = torch.optim.AdamW(self.adapter.parameters(), lr=config.lr)
+        optimizer = _adamw(self.adapter, config)
         clean = self.latents.to(self.conditional["hidden_states"].dtype)
         clean = clean.expand(config.consolidate_batch, *clean.shape[1:])
         losses = []
         self.adapter.switch(True)
-        with self._checkpointed():
+        with self.checkpointed():
             for i in range(iterations):
                 chosen = timesteps[torch.randint(len(timesteps), (len(clean),), generator=generator)]
                 noise = torch.randn(clean.shape, generator=generator).to(clean)
@@ -276,6 +289,13 @@ class Guide:
                 if on_iteration:
                     on_iteration(0, i, losses[-1])
         return losses
+
+
+_again = functools.partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
+
+
+def _adamw(adapter: Adapter, config: GuideConfig) -> torch.optim.AdamW:
+    return torch.optim.AdamW(adapter.parameters(), lr=config.lr, fused=True)
 
 
 def _restore(module: torch.nn.Module, own_forward) -> None:
@@ -292,10 +312,17 @@ def _joined(outputs: list):
     return type(outputs[0])(sample=torch.cat([output.sample for output in outputs]))
 
 
-def attach(pipe, backbone: Backbone, config: GuideConfig, *, seed: int):
-    """The adapter that `config` asks for, not yet entered; a null context where it needs none."""
+def attach(pipe, backbone: Backbone, config: GuideConfig, *, seed: int, stored: State | None = None, optimise=True):
+    """The adapter that `config` asks for, not yet entered; a null context where it needs none.
+
+    It starts as the `stored` one, if given. Raises BankError where that does not fit.
+    """
     if config.mode not in ("params", "both"):
         return nullcontext()
     denoiser = backbone.denoiser(pipe)
     targets = backbone.lora_targets(denoiser, config)
-    return Adapter(denoiser, targets, rank=config.rank, seed=seed)
+    if stored:
+        check_fit(denoiser, targets, config.rank, stored)
+        if not optimise and foldable(denoiser, targets):
+            return Folded(denoiser, targets, stored)
+    return Adapter(denoiser, targets, rank=config.rank, seed=seed, stored=stored)

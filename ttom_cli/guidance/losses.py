@@ -33,7 +33,7 @@ def l2(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
 LOSSES = {"jsd": jsd, "l2": l2}
 
 
-def alignment_loss(maps_PFHW, targets, loss: str) -> torch.Tensor:
-    """Mean loss over the phrases and frames in which an object is present (paper eq. 3)."""
-    terms_PF = LOSSES[loss](normalise(maps_PFHW), targets.mass)
-    return (terms_PF * targets.present).sum() / targets.present.sum()
+def alignment_loss(maps, targets, loss: str) -> torch.Tensor:
+    """Mean loss over maps (..., P, F, H, W) and the phrases and frames in which an object is present (paper eq. 3)."""
+    terms = LOSSES[loss](normalise(maps), targets.mass)
+    return ((terms * targets.present).sum((-1, -2)) / targets.present.sum()).mean()

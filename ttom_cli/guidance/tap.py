@@ -5,6 +5,7 @@ Letters in names: B batch, N heads, L video tokens, S keys, T phrase tokens, D h
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -20,18 +21,16 @@ class Truncated(Exception):
     """Ends a forward once its last tapped attention has been read."""
 
 
-class Tap(TorchFunctionMode):
+class Tap:
     """Within `with Tap(...)`, each named module's attention is given to `read` as (name, query, key, mask).
 
     `modules` maps a name to the attention module. Query and key are (B, N, L, D) and (B, N, S, D) as
-    they reach the softmax, after norms and rotary positions; the mask is that of the call, or None. With
-    `truncate` the forward is left by `Truncated` after the last of them.
+    they reach the softmax, after norms and rotary positions, the query scaled; the mask is that of the call, or
+    None. With `truncate` the forward is left by `Truncated` after the last of them.
     """
 
     def __init__(self, modules: dict[int, torch.nn.Module], read: Callable, *, truncate: bool = True):
-        super().__init__()
         self.modules, self.read, self.truncate = modules, read, truncate
-        self.current: int | None = None
         self.left: set[int] = set()
         self.handles: list = []
         self.backends: list[tuple] = []
@@ -39,12 +38,14 @@ class Tap(TorchFunctionMode):
     def __enter__(self):
         self.left = set(self.modules)
         for name, module in self.modules.items():
-            self.handles.append(module.register_forward_pre_hook(self._entering(name)))
+            watch = _Watch(functools.partial(self._read, name))
+            self.handles.append(module.register_forward_pre_hook(watch.open))
+            self.handles.append(module.register_forward_hook(watch.close, always_call=True))
             processor = getattr(module, "processor", None)
             if hasattr(processor, "_attention_backend"):  # whatever runs the rest, this attention is PyTorch's
                 self.backends.append((processor, processor._attention_backend))
                 processor._attention_backend = AttentionBackendName.NATIVE
-        return super().__enter__()
+        return self
 
     def __exit__(self, *exc):
         while self.handles:
@@ -52,25 +53,37 @@ class Tap(TorchFunctionMode):
         while self.backends:
             processor, backend = self.backends.pop()
             processor._attention_backend = backend
-        return super().__exit__(*exc)
 
-    def _entering(self, name: int):
-        def hook(module, args):
-            self.current = name
+    def _read(self, name: int, query, key, mask) -> None:
+        self.read(name, query, key, mask)
+        self.left.discard(name)
+        if self.truncate and not self.left:
+            raise Truncated
 
-        return hook
+
+class _Watch(TorchFunctionMode):
+    """Gives `see` the query, key and mask of the first attention in a module; on only while that module runs, as
+    every call of PyTorch's passes through it."""
+
+    def __init__(self, see: Callable):
+        super().__init__()
+        self.see, self.seen = see, False
+
+    def open(self, module, args) -> None:
+        self.seen = False
+        self.__enter__()
+
+    def close(self, module, args, output) -> None:
+        self.__exit__(None, None, None)
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        if func is F.scaled_dot_product_attention and self.current is not None:
-            name, self.current = self.current, None
+        if func is F.scaled_dot_product_attention and not self.seen:
+            self.seen = True
             query = kwargs["query"] if "query" in kwargs else args[0]
             key = kwargs["key"] if "key" in kwargs else args[1]
             scale = kwargs.get("scale") or query.shape[-1] ** -0.5
-            self.read(name, query * scale, key, kwargs.get("attn_mask"))
-            self.left.discard(name)
-            if self.truncate and not self.left:
-                raise Truncated
+            self.see(query * scale, key, kwargs.get("attn_mask"))
         return func(*args, **kwargs)
 
 

@@ -6,7 +6,7 @@ Letters: P phrases, F latent frames, H x W tokens of a latent frame.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -24,6 +24,9 @@ class Targets:
     present: torch.Tensor
     phrases: tuple[tuple[int, ...], ...]
     rows: tuple[int, ...] = ()
+
+    def to(self, device: torch.device) -> Targets:
+        return replace(self, mass=self.mass.to(device), present=self.present.to(device))
 
 
 def gaussian_targets(
