@@ -44,14 +44,17 @@ def speed_arms(guide: GuideConfig, blocks: int) -> dict[str, Arm]:
     """Of a model with so many blocks. The reference carries adapters on all of them, and runs all of them each time."""
     return {
         "plain": Arm(replace(guide, mode="off")),
+        "hit, skip": Arm(guide, optimise=False),
         "cold": Arm(guide),
         "the reference's way": Arm(replace(guide, adapt=tuple(range(blocks)), keep_on=True), truncate=False),
-        "hit, skip": Arm(guide, optimise=False),
     }
 
 
 def speed_table(runtime: Runtime, *, repeats: int, seed: int, tell: Tell) -> Table:
-    """Seconds of sampling, the arms in turn, `repeats` times; decoding is part of it, loading and writing are not."""
+    """Seconds of sampling, the arms in turn, `repeats` times; decoding is part of it, loading and writing are not.
+
+    An arm's ratio to plain is the median over the turns, so that a machine that is slower for a while does no harm.
+    """
     backbone, pipe, card = runtime.backbone, runtime.pipe, runtime.card
     arms = speed_arms(card.guide, backbone.blocks(backbone.denoiser(pipe)))
     job = Job(
@@ -74,10 +77,9 @@ def speed_table(runtime: Runtime, *, repeats: int, seed: int, tell: Tell) -> Tab
             _synchronize()
             seconds[name].append(time.perf_counter() - began)
     rows = []
-    plain = statistics.median(seconds["plain"])
     for name, times in seconds.items():
-        took = statistics.median(times)
-        figures = {"seconds": took, "times plain": took / plain, "overhead": took / plain - 1}
+        ratio = statistics.median(took / plain for took, plain in zip(times, seconds["plain"], strict=True))
+        figures = {"seconds": statistics.median(times), "times plain": ratio, "overhead": ratio - 1}
         rows.append(Row(name, figures | {"peak MB": peaks[name] / 1e6, "peak": peaks[name] / peaks["plain"]}))
     what = "as allocated on the GPU" if runtime.load.device.startswith("cuda") else "weights and live tensors, counted"
     note = f"{card.name}, median of {repeats}, seed {seed}; peak memory: {what}"
