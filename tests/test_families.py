@@ -237,7 +237,7 @@ def test_a_stored_adapter_that_is_used_as_it_is_is_folded_into_the_weights_and_t
     assert isinstance(guide.adapter, Folded)
     after = dict(runtime.backbone.denoiser(runtime.pipe).named_parameters())
     assert weights.keys() == after.keys() and all(torch.equal(weights[name], after[name]) for name in weights)
-    monkeypatch.setattr("ttom_cli.guidance.guide.foldable", lambda *_: False)
+    monkeypatch.setattr("ttom_cli.guidance.guide._foldable", lambda *_: False)
     inserted, guide, _ = guided(runtime, state=state, optimise=False)
     assert isinstance(guide.adapter, Adapter)
     assert torch.allclose(folded, inserted, atol=1e-4) and not torch.allclose(folded, sample(runtime), atol=1e-3)

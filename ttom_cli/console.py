@@ -14,6 +14,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 STAGES = {
     "plan": "planning",
+    "load": "loading the model",
     "recall": "asking the memory",
     "sample": "sampling",
     "write": "writing the video",
@@ -76,6 +77,11 @@ def progress():
     )  # fmt: skip
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as live:
         yield live
+
+
+def waiting(text: str):
+    """Says what is waited for, as long as the context is open and where stderr is a terminal."""
+    return err.status(escape(text))
 
 
 @contextmanager

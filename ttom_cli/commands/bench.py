@@ -62,7 +62,8 @@ def bench_shapes(
     for name in wanted:
         if name not in makers:
             raise unknown("table", name, makers)
-    runtime, tables = Runtime.open(model), []
+    with console.waiting("loading the model"):
+        runtime, tables = Runtime.open(model), []
     for name in wanted:
         make, few, many = makers[name]
         with console.status() as tell:

@@ -118,7 +118,9 @@ def generate(
     source = read_source(prompt, prompts, layout)
     if out.suffix == ".mp4" and source.batch:
         raise TTOMError(f"--out {out} is one file, and there may be several prompts", "give a folder")
-    card, common = find_card(model), read_config(config)
+    with console.waiting(f"looking up {model}"):
+        card = find_card(model)
+    common = read_config(config)
     shared = resolve(card, common, flags)  # bad options are said before a model is loaded
     taken: set[Path] = set()
 
@@ -151,7 +153,10 @@ def _make_all(source: Source, job, runtime, json_: bool) -> None:
     """Make every item's video with one runtime. A single prompt is planned before the model is loaded."""
     from ..generate import generate as run
 
-    opened = runtime() if source.batch else None
+    opened = None
+    if source.batch:
+        with console.waiting("loading the model"):
+            opened = runtime()
     with console.progress() as live:
 
         def work(item: dict) -> None:
@@ -159,6 +164,7 @@ def _make_all(source: Source, job, runtime, json_: bool) -> None:
             with console.report(live, title(item)) as report:
                 report.stage("plan")
                 planned = job(item)
+                report.stage("load")
                 opened = opened or runtime()
                 outcome = run(opened, planned, report)
             console.say(console.outcome_line(outcome))
@@ -182,7 +188,8 @@ def _replay(source: Path, out: Path, bank: Path | None, flags: dict, json_: bool
     path = out if out.suffix == ".mp4" else out / f"{source.stem}.replay.mp4"
     job, load = replay_job(recipe, path, open_bank(bank))
     load = replace(load, **load_options(flags))
-    runtime = Runtime.open(recipe["model"], bank=open_bank(bank), load=load, guide=job.guide)
+    with console.waiting("loading the model"):
+        runtime = Runtime.open(recipe["model"], bank=open_bank(bank), load=load, guide=job.guide)
     with console.progress() as live, console.report(live, job.layout.prompt) as report:
         outcome = run(runtime, job, report)
     same = digest(outcome.frames) == recipe["frames_sha256"]

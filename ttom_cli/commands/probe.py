@@ -45,7 +45,8 @@ def probe(
     flags = given_options(locals())
     items = read_source(prompt, prompts, layout).items
     layouts = [plan_item(item, *resolve_planner(own_options(item), flags)) for item in items]
-    runtime = Runtime.open(model)
+    with console.waiting("loading the model"):
+        runtime = Runtime.open(model)
     settings = resolve(runtime.card)
     jobs = [
         Job(

@@ -68,15 +68,16 @@ class Adapter:
 class Folded:
     """A stored LoRA that is not trained, added to the weights beforehand: a switch trades them for the plain ones.
 
-    So that no forward costs more than without it. Only where `foldable` says so.
+    So that no forward costs more than without it. For float32 weights that stay where they are: in fewer bits the
+    LoRA would be lost.
     """
 
     def __init__(self, denoiser: torch.nn.Module, targets: list[str], stored: State):
         self.weights = []
         for name in targets:
-            layer = denoiser.get_submodule(name)
-            plain, a, b = layer.weight.data, *(stored[f"{name}.lora_{x}.weight"] for x in "AB")
-            self.weights.append((layer.weight, plain, torch.addmm(plain, b, a)))
+            weight = denoiser.get_submodule(name).weight
+            b, a = (stored[f"{name}.lora_{x}.weight"] for x in "BA")
+            self.weights.append((weight, weight.data, torch.addmm(weight.data, b, a)))
 
     def __enter__(self):
         return self
@@ -88,13 +89,6 @@ class Folded:
         """Apply the LoRA in the forwards to come, or not."""
         for weight, plain, folded in self.weights:
             weight.data = folded if on else plain
-
-
-def foldable(denoiser: torch.nn.Module, targets: list[str]) -> bool:
-    """Whether these layers' weights can be traded: float32, as in fewer bits the LoRA would be lost, and on the CPU,
-    as on a GPU they may be offloaded, and a LoRA costs next to nothing there."""
-    weights = [denoiser.get_submodule(name).weight for name in targets]
-    return all(w.dtype == torch.float32 and w.device.type == "cpu" for w in weights)
 
 
 def check_fit(denoiser: torch.nn.Module, targets: list[str], rank: int, state: State) -> None:

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from ..backbones import Backbone
 from ..config import GuideConfig
 from ..errors import ModelError
-from .adapter import Adapter, Folded, State, check_fit, foldable
+from .adapter import Adapter, Folded, State, check_fit
 from .losses import alignment_loss
 from .tap import Tap, Truncated, phrase_attention
 from .targets import Targets
@@ -315,7 +315,8 @@ def _joined(outputs: list):
 def attach(pipe, backbone: Backbone, config: GuideConfig, *, seed: int, stored: State | None = None, optimise=True):
     """The adapter that `config` asks for, not yet entered; a null context where it needs none.
 
-    It starts as the `stored` one, if given. Raises BankError where that does not fit.
+    It starts as the `stored` one, if given; with `optimise` off, and on a CPU, where it would slow the forwards, it
+    is folded into the weights. Raises BankError where the stored one does not fit.
     """
     if config.mode not in ("params", "both"):
         return nullcontext()
@@ -323,6 +324,12 @@ def attach(pipe, backbone: Backbone, config: GuideConfig, *, seed: int, stored: 
     targets = backbone.lora_targets(denoiser, config)
     if stored:
         check_fit(denoiser, targets, config.rank, stored)
-        if not optimise and foldable(denoiser, targets):
+        if not optimise and _foldable(pipe, denoiser, targets):
             return Folded(denoiser, targets, stored)
     return Adapter(denoiser, targets, rank=config.rank, seed=seed, stored=stored)
+
+
+def _foldable(pipe, denoiser, targets: list[str]) -> bool:
+    """Not where a GPU is: weights are offloaded there, and a LoRA costs next to nothing."""
+    weights = [denoiser.get_submodule(name).weight for name in targets]
+    return pipe._execution_device.type == "cpu" and all(w.dtype == torch.float32 for w in weights)
