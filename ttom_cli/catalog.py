@@ -56,7 +56,7 @@ SHAPES = SampleConfig(
     height=64, width=64, frames=13, fps=8, steps=25, guidance_scale=4.0, max_sequence_length=64, enlarge=4,
 )  # fmt: skip
 SHAPES_GUIDE = GuideConfig(
-    blocks=(4,), adapt=(3, 4), self_attention=True, rank=8, lr=3e-3, steps=12, iterations=4, consolidate=40
+    blocks=(2, 3, 4), self_attention=True, rank=8, lr=3e-3, steps=12, iterations=4, consolidate=40
 )
 
 CARDS = {

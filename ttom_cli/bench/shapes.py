@@ -62,7 +62,7 @@ def guide_arms(card_guide: GuideConfig) -> dict[str, GuideConfig]:
         "latents": replace(card_guide, mode="latents"),
         "both": replace(card_guide, mode="both"),
         "params, l2": replace(card_guide, loss="l2"),
-        f"params, blocks 0 to {last}": replace(card_guide, adapt=None),
+        f"params, block {last} alone": replace(card_guide, blocks=(last,)),
     }
 
 
