@@ -181,7 +181,8 @@ def count_table(card: ModelCard) -> Table:
     backbone, pipe, call = real_size(card)
     arms = speed_arms(card.guide, backbone.blocks(pipe.transformer))
     decoding = _cost(pipe, lambda: pipe.vae.decode(call["hidden_states"])).peak
-    costs = {name: _arm_cost(backbone, pipe, call, arm, card.sample.steps) for name, arm in arms.items()}
+    plain = _cost(pipe, lambda: pipe.transformer(**call))
+    costs = {name: _arm_cost(backbone, pipe, call, arm, card.sample.steps, plain) for name, arm in arms.items()}
     held = {name: card.weights * 1e9 + max(cost.peak, decoding) for name, cost in costs.items()}
     rows = []
     for name, (operations, _) in costs.items():
@@ -196,25 +197,24 @@ def count_table(card: ModelCard) -> Table:
     return Table("The cost, counted", note, rows)
 
 
-def _arm_cost(backbone, pipe, call: dict, arm: Arm, steps: int) -> Cost:
-    """Of all denoiser calls of a video with two phrases of two words."""
+def _arm_cost(backbone, pipe, call: dict, arm: Arm, steps: int, plain: Cost) -> Cost:
+    """Of all denoiser calls of a video with two phrases of two words; `plain` is that of one without an adapter."""
     config = arm.guide
-    plain = _cost(pipe, lambda: pipe.transformer(**call))
     if config.mode == "off":
         return Cost(2 * steps * plain.operations, plain.peak)
-    grid = backbone.grid(pipe.transformer, call)
-    targets = Targets(torch.empty(2, *grid), torch.empty(2, grid[0]), phrases=((1, 2), (5, 6)))
+    on = steps if config.keep_on else config.steps
     with attach(pipe, backbone, config, seed=0) as adapter:
         adapter.switch(True)
         adapted = _cost(pipe, lambda: pipe.transformer(**call))
+        sampling = Cost((2 * steps - on) * plain.operations + on * adapted.operations, adapted.peak)
+        if not arm.optimise:
+            return sampling
+        grid = backbone.grid(pipe.transformer, call)
+        targets = Targets(torch.empty(2, *grid), torch.empty(2, grid[0]), phrases=((1, 2), (5, 6)))
         guide = Guide(pipe, backbone, config, targets, adapter=adapter, truncate=arm.truncate)
         one, two = (_cost(pipe, functools.partial(_iterate, guide, call, n)) for n in (1, 2))
-    on = steps if config.keep_on else config.steps
-    total = (2 * steps - on) * plain.operations + on * adapted.operations
-    if not arm.optimise:
-        return Cost(total, adapted.peak)
-    total += config.steps * (one.operations + (config.iterations - 1) * (two.operations - one.operations))
-    return Cost(total, max(adapted.peak, two.peak))
+    step = one.operations + (config.iterations - 1) * (two.operations - one.operations)
+    return Cost(sampling.operations + config.steps * step, max(sampling.peak, two.peak))
 
 
 @torch.enable_grad()
