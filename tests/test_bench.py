@@ -7,7 +7,10 @@ from ttom_cli.bench.report import markdown
 from ttom_cli.bench.score import score
 from ttom_cli.bench.shapes import Row, Table, found_table, guide_arms, guide_table, memory_table
 from ttom_cli.bench.suite import Case, compositional_cases, single_and_pair_cases
+from ttom_cli.catalog import CARDS
+from ttom_cli.config import LoadConfig
 from ttom_cli.planning import make_planner
+from ttom_cli.runtime import Runtime
 from ttom_cli.shapes.world import Scene, Thing, render, still
 
 
@@ -112,15 +115,20 @@ def test_markdown():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", [card.name for card in CARDS.values() if card.embedded])
+def test_the_guide_guides_each_embedded_model(name):
+    runtime = Runtime.open(name, load=LoadConfig(device="cpu"))
+    arms = {k: v for k, v in guide_arms(runtime.card.guide).items() if k in ("unguided", "params")}
+    table = guide_table(runtime, count=2, seed=5, tell=lambda *_: None, by="color", arms=arms)
+    unguided, params = table.rows
+    assert params.figures["IoU"] > unguided.figures["IoU"] + 0.1
+
+
+@pytest.mark.slow
 def test_tables_on_the_embedded_model(shapes):
-    """One prompt a category: that the numbers are there, and that the guide guides."""
     told = []
     found = found_table(shapes, count=2, seed=5, tell=lambda *a: told.append(a))
     assert {row.name for row in found.rows} == {"one object", "two objects"} and told
-    arms = {k: v for k, v in guide_arms(shapes.card.guide).items() if k in ("unguided", "params")}
-    guided = guide_table(shapes, count=2, seed=5, tell=lambda *_: None, by="color", arms=arms)
-    unguided, params = guided.rows
-    assert params.figures["IoU"] > unguided.figures["IoU"] + 0.1
     memory = memory_table(shapes, count=1, seed=5, tell=lambda *_: None, by="color", consolidate=2)
     assert {row.figures["hits"] for row in memory.rows} == {0, 2}
     assert all(np.isfinite(v) for row in memory.rows for v in row.figures.values())

@@ -56,7 +56,7 @@ SHAPES = SampleConfig(
     height=64, width=64, frames=13, fps=8, steps=25, guidance_scale=4.0, max_sequence_length=64, enlarge=4,
 )  # fmt: skip
 SHAPES_GUIDE = GuideConfig(
-    blocks=(2, 3, 4), self_attention=True, rank=8, lr=3e-3, steps=12, iterations=4, consolidate=40
+    blocks=(2, 3), train_from=2, self_attention=True, rank=8, lr=3e-3, steps=12, iterations=4, consolidate=40
 )
 
 CARDS = {
@@ -66,6 +66,13 @@ CARDS = {
             name="shapes", source=str(PACKAGE / "models" / "shapes"), pipeline="WanPipeline",
             parameters="1.8 M", weights=0.01,
             sample=SHAPES, guide=SHAPES_GUIDE, note="embedded, runs on any CPU; guide found by ttom bench",
+        ),
+        ModelCard(
+            name="shapes-cog", source=str(PACKAGE / "models" / "shapes-cog"), pipeline="CogVideoXPipeline",
+            parameters="2.5 M", weights=0.01,
+            sample=replace(SHAPES, frames=17),
+            guide=replace(SHAPES_GUIDE, blocks=(2, 3, 4), train_from=0, lr=1.5e-3),
+            note="embedded: the same world with joint attention; guide found by ttom bench",
         ),
         ModelCard(
             name="wan2.1-14b", source="Wan-AI/Wan2.1-T2V-14B-Diffusers", pipeline="WanPipeline",

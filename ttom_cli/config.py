@@ -58,6 +58,9 @@ class GuideConfig:
     """Denoiser blocks whose attention is aligned, from 0."""
     adapt: tuple[int, ...] | None = None
     """Blocks that carry the adapter; None: every block up to the last aligned one."""
+    train_from: int = 0
+    """First block that the guided steps train. What comes before runs once a step, not in every iteration; where it
+    carries the adapter, consolidation trains it."""
     projections: tuple[str, ...] = ("q", "k", "v", "o")
     """Projections of the attention to the text that the adapter is put on."""
     self_attention: bool = False

@@ -29,6 +29,15 @@ class Table:
         return {"title": self.title, "note": self.note, "rows": [{"name": r.name, **r.figures} for r in self.rows]}
 
 
+def joined(tables: dict[str, Table]) -> Table:
+    """The same table of several models, one below the other; of a single one as it is."""
+    (first, *others) = tables.values()
+    if not others:
+        return first
+    rows = [Row(f"{model}: {row.name}", row.figures) for model, table in tables.items() for row in table.rows]
+    return Table(first.title, first.note, rows)
+
+
 def show(table: Table, console: Console) -> None:
     """Print a table; shares as per cent, other figures with three digits."""
     rich = RichTable(

@@ -1,4 +1,4 @@
-"""The bench on the embedded model: is the model sound, does the guide guide, does the memory remember.
+"""The bench on the embedded models: is the model sound, does the guide guide, does the memory remember.
 
 Every row is made by `generate`, as the command line makes videos, into a folder that is thrown away; all
 rows of a table use the same prompts and seeds, in one run.
@@ -41,7 +41,7 @@ def found_table(runtime: Runtime, *, count: int, seed: int, tell: Tell) -> Table
             whole.append(every)
         rows.append(Row(name, {"prompts": len(part), "objects found": np.mean(frames), "all found": np.mean(whole)}))
     note = "found: seen in the right colour and shape in more than half of the frames"
-    return Table("The unguided model", note, rows)
+    return Table("Unguided", note, rows)
 
 
 def _seen(case: Case, video: np.ndarray) -> tuple[float, bool]:

@@ -46,7 +46,9 @@ def speed_arms(guide: GuideConfig, blocks: int) -> dict[str, Arm]:
         "plain": Arm(replace(guide, mode="off")),
         "hit, skip": Arm(guide, optimise=False),
         "cold": Arm(guide),
-        "the reference's way": Arm(replace(guide, adapt=tuple(range(blocks)), keep_on=True), truncate=False),
+        "the reference's way": Arm(
+            replace(guide, adapt=tuple(range(blocks)), train_from=0, keep_on=True), truncate=False
+        ),
     }
 
 

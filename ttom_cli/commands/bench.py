@@ -41,14 +41,17 @@ def bench_shapes(
         bool, typer.Option("--full/--quick", help="All prompts (27 minutes on two cores), or a few.")
     ] = False,
     only: Annotated[Optional[str], typer.Option(help="Of found,guide,memory: the tables to make.")] = None,
-    model: ModelOpt = "shapes",
+    model: Annotated[
+        Optional[str], typer.Option("--model", "-m", help="Of the embedded models, both by default; several by comma.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the prompts and the noises.")] = 0,
     by: Annotated[str, typer.Option(help="What makes a detection the object: its look, or its color alone.")] = "look",
     json_: JsonOpt = False,
     markdown: MarkdownOpt = None,
 ) -> None:
-    """Is the embedded model sound, does the guide guide, does the memory remember: three tables."""
+    """Are the embedded models sound, does the guide guide, does the memory remember: three tables."""
     from ..bench import report, shapes
+    from ..catalog import CARDS
     from ..runtime import Runtime
 
     makers = {  # name: (function, prompts a category when quick, and when full)
@@ -62,13 +65,18 @@ def bench_shapes(
     for name in wanted:
         if name not in makers:
             raise unknown("table", name, makers)
-    with console.waiting("loading the model"):
-        runtime, tables = Runtime.open(model), []
+    models = model.split(",") if model else [card.name for card in CARDS.values() if card.embedded]
+    with console.waiting("loading the models"):
+        runtimes = {model: Runtime.open(model) for model in models}
+    tables = []
     for name in wanted:
         make, few, many = makers[name]
-        with console.status() as tell:
-            more = {} if name == "found" else {"by": by}
-            tables.append(make(runtime, count=many if full else few, seed=seed, tell=tell, **more))
+        more = {} if name == "found" else {"by": by}
+        parts = {}
+        for model, runtime in runtimes.items():
+            with console.status() as tell:
+                parts[model] = make(runtime, count=many if full else few, seed=seed, tell=tell, **more)
+        tables.append(report.joined(parts))
         report.show(tables[-1], console.err)
     _keep(tables, json_, markdown)
 

@@ -166,8 +166,9 @@ class Guide:
 
     @contextmanager
     def prefix_kept(self):
-        """Within it the blocks ahead of the adapter run once: as long as the latents stand, their output does."""
-        first = min(self.config.adapted) if self.config.mode == "params" else 0
+        """Within it the blocks ahead of what is trained run once: as long as the latents stand, their output does."""
+        config = self.config
+        first = min(max(config.train_from, min(config.adapted)), *config.blocks) if config.mode == "params" else 0
         blocks = [self.backbone.block(self.denoiser, b) for b in range(first)]
         before = [vars(block).get("forward") for block in blocks]
         kept = []
@@ -176,7 +177,8 @@ class Guide:
             def run(*args, **kwargs):
                 if kept:
                     return kept[0]
-                output = forward(*args, **kwargs)
+                with torch.no_grad():
+                    output = forward(*args, **kwargs)
                 if is_last:
                     kept.append(output)
                 return output
