@@ -1,5 +1,7 @@
 """The guide on a real diffusers pipeline at toy size: what it must change, and what it must not."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -162,6 +164,27 @@ def test_consolidation_lowers_the_loss_over_random_noises(toy, layout):
         assert torch.equal(guide.latents, latents)
         losses = guide.consolidate(12, seed=1)
     assert sum(losses[-4:]) < sum(losses[:4])
+
+
+def test_guided_steps_train_from_a_block_on_and_consolidation_all(toy, layout):
+    config = replace(CONFIG, train_from=1)
+
+    def moved(adapter):
+        """Blocks whose adapter is not zero any more."""
+        return {int(name.split(".")[1]) for name, t in adapter.state().items() if "lora_B" in name and t.any()}
+
+    with attach(toy.pipe, toy.backbone, config, seed=0) as adapter:
+        guide = Guide(toy.pipe, toy.backbone, config, targets_of(toy, layout), adapter=adapter)
+        with guide:
+            sample(toy, layout)
+        assert moved(adapter) == {1, 2} and guide.losses[0][-1] < guide.losses[0][0]
+        guide.consolidate(1, seed=0)
+        assert moved(adapter) == {0, 1, 2}
+
+
+def test_train_from_is_within_what_can_be_trained():
+    assert replace(CONFIG, train_from=9).trained_from == 1  # the first aligned
+    assert replace(CONFIG, train_from=9, adapt=(0,)).trained_from == 0
 
 
 def test_a_block_that_is_not_there(toy, layout):

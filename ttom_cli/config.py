@@ -59,8 +59,8 @@ class GuideConfig:
     adapt: tuple[int, ...] | None = None
     """Blocks that carry the adapter; None: every block up to the last aligned one."""
     train_from: int = 0
-    """First block that the guided steps train. What comes before runs once a step, not in every iteration; where it
-    carries the adapter, consolidation trains it."""
+    """First block that the guided steps train, of those up to the first aligned one. What comes before runs once a
+    step, not in every iteration; where it carries the adapter, consolidation alone trains it."""
     projections: tuple[str, ...] = ("q", "k", "v", "o")
     """Projections of the attention to the text that the adapter is put on."""
     self_attention: bool = False
@@ -115,6 +115,11 @@ class GuideConfig:
     def adapted(self) -> tuple[int, ...]:
         """Blocks that carry the adapter. Later ones than the last aligned one would get no gradient."""
         return self.adapt or tuple(range(max(self.blocks) + 1))
+
+    @property
+    def trained_from(self) -> int:
+        """`train_from`, within the blocks that carry the adapter and no later than the first aligned one."""
+        return min(max(self.train_from, min(self.adapted)), max(self.adapted), *self.blocks)
 
     @property
     def reach(self) -> int:

@@ -36,6 +36,7 @@ OPTIONS = {
     "loss": ("guide", "loss"),
     "blocks": ("guide", "blocks"),
     "adapt": ("guide", "adapt"),
+    "train-from": ("guide", "train_from"),
     "projections": ("guide", "projections"),
     "self-attention": ("guide", "self_attention"),
     "rank": ("guide", "rank"),

@@ -55,14 +55,12 @@ def _seen(case: Case, video: np.ndarray) -> tuple[float, bool]:
 
 def guide_arms(card_guide: GuideConfig) -> dict[str, GuideConfig]:
     """The arms that are compared, all with the model's own settings but for what their name says."""
-    last = max(card_guide.blocks)
     return {
         "unguided": replace(card_guide, mode="off"),
         "params": card_guide,
         "latents": replace(card_guide, mode="latents"),
         "both": replace(card_guide, mode="both"),
         "params, l2": replace(card_guide, loss="l2"),
-        f"params, block {last} alone": replace(card_guide, blocks=(last,)),
     }
 
 

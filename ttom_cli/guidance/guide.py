@@ -167,8 +167,7 @@ class Guide:
     @contextmanager
     def prefix_kept(self):
         """Within it the blocks ahead of what is trained run once: as long as the latents stand, their output does."""
-        config = self.config
-        first = min(max(config.train_from, min(config.adapted)), *config.blocks) if config.mode == "params" else 0
+        first = self.config.trained_from if self.config.mode == "params" else 0
         blocks = [self.backbone.block(self.denoiser, b) for b in range(first)]
         before = [vars(block).get("forward") for block in blocks]
         kept = []
