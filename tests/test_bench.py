@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ttom_cli.bench.report import markdown
+from ttom_cli.bench.report import joined, markdown
 from ttom_cli.bench.score import score
 from ttom_cli.bench.shapes import Row, Table, found_table, guide_arms, guide_table, memory_table
 from ttom_cli.bench.suite import Case, compositional_cases, single_and_pair_cases
@@ -112,6 +112,8 @@ def test_the_suite_is_its_seed():
 def test_markdown():
     table = Table("The guide", "a note", [Row("params", {"IoU": 0.5, "found": 0.91, "prompts": 3, "s/video": 4.04})])
     assert markdown(table).splitlines()[2] == "| params | 0.500 | 91% | 3 | 4.0 |"
+    assert joined({"shapes": table}) == table
+    assert [row.name for row in joined({"a": table, "b": table}).rows] == ["a: params", "b: params"]
 
 
 @pytest.mark.slow

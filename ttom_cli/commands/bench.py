@@ -67,15 +67,15 @@ def bench_shapes(
             raise unknown("table", name, makers)
     models = model.split(",") if model else [card.name for card in CARDS.values() if card.embedded]
     with console.waiting("loading the models"):
-        runtimes = {model: Runtime.open(model) for model in models}
+        runtimes = {name: Runtime.open(name) for name in models}
     tables = []
     for name in wanted:
         make, few, many = makers[name]
         more = {} if name == "found" else {"by": by}
         parts = {}
-        for model, runtime in runtimes.items():
+        for label, runtime in runtimes.items():
             with console.status() as tell:
-                parts[model] = make(runtime, count=many if full else few, seed=seed, tell=tell, **more)
+                parts[label] = make(runtime, count=many if full else few, seed=seed, tell=tell, **more)
         tables.append(report.joined(parts))
         report.show(tables[-1], console.err)
     _keep(tables, json_, markdown)

@@ -1,4 +1,4 @@
-"""Train the embedded model from nothing: `python -m ttom_cli.shapes.train --out runs/shapes`.
+"""Train an embedded model from nothing: `python -m ttom_cli.shapes.train --out runs/shapes`.
 
 Three stages, each resumed from its checkpoint when run again: the VAE on rendered clips; the text encoder
 and the denoiser together, by flow matching on the VAE's latents; and the VAE's decoder alone, for sharper
