@@ -21,7 +21,7 @@ test: .venv/.installed
 	$(BIN)/python -m pytest
 
 bench: .venv/.installed
-	$(BIN)/ttom bench
+	$(BIN)/ttom bench shapes
 
 clean:
 	rm -rf .venv videos runs

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ttom_cli.config import GuideConfig
-from ttom_cli.errors import BankError, ModelError
+from ttom_cli.errors import BankError, ModelError, TTOMError
 from ttom_cli.guidance.guide import Guide, attach
 from ttom_cli.guidance.spans import phrase_spans
 from ttom_cli.guidance.targets import gaussian_targets
@@ -185,6 +185,12 @@ def test_guided_steps_train_from_a_block_on_and_consolidation_all(toy, layout):
 def test_train_from_is_within_what_can_be_trained():
     assert replace(CONFIG, train_from=9).trained_from == 1  # the first aligned
     assert replace(CONFIG, train_from=9, adapt=(0,)).trained_from == 0
+
+
+@pytest.mark.parametrize("wrong", [{"train_from": -1}, {"adapt": ()}, {"adapt": (-1,)}, {"adapt": (3,)}])
+def test_blocks_that_cannot_be_trained(wrong):
+    with pytest.raises(TTOMError, match=next(iter(wrong))):
+        replace(CONFIG, **wrong)
 
 
 def test_a_block_that_is_not_there(toy, layout):

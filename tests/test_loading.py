@@ -1,12 +1,14 @@
 """How a model is held in memory, and what guidance costs."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 from ttom_cli.__main__ import main
+from ttom_cli.catalog import CARDS, find_card
 from ttom_cli.config import GuideConfig, LoadConfig, MemoryConfig
 from ttom_cli.errors import ModelError
 from ttom_cli.generate import Job, generate
@@ -112,3 +114,10 @@ def test_live_bytes_are_counted_and_let_go():
     assert live.peak == 8000 and live.now == 4000
     del b, c
     assert live.now == 0
+
+
+def test_a_model_trained_anew_takes_the_settings_of_the_embedded_one(tmp_path):
+    ours = CARDS["shapes-cog"]
+    shutil.copytree(ours.source, tmp_path / "mine")
+    card = find_card(str(tmp_path / "mine"))
+    assert (card.guide, card.sample) == (ours.guide, ours.sample) and not card.embedded

@@ -152,12 +152,22 @@ def find_card(model: str) -> ModelCard:
             return card
     path = Path(model).expanduser()
     if path.is_dir():
-        card = family_card(_pipeline_of(path / "model_index.json"))
+        card = _embedded_like(path) or family_card(_pipeline_of(path / "model_index.json"))
         return replace(card, name=str(path.resolve()), source=str(path), note=f"a folder; settings of {card.name}")
     if "/" in model and not model.startswith((".", "/", "~")):
         card = family_card(_pipeline_of(_fetch_index(model)))
         return replace(card, name=model, source=model, note=f"settings of {card.name}")
     raise unknown("model", model, CARDS)
+
+
+def _embedded_like(folder: Path) -> ModelCard | None:
+    """The embedded model's card whose denoiser that folder's is like: a copy of it, or one that was trained anew."""
+    config = Path("transformer", "config.json")
+    if not (folder / config).is_file():
+        return None
+    theirs = (folder / config).read_bytes()
+    ours = (card for card in CARDS.values() if card.embedded)
+    return next((card for card in ours if Path(card.source, config).read_bytes() == theirs), None)
 
 
 def _pipeline_of(index: Path) -> str:

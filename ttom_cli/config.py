@@ -59,8 +59,8 @@ class GuideConfig:
     adapt: tuple[int, ...] | None = None
     """Blocks that carry the adapter; None: every block up to the last aligned one."""
     train_from: int = 0
-    """First block that the guided steps train, of those up to the first aligned one. What comes before runs once a
-    step, not in every iteration; where it carries the adapter, consolidation alone trains it."""
+    """First block that the guided steps train, the first aligned one at the latest; mode params alone. What comes
+    before runs once a step, not in every iteration; where it carries the adapter, consolidation alone trains it."""
     projections: tuple[str, ...] = ("q", "k", "v", "o")
     """Projections of the attention to the text that the adapter is put on."""
     self_attention: bool = False
@@ -108,6 +108,13 @@ class GuideConfig:
                 raise TTOMError(f"{name} must be above 0, not {getattr(self, name)}")
         if not self.blocks or min(self.blocks) < 0:
             raise TTOMError(f"blocks must name at least one block from 0, not {list(self.blocks)}")
+        if self.adapt is not None and not (self.adapt and 0 <= min(self.adapt) <= max(self.blocks)):
+            raise TTOMError(
+                f"adapt must name blocks from 0, one of them at most {max(self.blocks)}, the last of blocks, "
+                f"not {list(self.adapt)}"
+            )
+        if self.train_from < 0:
+            raise TTOMError(f"train_from must be 0 or more, not {self.train_from}")
         if self.consolidate < 0:
             raise TTOMError(f"consolidate must be 0 or more, not {self.consolidate}")
 

@@ -54,7 +54,10 @@ def _seen(case: Case, video: np.ndarray) -> tuple[float, bool]:
 
 
 def guide_arms(card_guide: GuideConfig) -> dict[str, GuideConfig]:
-    """The arms that are compared, all with the model's own settings but for what their name says."""
+    """The arms that are compared, all with the model's own settings but for what their name says.
+
+    Where the latents move, no block's output stands within a step, and all that carry the adapter are trained.
+    """
     return {
         "unguided": replace(card_guide, mode="off"),
         "params": card_guide,

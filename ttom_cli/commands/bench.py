@@ -37,12 +37,11 @@ app = typer.Typer(help="Measurements that anyone can repeat.", no_args_is_help=T
 
 @app.command("shapes")
 def bench_shapes(
-    full: Annotated[
-        bool, typer.Option("--full/--quick", help="All prompts (27 minutes on two cores), or a few.")
-    ] = False,
+    full: Annotated[bool, typer.Option("--full/--quick", help="All prompts (an hour on two cores), or a few.")] = False,
     only: Annotated[Optional[str], typer.Option(help="Of found,guide,memory: the tables to make.")] = None,
     model: Annotated[
-        Optional[str], typer.Option("--model", "-m", help="Of the embedded models, both by default; several by comma.")
+        Optional[str],
+        typer.Option("--model", "-m", help="Embedded models or folders of such, by comma; both by default."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the prompts and the noises.")] = 0,
     by: Annotated[str, typer.Option(help="What makes a detection the object: its look, or its color alone.")] = "look",
@@ -51,7 +50,7 @@ def bench_shapes(
 ) -> None:
     """Are the embedded models sound, does the guide guide, does the memory remember: three tables."""
     from ..bench import report, shapes
-    from ..catalog import CARDS
+    from ..catalog import CARDS, SHAPES, find_card
     from ..runtime import Runtime
 
     makers = {  # name: (function, prompts a category when quick, and when full)
@@ -61,11 +60,14 @@ def bench_shapes(
     }
     if by not in ("look", "color"):
         raise unknown("--by", by, ("look", "color"))
-    wanted = only.split(",") if only else list(makers)
+    wanted = _names(only) if only is not None else list(makers)
     for name in wanted:
         if name not in makers:
             raise unknown("table", name, makers)
-    models = model.split(",") if model else [card.name for card in CARDS.values() if card.embedded]
+    models = _names(model) if model is not None else [card.name for card in CARDS.values() if card.embedded]
+    for name in models:
+        if find_card(name).sample.height != SHAPES.height:
+            raise TTOMError(f"{name} is no model of the shapes world", "give shapes, shapes-cog, or a folder of one")
     with console.waiting("loading the models"):
         runtimes = {name: Runtime.open(name) for name in models}
     tables = []
@@ -78,7 +80,16 @@ def bench_shapes(
                 parts[label] = make(runtime, count=many if full else few, seed=seed, tell=tell, **more)
         tables.append(report.joined(parts))
         report.show(tables[-1], console.err)
-    _keep(tables, json_, markdown)
+        _keep(tables, False, markdown)
+    _keep(tables, json_, None)
+
+
+def _names(text: str) -> list[str]:
+    """Of a list by commas. Raises TTOMError where it has none."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise TTOMError("no name in an empty list", "leave the option out for all")
+    return names
 
 
 @app.command("speed")
