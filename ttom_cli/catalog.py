@@ -33,6 +33,8 @@ class ModelCard:
     """Gigabytes of all parts in bfloat16; --offload model needs the largest part at a time, and activations."""
     sample: SampleConfig
     guide: GuideConfig = field(default_factory=GuideConfig)
+    world: str = ""
+    """shapes: it knows that world alone, whose words and detector are at hand."""
     note: str = ""
     """Where the defaults come from."""
 
@@ -64,12 +66,12 @@ CARDS = {
     for card in (
         ModelCard(
             name="shapes", source=str(PACKAGE / "models" / "shapes"), pipeline="WanPipeline",
-            parameters="1.8 M", weights=0.01,
+            parameters="1.8 M", weights=0.01, world="shapes",
             sample=SHAPES, guide=SHAPES_GUIDE, note="embedded, runs on any CPU; guide found by ttom bench",
         ),
         ModelCard(
             name="shapes-cog", source=str(PACKAGE / "models" / "shapes-cog"), pipeline="CogVideoXPipeline",
-            parameters="2.5 M", weights=0.01,
+            parameters="2.5 M", weights=0.01, world="shapes",
             sample=replace(SHAPES, frames=17),
             guide=replace(SHAPES_GUIDE, blocks=(2, 3, 4), train_from=0, lr=1.5e-3),
             note="embedded: the same world with joint attention; guide found by ttom bench",

@@ -212,6 +212,35 @@ class PlannerConfig:
         return f"openai {self.llm_model}" if self.planner == "openai" else self.planner
 
 
+DETECTORS = ("shapes", "grounded-sam2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckConfig:
+    """How a finished video is looked at."""
+
+    enabled: bool | None = None
+    """Look whether the planned objects are there; None: where there is a detector."""
+    detector: str = ""
+    """shapes (the embedded models' world) or grounded-sam2; empty: the one of the model's world, if it has one."""
+    detector_model: str = "IDEA-Research/grounding-dino-tiny"
+    """Of grounded-sam2: a GroundingDINO, as a hub id or a folder."""
+    segmenter_model: str = "facebook/sam2.1-hiera-large"
+    """Of grounded-sam2: a SAM 2, as a hub id or a folder."""
+    tries: int = 1
+    """Videos made at most, each with the next seed, until one passes; the best is kept."""
+    strict: bool = False
+    """A video that does not pass is an error."""
+
+    def __post_init__(self):
+        if self.detector and self.detector not in DETECTORS:
+            raise unknown("detector", self.detector, DETECTORS)
+        if self.tries < 1:
+            raise TTOMError(f"tries must be at least 1, not {self.tries}")
+        if self.enabled is False and (self.tries > 1 or self.strict):
+            raise TTOMError("--tries and --strict need the check", "leave out --no-check")
+
+
 ON_HIT = ("skip", "continue")
 
 

@@ -13,10 +13,11 @@ import torch
 
 from .backbones import FAMILIES, Backbone
 from .catalog import ModelCard, find_card
-from .config import GuideConfig, LoadConfig, SampleConfig
+from .config import CheckConfig, GuideConfig, LoadConfig, SampleConfig
 from .errors import ModelError
 from .memory import MemoryBank
 from .quantize import quantize
+from .seeing.detector import Detector, Sighting, make_detector
 
 
 @dataclass
@@ -31,6 +32,8 @@ class Runtime:
     """As asked for, but for the device and dtype, which are those found."""
     resident: int | None = None
     """How many blocks, from the first, stay on the device; None: all."""
+    detector: Detector | None = None
+    """What looks at the videos."""
 
     @classmethod
     def open(
@@ -40,9 +43,14 @@ class Runtime:
         bank: MemoryBank | None = None,
         load: LoadConfig | None = None,
         guide: GuideConfig | None = None,
+        check: CheckConfig | None = None,
     ) -> Runtime:
-        """Load a model; offloaded in groups, so that `guide` can be used. Raises ModelError where it cannot be had."""
+        """Load a model; offloaded in groups, so that `guide` can be used. Raises ModelError where it cannot be had.
+
+        With `check`, the detector that it asks for is loaded too, if it asks for one.
+        """
         card, load = find_card(model), load or LoadConfig()
+        detector = make_detector(check) if check and (check := detector_for(card, check)) else None
         reach = (guide or card.guide).reach
         device = load.device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = load.dtype or ("bfloat16" if device.startswith("cuda") else "float32")
@@ -57,7 +65,7 @@ class Runtime:
             raise ModelError(f"{card.source} is a {family}, which ttom cannot guide", f"known: {', '.join(FAMILIES)}")
         backbone = FAMILIES[family]
         place(pipe, backbone, load, resident=reach)
-        return cls(card, pipe, backbone, bank, load, reach if load.offload == "group" else None)
+        return cls(card, pipe, backbone, bank, load, reach if load.offload == "group" else None, detector)
 
     def check(self, guide: GuideConfig) -> None:
         """Raises ModelError for a guide that needs gradients through blocks that are offloaded."""
@@ -95,6 +103,26 @@ class Runtime:
                 "--quantize int8 or nf4, a smaller --size, fewer --frames",
             ) from None
 
+    def see(self, frames_FHWC: np.ndarray, phrases: list[str]) -> list[list[Sighting]]:
+        """What the detector sees for each phrase. On a GPU the denoiser leaves it for that time."""
+        denoisers = [self.pipe.components[n] for n in self._aside()]
+        try:
+            for part in denoisers:
+                part.to("cpu")
+            self.detector.to(self.load.device)
+            return self.detector.see(frames_FHWC, phrases)
+        finally:
+            self.detector.to("cpu")
+            for part in denoisers:
+                part.to(self.load.device)
+
+    def _aside(self) -> list[str]:
+        """Names of the denoisers that can leave the device: not where they are off it already, nor quantised ones."""
+        if self.load.device == "cpu" or self.load.offload != "none" or self.load.quantize != "none":
+            return []
+        kind = type(self.backbone.denoiser(self.pipe))
+        return [name for name, part in self.pipe.components.items() if type(part) is kind]
+
     def _call(self, prompt: str, sample: SampleConfig, seed: int, on_step) -> np.ndarray:
         video = self.pipe(
             prompt=prompt,
@@ -111,6 +139,20 @@ class Runtime:
             output_type="np",
         ).frames[0]
         return (video * 255).round().astype(np.uint8)
+
+
+def detector_for(card: ModelCard, check: CheckConfig) -> CheckConfig | None:
+    """The check with its detector named; None where nothing looks. Raises ModelError where one is wanted and missing."""
+    if check.enabled is False:
+        return None
+    named = check.detector or card.world
+    if named:
+        return replace(check, detector=named)
+    if check.enabled or check.tries > 1 or check.strict:
+        raise ModelError(
+            f"nothing at hand can look at the videos of {card.name}", "name a detector: --detector grounded-sam2"
+        )
+    return None
 
 
 @contextmanager

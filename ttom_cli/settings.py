@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .catalog import ModelCard
-from .config import GuideConfig, LoadConfig, MemoryConfig, PlannerConfig, SampleConfig
+from .config import CheckConfig, GuideConfig, LoadConfig, MemoryConfig, PlannerConfig, SampleConfig
 from .errors import TTOMError, unknown
 from .files import read_data, read_text
 
@@ -52,6 +52,12 @@ OPTIONS = {
     "memory": ("memory", "enabled"),
     "on-hit": ("memory", "on_hit"),
     "capacity": ("memory", "capacity"),
+    "check": ("check", "enabled"),
+    "detector": ("check", "detector"),
+    "detector-model": ("check", "detector_model"),
+    "segmenter-model": ("check", "segmenter_model"),
+    "tries": ("check", "tries"),
+    "strict": ("check", "strict"),
     "planner": ("planner", "planner"),
     "planner-fallback": ("planner", "planner_fallback"),
     "llm-model": ("planner", "llm_model"),
@@ -75,6 +81,7 @@ class Settings(NamedTuple):
     memory: MemoryConfig
     planner: PlannerConfig
     load: LoadConfig
+    check: CheckConfig
 
 
 def resolve(card: ModelCard, *layers: dict) -> Settings:
@@ -87,6 +94,7 @@ def resolve(card: ModelCard, *layers: dict) -> Settings:
             MemoryConfig(**slices["memory"]),
             PlannerConfig(**slices["planner"]),
             LoadConfig(**slices["load"]),
+            CheckConfig(**slices["check"]),
         )
 
 

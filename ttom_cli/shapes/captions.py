@@ -7,6 +7,8 @@ optimisation is meant to mend, in a model small enough to ship.
 
 from __future__ import annotations
 
+from typing import Optional
+
 import numpy as np
 
 from .world import BACKGROUNDS, COLORS, RADII, Scene, Thing
@@ -41,6 +43,8 @@ RISES = {
 }
 STILL = ("stands still", "standing still", "stand still")
 FILLERS = ("", "", "", "", "", "", "a video of ", "there is ")
+Look = tuple[Optional[str], Optional[str]]
+"""A colour and a shape, None where it is not said."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -61,13 +65,15 @@ def plural(noun: str) -> str:
     return noun + ("es" if noun.endswith(("s", "x")) else "s")
 
 
-def look_of(phrase: str) -> tuple[str, str] | None:
-    """The (colour, shape) that a phrase names: 'small red boxes' -> ('red', 'square'); None for neither."""
+def look_of(phrase: str) -> Look:
+    """The (colour, shape) that a phrase names: 'small red boxes' -> ('red', 'square'); None for what it does not."""
     words = phrase.lower().split()
-    shapes = {w: s for s, nouns in NOUNS.items() for noun in nouns for w in (noun, plural(noun))}
     color = next((w for w in words if w in COLORS), None)
-    shape = next((shapes[w] for w in words if w in shapes), None)
-    return (color, shape) if color and shape else None
+    shape = next((SHAPE_OF[w] for w in words if w in SHAPE_OF), None)
+    return color, shape
+
+
+SHAPE_OF = {word: shape for shape, nouns in NOUNS.items() for noun in nouns for word in (noun, plural(noun))}
 
 
 def caption(scene: Scene, rng: np.random.Generator, *, dense: bool = False) -> str:

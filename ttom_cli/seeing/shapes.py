@@ -8,15 +8,17 @@ fitted to the region's box, overlaps it best. Boxes are frame fractions; videos 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from scipy import ndimage
-from scipy.optimize import linear_sum_assignment
 
-from ..layout.model import Box, center
-from .world import COLORS, EXTENT, SHAPES, signed_distance
+from ..layout.model import Box
+from ..shapes.captions import Look, look_of
+from ..shapes.world import COLORS, EXTENT, SHAPES, signed_distance
+from .detector import Sighting, distance, link
 
 MIN_AREA = 0.005  # of the frame; the smallest shape covers about 0.02
 RESIDUAL = 90.0  # largest RGB distance of a pixel from its blend
@@ -31,6 +33,8 @@ class Detection:
     shape: str
     box: Box
     fit: float
+    region: np.ndarray
+    """Its pixels within the box."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,28 @@ class Found:
     shape: str
     detections: tuple[Detection | None, ...]
 
-    @property
-    def boxes(self) -> list[Box | None]:
-        return [d.box if d else None for d in self.detections]
+    def is_a(self, look: Look) -> bool:
+        """Whether it has the shape of a look, and for a third of its time at least the colour, as far as it names them.
+
+        So what turns from red to blue on its way is a red circle, and a blue one.
+        """
+        color, shape = look
+        there = [d.color for d in self.detections if d]
+        return any(look) and shape in (None, self.shape) and (color is None or 3 * there.count(color) >= len(there))
+
+    def sighting(self, size: tuple[int, int]) -> Sighting:
+        """As the protocol wants it, in frames of `size` (H, W)."""
+        masks = np.zeros((len(self.detections), *size), bool)
+        for mask, seen in zip(masks, self.detections, strict=True):
+            if seen:
+                x, y = (round(low * side) for low, side in zip(seen.box, size[::-1], strict=False))
+                height, width = seen.region.shape
+                mask[y : y + height, x : x + width] = seen.region
+        return Sighting(
+            boxes=tuple(d and d.box for d in self.detections),
+            confidence=tuple(d.fit if d else 0.0 for d in self.detections),
+            masks=masks,
+        )
 
 
 def detect(frame_HWC: np.ndarray) -> list[Detection]:
@@ -59,7 +82,7 @@ def detect(frame_HWC: np.ndarray) -> list[Detection]:
             rows, columns = where
             box = (columns.start / width, rows.start / height, columns.stop / width, rows.stop / height)
             shape, fit = _classify(region)
-            found.append((region.sum(), Detection(color, shape, box, fit)))
+            found.append((region.sum(), Detection(color, shape, box, fit, region)))
     return [d for _, d in sorted(found, key=lambda pair: -pair[0])]
 
 
@@ -102,28 +125,12 @@ def track(video_FHWC: np.ndarray) -> list[Found]:
 
     A colour change does not break a track, though a change of colour costs like a long move.
     """
-    tracks: list[list[Detection | None]] = []
-    for f, frame in enumerate(video_FHWC):
-        seen = detect(frame)
-        cost = np.array([[_cost(t, d) for d in seen] for t in tracks]).reshape(len(tracks), len(seen))
-        rows, columns = linear_sum_assignment(cost) if cost.size else ((), ())
-        matched = {int(c): int(r) for r, c in zip(rows, columns, strict=True) if cost[r, c] < REACH}
-        for t in tracks:
-            t.append(None)
-        for i, detection in enumerate(seen):
-            if i in matched:
-                tracks[matched[i]][-1] = detection
-            else:
-                tracks.append([None] * f + [detection])
-    found = [_found(t) for t in tracks]
-    return sorted(found, key=lambda t: t.detections.count(None))
+    return [_found(t) for t in link([detect(frame) for frame in video_FHWC], _cost, REACH)]
 
 
 def _cost(past: list[Detection | None], new: Detection) -> float:
-    """Distance from where the track was last seen, more for another colour or a gap."""
-    gap, last = next((g, d) for g, d in enumerate(reversed(past)) if d)
-    (x, y), (u, v) = center(last.box), center(new.box)
-    return float(np.hypot(x - u, y - v)) + 0.1 * (last.color != new.color) + 0.01 * gap
+    last = next(d for d in reversed(past) if d)
+    return distance([d and d.box for d in past], new.box) + 0.1 * (last.color != new.color)
 
 
 def _found(detections: list[Detection | None]) -> Found:
@@ -131,3 +138,18 @@ def _found(detections: list[Detection | None]) -> Found:
     color = Counter(d.color for d in present).most_common(1)[0][0]
     shape = Counter(d.shape for d in present).most_common(1)[0][0]
     return Found(color, shape, tuple(detections))
+
+
+class ShapesDetector:
+    """The detector of the embedded models' world: knows its colours and shapes by the words of its captions."""
+
+    name = "shapes"
+
+    def see(self, frames_FHWC: np.ndarray, phrases: Sequence[str]) -> list[list[Sighting]]:
+        """A thing that several phrases name is the same object in the list of each."""
+        found = [(f, f.sighting(frames_FHWC.shape[1:3])) for f in track(frames_FHWC)]
+        looks = [look_of(phrase) for phrase in phrases]
+        return [[sighting for f, sighting in found if f.is_a(look)] for look in looks]
+
+    def to(self, device: str) -> None:
+        pass
