@@ -120,7 +120,7 @@ def test_drawing_puts_boxes_where_they_are(tmp_path):
 
     layout = layout_from_json(GOOD)
     frames = np.zeros((3, 100, 100, 3), np.uint8)
-    drawn = draw_boxes(frames, layout, labels=False)
+    drawn = draw_boxes(frames, layout)
     assert drawn[0][10, 10:30].any() and not drawn[0][50, 50].any()  # the dog's upper edge; the ball not yet
     assert drawn[1][25, 30:70].any()  # the ball's upper edge in the middle of its path
     for name in ("a.png", "a.gif", "a.mp4"):

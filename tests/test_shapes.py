@@ -1,13 +1,11 @@
-"""The shapes world: scenes, captions, the detector on known truth, and the trainer's loop."""
+"""The shapes world: scenes, captions, and the trainer's loop."""
 
 import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
 
-from ttom_cli.layout.model import iou
-from ttom_cli.shapes.captions import caption, caption_and_spans, look_of, vocabulary
-from ttom_cli.shapes.detect import detect, track
+from ttom_cli.shapes.captions import cannot_draw, caption, caption_and_spans, look_of, vocabulary
 from ttom_cli.shapes.networks import FAMILIES, build_tokenizer
 from ttom_cli.shapes.train import LOOKS, Watched, alignment, binding, words_of
 from ttom_cli.shapes.world import (
@@ -18,7 +16,6 @@ from ttom_cli.shapes.world import (
     Thing,
     clear,
     coverage,
-    frame_times,
     render,
     sample_scene,
 )
@@ -84,55 +81,19 @@ def test_the_vocabulary_covers_the_captions():
     assert tokenizer.convert_ids_to_tokens(ids)[-1] == "</s>"
 
 
-# ---------------------------------------------------------------- the detector
+def test_a_look_is_what_a_phrase_says_of_it():
+    assert look_of("small red boxes") == ("red", "square")
+    assert look_of("ball") == (None, "circle") and look_of("blue thing") == ("blue", None)
+    assert look_of("dog") == (None, None)
 
 
-def overlap(thing, found):
-    """Mean IoU of a thing with a track."""
-    pairs = zip(frame_times(), found.boxes, strict=True)
-    return np.mean([iou(thing.box(t), b) if b else 0 for t, b in pairs])
-
-
-def test_the_detector_finds_every_thing_in_rendered_scenes():
-    for scene in scenes(5, 150):
-        found = track(render(scene))
-        assert len(found) == len(scene.things)
-        left = list(found)
-        for thing in scene.things:
-            fits = [
-                f
-                for f in left
-                if f.shape == thing.shape and f.color in (thing.color, thing.color_end) and overlap(thing, f) > 0.7
-            ]
-            assert fits, (thing, found)
-            left.remove(fits[0])
-
-
-def test_the_detector_withstands_blur_and_noise():
-    from scipy import ndimage
-
-    rng, right, total = np.random.default_rng(0), 0, 0
-    for scene in scenes(6, 60):
-        frame = render(scene)[0].astype(float)
-        frame = ndimage.gaussian_filter(frame, (0.6, 0.6, 0)) + rng.normal(0, 6, frame.shape)
-        seen = {(d.color, d.shape) for d in detect(frame.clip(0, 255).astype(np.uint8))}
-        right += sum((t.color, t.shape) in seen for t in scene.things)
-        total += len(scene.things)
-    assert right / total > 0.95
-
-
-def test_an_empty_frame_holds_nothing():
-    for color in BACKGROUNDS.values():
-        assert detect(np.full((64, 64, 3), color, np.uint8)) == []
-
-
-def test_a_track_survives_a_gap_and_a_colour_change():
-    thing = Thing(color="red", color_end="blue", shape="circle", radius=0.15, start=(0.5, 0.5), end=(0.5, 0.5))
-    video = render(Scene(groups=((thing,),), background="white"))
-    video[5] = 248
-    (found,) = track(video)
-    assert found.detections[5] is None
-    assert (found.detections[0].color, found.detections[-1].color) == ("red", "blue")
+def test_what_the_world_does_not_hold_is_said():
+    for phrase in ("red ball", "circle", "three orange crosses", "fluffy large blue cube", "Yellow Plus"):
+        assert cannot_draw(phrase) == "", phrase
+    assert cannot_draw("brown dog") == "it does not know 'dog'"
+    assert cannot_draw("red ball of wool, bright") == ""
+    assert "nothing pink, only red, orange" in cannot_draw("pink ball")
+    assert "nothing white" in cannot_draw("white square")
 
 
 # ---------------------------------------------------------------- training

@@ -33,6 +33,8 @@ class ModelCard:
     """Gigabytes of all parts in bfloat16; --offload model needs the largest part at a time, and activations."""
     sample: SampleConfig
     guide: GuideConfig = field(default_factory=GuideConfig)
+    group: int = 4
+    """Frames of a latent frame, but for the first."""
     world: str = ""
     """shapes: it knows that world alone, whose words and detector are at hand."""
     note: str = ""
@@ -117,7 +119,7 @@ CARDS = {
         ),
         ModelCard(
             name="ltx-video", source="Lightricks/LTX-Video", pipeline="LTXPipeline",
-            parameters="2 B", weights=15,
+            parameters="2 B", weights=15, group=8,
             sample=SampleConfig(
                 height=480, width=704, frames=161, fps=24, steps=50, guidance_scale=3.0, max_sequence_length=128,
                 negative_prompt="worst quality, inconsistent motion, blurry, jittery, distorted",

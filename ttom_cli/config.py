@@ -231,6 +231,8 @@ class CheckConfig:
     """Videos made at most, each with the next seed, until one passes; the best is kept."""
     strict: bool = False
     """A video that does not pass is an error."""
+    anyway: bool = False
+    """Make videos of objects, too, that the model is known not to know."""
 
     def __post_init__(self):
         if self.detector and self.detector not in DETECTORS:

@@ -17,6 +17,7 @@ STAGES = {
     "load": "loading the model",
     "recall": "asking the memory",
     "sample": "sampling",
+    "check": "looking at the video",
     "write": "writing the video",
     "consolidate": "consolidating",
     "compare": "sampling unguided, to compare",
@@ -57,6 +58,9 @@ class ProgressReport:
         self.losses.append(value)
         self.progress.update(self.task, note=f"loss {self.losses[0]:.3f} → {value:.3f}")
 
+    def note(self, text: str) -> None:
+        note(text)
+
 
 @contextmanager
 def report(live: Progress, title: str):
@@ -92,17 +96,25 @@ def status():
 
 
 def outcome_line(outcome) -> str:
-    """One line on a finished video."""
-    data = outcome.to_json()
-    memory = data["memory"]
+    """One line on a finished video: a tick if it shows what was planned, else a warning sign and what is wrong."""
+    data, check = outcome.to_json(), outcome.check
+    memory, seen = data["memory"], []
+    mark = "[dim]•[/]"
+    if check:
+        mark = "[green]✓[/]" if check.passed else "[yellow]⚠[/]"
+        seen = [*check.faults, *check.remarks]
+    said = f": [yellow]{escape(plain('; '.join(seen)))}[/]" if seen else ""
     parts = [f"seed {data['seed']}"]
+    if data["tries"] > 1:
+        parts.append(f"best of {data['tries']} tries" if check and not check.passed else f"try {data['tries']}")
+    parts.append(f"score {check.score:.2f}, IoU {check.iou:.2f}" if check else "not looked at")
     if memory["outcome"] == "hit":
         parts.append(f"memory hit {memory['entry']} (scene {memory['scene']:.2f}), {memory['action']}")
     elif memory["outcome"] == "miss":
         kept = f", kept as {memory['entry']}" if memory.get("entry") else ""
-        parts.append(f"memory miss{kept}")
+        parts.append(f"memory miss{kept or (', not kept' if check and not check.passed else '')}")
     if data["loss_first"] is not None:
         parts.append(f"loss {data['loss_first']:.3f} → {data['loss_last']:.3f}")
     seconds = data["seconds"]
     timed = [f"{stage} {seconds[stage]:.1f} s" for stage in ("sample", "consolidate") if stage in seconds]
-    return f"[green]✓[/] {escape(plain(data['prompt']))} [dim]({'; '.join(parts + timed)})[/]"
+    return f"{mark} {escape(plain(data['prompt']))}{said} [dim]({'; '.join(parts + timed)})[/]"

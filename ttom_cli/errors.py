@@ -27,6 +27,10 @@ class ModelError(TTOMError):
     """A model that is unknown, missing, or cannot do what was asked of it."""
 
 
+class VideoError(TTOMError):
+    """A video that came to nothing: numbers that are not finite, or a single flat colour."""
+
+
 class BankError(TTOMError):
     """A memory bank that cannot be read or written."""
 

@@ -1,4 +1,4 @@
-"""Files that people write: text, and JSON or YAML. Every fault is one line."""
+"""Files that people write, text and JSON or YAML, of which every fault is one line; and the JSON that ttom writes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import json
 from pathlib import Path
 
 from .errors import TTOMError
+
+
+def to_json(value, **more) -> str:
+    """JSON as its standard has it: NaN and infinities raise ValueError. `more` goes to `json.dumps`."""
+    return json.dumps(value, allow_nan=False, **more)
 
 
 def read_text(path: Path, option: str = "") -> str:

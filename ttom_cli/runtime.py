@@ -14,10 +14,12 @@ import torch
 from .backbones import FAMILIES, Backbone
 from .catalog import ModelCard, find_card
 from .config import CheckConfig, GuideConfig, LoadConfig, SampleConfig
-from .errors import ModelError
+from .errors import ModelError, VideoError
 from .memory import MemoryBank
 from .quantize import quantize
 from .seeing.detector import Detector, Sighting, make_detector
+
+FLAT = 3  # of 255; a video that varies by no more shows nothing
 
 
 @dataclass
@@ -52,7 +54,7 @@ class Runtime:
         card, load = find_card(model), load or LoadConfig()
         detector = make_detector(check) if check and (check := detector_for(card, check)) else None
         reach = (guide or card.guide).reach
-        device = load.device or ("cuda" if torch.cuda.is_available() else "cpu")
+        device = find_device(load.device)
         dtype = load.dtype or ("bfloat16" if device.startswith("cuda") else "float32")
         load = replace(load, device=device, dtype=dtype)
         if load.offload != "none" and device == "cpu":
@@ -91,17 +93,30 @@ class Runtime:
     def sample(self, prompt: str, sample: SampleConfig, seed: int, on_step=None) -> np.ndarray:
         """Call the pipeline, plainly; any guide acts through its hooks: (F, H, W, 3) uint8.
 
-        Raises ModelError where the memory does not suffice.
+        Raises ModelError where the memory does not suffice, and VideoError for a video that is not finite, or is a
+        single flat colour.
         """
         try:
             with _tiled_if_need_be(self.pipe.vae):
-                return self._call(prompt, sample, seed, on_step)
+                video = self._call(prompt, sample, seed, on_step)
         except torch.OutOfMemoryError as error:
             raise ModelError(
                 f"out of memory: {' '.join(str(error).split())[:160]}",
                 "in this order: --dtype bfloat16, --tiling, --offload model, --offload group, "
                 "--quantize int8 or nf4, a smaller --size, fewer --frames",
             ) from None
+
+        if not np.isfinite(video).all():
+            raise self._not_finite("the decoded frames are")
+        frames = (video * 255).round().astype(np.uint8)
+        if np.ptp(frames.reshape(-1, 3), axis=0).max() <= FLAT:
+            shade = "black" if frames.max() <= FLAT else f"flat colour, rgb{tuple(map(int, frames[0, 0, 0]))}"
+            raise VideoError(f"the video is all {shade}", "try another --seed, or --guide off to see the model alone")
+        return frames
+
+    def _not_finite(self, what: str) -> VideoError:
+        hint = "use --dtype bfloat16" if self.load.dtype == "float16" else "lower --lr or --latent-lr, or --guide off"
+        return VideoError(f"{what} not finite", f"{hint}; check the model's weights where that does not help")
 
     def see(self, frames_FHWC: np.ndarray, phrases: list[str]) -> list[list[Sighting]]:
         """What the detector sees for each phrase. On a GPU the denoiser leaves it for that time."""
@@ -124,7 +139,14 @@ class Runtime:
         return [name for name, part in self.pipe.components.items() if type(part) is kind]
 
     def _call(self, prompt: str, sample: SampleConfig, seed: int, on_step) -> np.ndarray:
-        video = self.pipe(
+        def after_step(pipe, i, t, kwargs):
+            if not kwargs["latents"].isfinite().all():
+                raise self._not_finite(f"after step {i + 1} the latents are")
+            if on_step:
+                on_step(i)
+            return {}
+
+        return self.pipe(
             prompt=prompt,
             negative_prompt=sample.negative_prompt or None,
             height=sample.height,
@@ -135,14 +157,28 @@ class Runtime:
             max_sequence_length=sample.max_sequence_length,
             **sample.more,
             generator=torch.Generator().manual_seed(seed),
-            callback_on_step_end=on_step and (lambda pipe, i, t, kwargs: on_step(i) or {}),
+            callback_on_step_end=after_step,
             output_type="np",
         ).frames[0]
-        return (video * 255).round().astype(np.uint8)
+
+
+def find_device(name: str) -> str:
+    """The device of that name, or without one a GPU where there is one. Raises ModelError where it cannot be used."""
+    if not name:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise ModelError(
+            f"the device {name} cannot be used with this PyTorch, {torch.__version__}: {reason}",
+            "use --device cpu, or install a build of PyTorch for it",
+        ) from None
+    return name
 
 
 def detector_for(card: ModelCard, check: CheckConfig) -> CheckConfig | None:
-    """The check with its detector named; None where nothing looks. Raises ModelError where one is wanted and missing."""
+    """The check with its detector named; None where nothing looks. Raises ModelError where one is wanting."""
     if check.enabled is False:
         return None
     named = check.detector or card.world

@@ -58,6 +58,7 @@ OPTIONS = {
     "segmenter-model": ("check", "segmenter_model"),
     "tries": ("check", "tries"),
     "strict": ("check", "strict"),
+    "anyway": ("check", "anyway"),
     "planner": ("planner", "planner"),
     "planner-fallback": ("planner", "planner_fallback"),
     "llm-model": ("planner", "llm_model"),

@@ -10,11 +10,13 @@ import json
 import os
 import subprocess
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from .errors import TTOMError
+from .files import to_json
 
 CRF = 12
 
@@ -27,6 +29,22 @@ def prepare_place(path: Path) -> None:
     except OSError as error:
         reason = "it is no folder" if isinstance(error, FileExistsError | NotADirectoryError) else error.strerror
         raise TTOMError(f"cannot write to {path.parent}: {reason}", "choose another place with --out") from None
+
+
+@cache
+def find_ffmpeg() -> str:
+    """The ffmpeg that writes and reads the videos. Raises TTOMError where there is none that runs."""
+    import imageio_ffmpeg
+
+    try:
+        path = imageio_ffmpeg.get_ffmpeg_exe()
+        subprocess.run([path, "-version"], capture_output=True, check=True)
+    except (RuntimeError, OSError, subprocess.CalledProcessError):
+        raise TTOMError(
+            "there is no ffmpeg that runs",
+            "reinstall imageio-ffmpeg, which brings one, or name one in IMAGEIO_FFMPEG_EXE",
+        ) from None
+    return path
 
 
 def write_mp4(path: Path, frames: np.ndarray, *, fps: int, recipe: dict | None = None, scale: int = 1) -> None:
@@ -45,7 +63,7 @@ def write_mp4(path: Path, frames: np.ndarray, *, fps: int, recipe: dict | None =
             notes, partial = Path(folder, "metadata.txt"), Path(folder, "video.mp4")
             notes.write_text(_metadata(recipe or {}), encoding="utf-8")
             command = [
-                _ffmpeg(), "-y", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}",
+                find_ffmpeg(), "-y", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}",
                 "-r", str(fps), "-i", "-", "-i", str(notes), "-map", "0:v", "-map_metadata", "1", "-vf", filters,
                 "-c:v", "libx264", "-crf", str(CRF), "-preset", "medium", "-colorspace", "bt709",
                 "-color_primaries", "bt709", "-color_trc", "bt709", "-movflags", "+faststart", str(partial),
@@ -71,7 +89,7 @@ def read_recipe(path: Path) -> dict:
     """The recipe inside a video. Raises TTOMError where there is none."""
     if not path.is_file():
         raise TTOMError(f"there is no file {path}", "give an MP4 that ttom wrote")
-    done = subprocess.run([_ffmpeg(), "-v", "error", "-i", str(path), "-f", "ffmetadata", "-"], capture_output=True)
+    done = subprocess.run([find_ffmpeg(), "-v", "error", "-i", str(path), "-f", "ffmetadata", "-"], capture_output=True)
     text = done.stdout.decode("utf-8", "replace")
     for line in text.replace("\\\n", "\0").splitlines():
         key, _, value = line.partition("=")
@@ -84,7 +102,7 @@ def read_recipe(path: Path) -> dict:
 
 
 def _metadata(recipe: dict) -> str:
-    lines = [";FFMETADATA1", f"comment={_escape(json.dumps(recipe))}"]
+    lines = [";FFMETADATA1", f"comment={_escape(to_json(recipe))}"]
     if recipe.get("prompt"):
         lines.append(f"title={_escape(recipe['prompt'])}")
     return "\n".join(lines) + "\n"
@@ -103,12 +121,6 @@ def _unescape(text: str) -> str:
         out.append(c)
         skip = False
     return "".join(out)
-
-
-def _ffmpeg() -> str:
-    import imageio_ffmpeg
-
-    return imageio_ffmpeg.get_ffmpeg_exe()
 
 
 def _last_line(stderr: bytes) -> str:

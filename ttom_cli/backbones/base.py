@@ -11,6 +11,7 @@ import torch
 
 from ..config import GuideConfig
 from ..errors import ModelError
+from ..layout.times import latent_times
 
 PROJECTIONS = {"q": "to_q", "k": "to_k", "v": "to_v", "o": "to_out.0"}
 # Of a denoiser's arguments, those that have the batch as their first dimension.
@@ -119,9 +120,7 @@ class Backbone:
         if (frames - 1) % step:
             near = max(0, round((frames - 1) / step)) * step + 1
             raise ModelError(f"the model cannot make {frames} frames", f"the nearest number that it can is {near}")
-        last = max(frames - 1, 1)
-        middles = [0.0] + [group * k - (group - 1) / 2 for k in range(1, (frames - 1) // group + 1)]
-        return [m / last for m in middles]
+        return latent_times(frames, group)
 
     # ------------------------------------------------------------ the attention
 
@@ -146,6 +145,10 @@ class Backbone:
         half = batch // 2
         parts = {k: (v[:half], v[half:]) for k, v in kwargs.items() if k in BATCHED and v is not None}
         return [(bool(i), {**kwargs, **{k: halves[i] for k, halves in parts.items()}}) for i in (0, 1)]
+
+    def denoiser_steps(self, pipe) -> int:
+        """How many denoising steps of a call that has begun the denoiser runs, from the first."""
+        return len(pipe.scheduler.timesteps)
 
     def noise_level(self, pipe, step: int) -> float:
         """Standard deviation of the noise at a denoising step, 0 to 1."""

@@ -22,6 +22,13 @@ class Wan(Backbone):
         _, *patch = self.denoiser(pipe).config.patch_size
         return tuple(pipe.vae_scale_factor_spatial * p for p in patch)
 
+    def denoiser_steps(self, pipe):
+        """Of Wan2.2-A14B those down to the noise level at which the second expert takes over."""
+        times, scheduler = pipe.scheduler.timesteps, pipe.scheduler.config
+        if pipe.config.boundary_ratio is None or pipe.transformer_2 is None:
+            return len(times)
+        return int((times >= pipe.config.boundary_ratio * scheduler.num_train_timesteps).sum())
+
     def tokens(self, pipe, prompt, max_length):
         from diffusers.pipelines.wan.pipeline_wan import prompt_clean
 

@@ -8,7 +8,18 @@ from rich import box
 from rich.console import Console
 from rich.table import Table as RichTable
 
-SHARES = ("objects found", "all found", "found", "right way", "gain kept", "right", "overhead")
+SHARES = (
+    "pass in 1",
+    "pass in 2",
+    "pass in 3",
+    "objects found",
+    "all found",
+    "found",
+    "right way",
+    "gain kept",
+    "right",
+    "overhead",
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +64,9 @@ def show(table: Table, console: Console) -> None:
     console.print(rich)
 
 
-def cell(column: str, value: float) -> str:
+def cell(column: str, value: float | None) -> str:
+    if value is None:
+        return "–"
     if isinstance(value, int):
         return str(value)
     return f"{value:.0%}" if column in SHARES else f"{value:.1f}" if column == "s/video" else f"{value:.3f}"

@@ -43,6 +43,12 @@ def compositional_cases(seed: int, count: int) -> list[Case]:
     return [maker(rng, i) for maker in makers for i in range(count)]
 
 
+def triple_cases(seed: int, count: int) -> list[Case]:
+    """`count` prompts of three objects that move in different directions."""
+    rng = np.random.default_rng([seed, 13])
+    return [_motion(rng, 2) for _ in range(count)]
+
+
 def _motion(rng, i: int) -> Case:
     """Every third has three objects; the first two of any move in different directions."""
     group = _looks(rng, 3 if i % 3 == 2 else 2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Optional
@@ -11,6 +10,7 @@ import typer
 
 from .. import console
 from ..errors import TTOMError, unknown
+from ..files import to_json
 from .inputs import (
     BackendOpt,
     DeviceOpt,
@@ -38,46 +38,44 @@ app = typer.Typer(help="Measurements that anyone can repeat.", no_args_is_help=T
 @app.command("shapes")
 def bench_shapes(
     full: Annotated[bool, typer.Option("--full/--quick", help="All prompts (an hour on two cores), or a few.")] = False,
-    only: Annotated[Optional[str], typer.Option(help="Of found,guide,memory: the tables to make.")] = None,
+    only: Annotated[Optional[str], typer.Option(help="Of found,guide,memory,tries: the tables to make.")] = None,
     model: Annotated[
         Optional[str],
         typer.Option("--model", "-m", help="Embedded models or folders of such, by comma; both by default."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the prompts and the noises.")] = 0,
-    by: Annotated[str, typer.Option(help="What makes a detection the object: its look, or its color alone.")] = "look",
     json_: JsonOpt = False,
     markdown: MarkdownOpt = None,
 ) -> None:
-    """Are the embedded models sound, does the guide guide, does the memory remember: three tables."""
+    """Are the embedded models sound, does the guide guide, does the memory remember, do more tries help: four tables."""
     from ..bench import report, shapes
-    from ..catalog import CARDS, SHAPES, find_card
+    from ..catalog import CARDS, find_card
+    from ..config import CheckConfig
     from ..runtime import Runtime
 
     makers = {  # name: (function, prompts a category when quick, and when full)
         "found": (shapes.found_table, 8, 32),
         "guide": (shapes.guide_table, 4, 24),
         "memory": (shapes.memory_table, 2, 12),
+        "tries": (shapes.tries_table, 4, 60),
     }
-    if by not in ("look", "color"):
-        raise unknown("--by", by, ("look", "color"))
     wanted = _names(only) if only is not None else list(makers)
     for name in wanted:
         if name not in makers:
             raise unknown("table", name, makers)
     models = _names(model) if model is not None else [card.name for card in CARDS.values() if card.embedded]
     for name in models:
-        if find_card(name).sample.height != SHAPES.height:
+        if find_card(name).world != "shapes":
             raise TTOMError(f"{name} is no model of the shapes world", "give shapes, shapes-cog, or a folder of one")
     with console.waiting("loading the models"):
-        runtimes = {name: Runtime.open(name) for name in models}
+        runtimes = {name: Runtime.open(name, check=CheckConfig()) for name in models}
     tables = []
     for name in wanted:
         make, few, many = makers[name]
-        more = {} if name == "found" else {"by": by}
         parts = {}
         for label, runtime in runtimes.items():
             with console.status() as tell:
-                parts[label] = make(runtime, count=many if full else few, seed=seed, tell=tell, **more)
+                parts[label] = make(runtime, count=many if full else few, seed=seed, tell=tell)
         tables.append(report.joined(parts))
         report.show(tables[-1], console.err)
         _keep(tables, False, markdown)
@@ -166,4 +164,4 @@ def _keep(tables: list, json_: bool, markdown: Path | None) -> None:
         except OSError as error:
             raise TTOMError(f"cannot write {markdown}: {error.strerror}", "choose another --markdown") from None
     if json_:
-        print(json.dumps([t.to_json() for t in tables]))
+        print(to_json([t.to_json() for t in tables]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from pathlib import Path
 from typing import Annotated, Optional
@@ -10,13 +9,17 @@ from typing import Annotated, Optional
 import typer
 
 from .. import console
-from ..errors import TTOMError
+from ..errors import TTOMError, VideoError
+from ..files import to_json
 from .inputs import (
+    CHECKING,
     LOADING,
     SAMPLE,
     BackendOpt,
     BankOpt,
     CacheOpt,
+    DetectorModelOpt,
+    DetectorOpt,
     DeviceOpt,
     DtypeOpt,
     FallbackOpt,
@@ -33,6 +36,7 @@ from .inputs import (
     PromptArg,
     PromptsOpt,
     QuantizeOpt,
+    SegmenterModelOpt,
     SizeOpt,
     Source,
     StepsOpt,
@@ -91,6 +95,13 @@ def generate(
     stop_loss: Annotated[Optional[float], typer.Option(help="A step ends early below this loss.", rich_help_panel=GUIDE)] = None,
     both_branches: Annotated[Optional[bool], typer.Option(help="Adapter on the unconditional branch as well.", rich_help_panel=GUIDE)] = None,
     keep_on: Annotated[Optional[bool], typer.Option(help="Adapter on after the guided steps.", rich_help_panel=GUIDE)] = None,
+    check: Annotated[Optional[bool], typer.Option("--check/--no-check", help="Look whether the planned objects are there; by default where the model's world has a detector.", rich_help_panel=CHECKING)] = None,
+    tries: Annotated[Optional[int], typer.Option(help="Videos at most, each with the next seed, until one passes; the best is kept.", rich_help_panel=CHECKING)] = None,
+    strict: Annotated[Optional[bool], typer.Option("--strict", help="Exit with 1 for a video that does not pass.", rich_help_panel=CHECKING)] = None,
+    anyway: Annotated[Optional[bool], typer.Option("--anyway", help="Also objects that the model is known not to know.", rich_help_panel=CHECKING)] = None,
+    detector: DetectorOpt = None,
+    detector_model: DetectorModelOpt = None,
+    segmenter_model: SegmenterModelOpt = None,
     planner: PlannerOpt = None,
     planner_fallback: FallbackOpt = None,
     llm_model: LLMModelOpt = None,
@@ -106,7 +117,7 @@ def generate(
     consolidate: Annotated[Optional[int], typer.Option(help="Iterations after the video, so that what was learnt holds for other noise.", rich_help_panel=MEMORY)] = None,
     capacity: Annotated[Optional[int], typer.Option(help="Entries at most; the least used goes first.", rich_help_panel=MEMORY)] = None,
 ) -> None:  # fmt: skip
-    """Make videos: plan, recall or optimise, write the MP4, remember. Prints the paths.
+    """Make videos: plan, recall or optimise, look at what came out, write the MP4, remember. Prints the paths.
 
     One model load serves all prompts; a prompt that fails is reported and the rest are done.
     """
@@ -123,31 +134,56 @@ def generate(
         card = find_card(model)
     common = read_config(config)
     shared = resolve(card, common, flags)  # bad options are said before a model is loaded
+    _check_start(card, shared, out, bank)
     taken: set[Path] = set()
 
     def job(item: dict):
         settings = resolve(card, common, own_options(item), flags)
         if settings.load != shared.load:
             raise TTOMError("how the model is loaded is for the whole run", "give it as a flag or with --config")
+        if _eyes(settings.check) != _eyes(shared.check):
+            raise TTOMError("the detector is for the whole run", "give it as a flag or with --config")
         made = plan_item(item, settings.planner, (settings.sample.width, settings.sample.height))
         number = item.get("seed", seed if seed is not None else random.randrange(2**31))
+        from ..foresight import foresee
         from ..generate import Job, file_name
 
         path = out if out.suffix == ".mp4" else out / (item.get("out") or file_name(made.prompt, number))
         while path in taken:
             path = path.with_name(f"{path.stem}-again.mp4")
         taken.add(path)
-        return Job(
+        planned = Job(
             layout=made, seed=number, path=path, sample=settings.sample, guide=settings.guide, memory=settings.memory,
-            planner="file" if item.get("layout") else settings.planner.label, compare=compare,
+            check=settings.check, planner="file" if item.get("layout") else settings.planner.label, compare=compare,
         )  # fmt: skip
+        for line in foresee(card, planned, anyway=settings.check.anyway):
+            console.note(line)
+        return planned
 
     def runtime():
         from ..runtime import Runtime
 
-        return Runtime.open(model, bank=open_bank(bank, shared.memory), load=shared.load, guide=shared.guide)
+        return Runtime.open(
+            model, bank=open_bank(bank, shared.memory), load=shared.load, guide=shared.guide, check=shared.check
+        )
 
     _make_all(source, job, runtime, json_)
+
+
+def _check_start(card, shared, out: Path, bank: Path | None) -> None:
+    """What would only fail once the model is loaded is said before. Raises TTOMError."""
+    from ..foresight import check_places
+    from ..runtime import detector_for, find_device
+
+    find_device(shared.load.device)
+    detector_for(card, shared.check)
+    remembers = shared.memory.enabled and shared.guide.mode == "params"
+    check_places(out if out.suffix == ".mp4" else out / "any.mp4", open_bank(bank) if remembers else None)
+
+
+def _eyes(check) -> tuple[str, str, str]:
+    """The settings of a check that are loaded once."""
+    return check.detector, check.detector_model, check.segmenter_model
 
 
 def _make_all(source: Source, job, runtime, json_: bool) -> None:
@@ -168,11 +204,20 @@ def _make_all(source: Source, job, runtime, json_: bool) -> None:
                 report.stage("load")
                 opened = opened or runtime()
                 outcome = run(opened, planned, report)
-            console.say(console.outcome_line(outcome))
-            paths = [planned.path, *outcome.extra_paths]
-            print(json.dumps(outcome.to_json()) if json_ else "\n".join(map(str, paths)), flush=True)
+            _tell(outcome, json_)
 
         source.each(work)
+
+
+def _tell(outcome, json_: bool, **more) -> None:
+    """Print what came of a video. Raises TTOMError for what failed after it, and, if strict, where it does not pass."""
+    console.say(console.outcome_line(outcome))
+    paths = [outcome.job.path, *outcome.extra_paths]
+    print(to_json(outcome.to_json() | more) if json_ else "\n".join(map(str, paths)), flush=True)
+    if outcome.trouble:
+        raise outcome.trouble
+    if outcome.job.check.strict and not outcome.check.passed:
+        raise VideoError(f"the video does not pass: {'; '.join(outcome.check.faults)}", "--tries N makes it again")
 
 
 def _replay(source: Path, out: Path, bank: Path | None, flags: dict, json_: bool) -> None:
@@ -190,10 +235,10 @@ def _replay(source: Path, out: Path, bank: Path | None, flags: dict, json_: bool
     job, load = replay_job(recipe, path, open_bank(bank))
     load = replace(load, **load_options(flags))
     with console.waiting("loading the model"):
-        runtime = Runtime.open(recipe["model"], bank=open_bank(bank), load=load, guide=job.guide)
+        runtime = Runtime.open(recipe["model"], bank=open_bank(bank), load=load, guide=job.guide, check=job.check)
     with console.progress() as live, console.report(live, job.layout.prompt) as report:
         outcome = run(runtime, job, report)
     same = digest(outcome.frames) == recipe["frames_sha256"]
     differ = "[yellow]the frames differ[/] (another machine, or other versions?)"
     console.say("the frames are the same" if same else differ)
-    print(json.dumps(outcome.to_json() | {"same_frames": same}) if json_ else path)
+    _tell(outcome, json_, same_frames=same)

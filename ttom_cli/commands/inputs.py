@@ -90,6 +90,19 @@ BackendOpt = Annotated[
         "--attention-backend", help="One of diffusers', for all attention that is not read.", rich_help_panel=LOADING
     ),
 ]
+CHECKING = "Check"
+DetectorOpt = Annotated[
+    Optional[str],
+    typer.Option(help="What looks at the video: shapes, or grounded-sam2.", rich_help_panel=CHECKING),
+]
+DetectorModelOpt = Annotated[
+    Optional[str],
+    typer.Option("--detector-model", help="A GroundingDINO: hub id or folder.", rich_help_panel=CHECKING),
+]
+SegmenterModelOpt = Annotated[
+    Optional[str],
+    typer.Option("--segmenter-model", help="A SAM 2: hub id or folder.", rich_help_panel=CHECKING),
+]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Optional
@@ -11,6 +10,7 @@ import typer
 
 from .. import console
 from ..errors import TTOMError
+from ..files import to_json
 from ..text import plain
 from .inputs import BankOpt, JsonOpt, open_bank
 
@@ -23,7 +23,7 @@ def memory_ls(bank: BankOpt = None, json_: JsonOpt = False) -> None:
     store = open_bank(bank)
     entries = sorted(store.entries(), key=lambda e: (-e.uses, e.created))
     if json_:
-        print(json.dumps([_entry_json(e, brief=True) for e in entries], ensure_ascii=False))
+        print(to_json([_entry_json(e, brief=True) for e in entries], ensure_ascii=False))
         return
     if not entries:
         console.say(f"the bank {store.folder} is empty")
@@ -46,7 +46,7 @@ def memory_ls(bank: BankOpt = None, json_: JsonOpt = False) -> None:
 @app.command("show")
 def memory_show(id: str, bank: BankOpt = None) -> None:
     """Print all that is known of an entry, as JSON."""
-    print(json.dumps(_entry_json(open_bank(bank).find(id)), indent=2, ensure_ascii=False))
+    print(to_json(_entry_json(open_bank(bank).find(id)), indent=2, ensure_ascii=False))
 
 
 @app.command("rm")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 
+from ..files import to_json
 from .inputs import JsonOpt
 
 
@@ -17,7 +17,7 @@ def models(json_: JsonOpt = False) -> None:
     from ..catalog import CARDS
 
     if json_:
-        return print(json.dumps([asdict(card) for card in CARDS.values()], indent=2))
+        return print(to_json([asdict(card) for card in CARDS.values()], indent=2))
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("name", "source", "parameters", "weights", "video", "steps", "cfg", "shift", "blocks", "defaults"):
         table.add_column(name, overflow="fold", no_wrap=name == "name")

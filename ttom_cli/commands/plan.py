@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import typer
 
 from .. import console
 from ..errors import LayoutError, TTOMError
+from ..files import to_json
 from .inputs import (
     CacheOpt,
     FallbackOpt,
@@ -69,7 +69,7 @@ def plan(
     from ..settings import read_config, resolve_planner
 
     if schema:
-        return print(json.dumps(layout_schema(), indent=2))
+        return print(to_json(layout_schema(), indent=2))
     if show_template:
         return _show_template(template, out)
     flags, common = given_options(locals()), read_config(config)
@@ -121,7 +121,7 @@ def _giver(out: Path | None, batch: bool, json_: bool) -> Callable[[Layout], Non
 
             terminal = Console()
             return terminal.print(show(made, terminal.width))
-        print(json.dumps(made.to_json(), indent=None if batch or json_ else 2, ensure_ascii=False), flush=True)
+        print(to_json(made.to_json(), indent=None if batch or json_ else 2, ensure_ascii=False), flush=True)
 
     return give
 
@@ -140,7 +140,7 @@ def _write(made: Layout, out: Path, batch: bool, taken: set[Path]) -> Path:
         taken.add(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(made.to_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        path.write_text(to_json(made.to_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as error:
         raise TTOMError(f"cannot write {path}: {error.strerror}", "choose another --out") from None
     return path
@@ -154,7 +154,7 @@ def _edit(made: Layout, give: Callable[[Layout], None], *, trust: bool) -> None:
     from ..planning.check import check
 
     with tempfile.NamedTemporaryFile("w", suffix=".json", prefix="layout-", delete=False, encoding="utf-8") as file:
-        json.dump(made.to_json(), file, indent=2, ensure_ascii=False)
+        file.write(to_json(made.to_json(), indent=2, ensure_ascii=False))
     path = Path(file.name)
     while True:
         try:

@@ -1,12 +1,15 @@
 """Test-time optimisation as a hook on an unmodified pipeline's denoiser (paper section 3.2).
 
 Letters: B batch, L video tokens, T phrase tokens, P phrases, F x H x W the token grid.
+
+In float16 the loss is scaled for the backward pass, for most of its gradients are too small for these numbers.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 
@@ -15,12 +18,13 @@ from torch.utils.checkpoint import checkpoint
 
 from ..backbones import Backbone
 from ..config import GuideConfig
-from ..errors import ModelError
+from ..errors import ModelError, VideoError
 from .adapter import Adapter, Folded, State, check_fit
 from .losses import alignment_loss
 from .tap import Tap, Truncated, phrase_attention
 from .targets import Targets
 
+FLOAT16_SCALE = 2.0**20  # less, by halves, where gradients overflow
 OnIteration = Callable[[int, int, float], None]
 
 
@@ -61,6 +65,7 @@ class Guide:
         self._step, self._inside = -1, False
         self._delta: torch.Tensor | None = None
         self._optimizer = _adamw(adapter, config) if adapter and optimise else None
+        self._scale = FLOAT16_SCALE if _dtype(self.denoiser) == torch.float16 else 1.0
 
     def __enter__(self):
         self._forward = self.denoiser.forward
@@ -148,19 +153,19 @@ class Guide:
         with self.prefix_kept(), self.checkpointed():
             for iteration in range(config.iterations):
                 moved.requires_grad_(config.mode in ("latents", "both"))
-                loss = self.loss({**kwargs, "hidden_states": moved})
-                self.losses[-1].append(loss.item())
+                loss = self.backward({**kwargs, "hidden_states": moved}, stop=config.stop_loss)
+                self.losses[-1].append(loss)
                 if self.on_iteration:
-                    self.on_iteration(self._step, iteration, loss.item())
-                if loss.item() < config.stop_loss:
+                    self.on_iteration(self._step, iteration, loss)
+                if loss < config.stop_loss:
                     break
-                loss.backward()
                 if self._optimizer:
                     self._optimizer.step()
                     self._optimizer.zero_grad(set_to_none=True)
                 if moved.grad is not None:
-                    direction = moved.grad / moved.grad.square().mean().sqrt().clamp_min(1e-12)
-                    moved = moved.detach() - step_length * direction
+                    gradient = moved.grad.float()
+                    direction = gradient / gradient.square().mean().sqrt().clamp_min(1e-12)
+                    moved = moved.detach() - step_length * direction.to(moved.dtype)
         if config.mode in ("latents", "both"):
             self._delta = moved.detach() - x
 
@@ -225,6 +230,50 @@ class Guide:
             for part, own in zip(parts, before, strict=True):
                 _restore(part, own)
 
+    def backward(self, kwargs: dict, *, stop: float = 0.0) -> float:
+        """The loss of one conditional call, its gradients left on the adapter and on latents that want them.
+
+        No gradients below `stop`. Those of the latents may be scaled. Raises VideoError where the loss or a gradient
+        is not finite.
+        """
+        parameters, latents = self.adapter.parameters() if self.adapter else [], kwargs["hidden_states"]
+        while True:
+            loss = self.loss(kwargs)
+            value = loss.item()
+            if not math.isfinite(value):
+                raise self._not_finite("the loss")
+            if value < stop:
+                return value
+            (loss * self._scale).backward()
+            gradients = [t.grad for t in (*parameters, latents) if t.grad is not None]
+            if torch.nn.utils.get_total_norm(gradients).isfinite():
+                for gradient in (p.grad for p in parameters if p.grad is not None):
+                    gradient /= self._scale
+                return value
+            if self._scale <= 1:
+                raise self._not_finite("a gradient")
+            self._scale /= 2
+            for tensor in (*parameters, latents):
+                tensor.grad = None
+
+    def _not_finite(self, what: str) -> VideoError:
+        """The likely cause, and what helps against it."""
+        where = f"{what} is not finite in guided step {self._step + 1}"
+        if not self._started:
+            return VideoError(
+                f"{where}: the model's own numbers are not finite", "try --dtype bfloat16 or float32; check its weights"
+            )
+        if self._scale != 1:
+            return VideoError(f"{where}: it is too large for float16", "use --dtype bfloat16")
+        name = "latent-lr" if self.config.mode == "latents" else "lr"
+        rate = self.config.latent_lr if self.config.mode == "latents" else self.config.lr
+        return VideoError(f"{where}: the optimisation ran away at a learning rate of {rate:g}", f"lower --{name}")
+
+    @property
+    def _started(self) -> bool:
+        """Whether an iteration has been made."""
+        return any(self.losses)
+
     def loss(self, kwargs: dict) -> torch.Tensor:
         """Loss of one conditional call, mean over blocks and batch; the forward ends when all is read."""
         grid = self.backbone.grid(self.denoiser, kwargs)
@@ -232,16 +281,19 @@ class Guide:
         self.targets = self.targets.to(maps_BPFHW.device)
         return alignment_loss(maps_BPFHW, self.targets, self.config.loss)
 
-    def attention(self, kwargs: dict) -> dict[int, torch.Tensor]:
-        """Attention of the video tokens on each phrase, mean over its tokens: {block: (B, P, L)}."""
+    def attention(self, kwargs: dict, *, heads: bool = False) -> dict[int, torch.Tensor]:
+        """Attention of the video tokens on each phrase, mean over its tokens: {block: (B, P, L)}.
+
+        With `heads` that of each head: {block: (B, N, P, L)}.
+        """
         columns = torch.tensor([t for span in self.targets.phrases for t in span])
         sizes = [len(span) for span in self.targets.phrases]
         maps: dict[int, torch.Tensor] = {}
 
         def read(block, query, key, mask):
             query, key, keys = self.backbone.video_queries(query, key, columns.to(key.device), kwargs)
-            tokens_BLT = phrase_attention(query, key, keys, mask)
-            maps[block] = torch.stack([part.mean(-1) for part in tokens_BLT.split(sizes, -1)], 1)
+            tokens = phrase_attention(query, key, keys, mask, heads=heads)
+            maps[block] = torch.stack([part.mean(-1) for part in tokens.split(sizes, -1)], -2)
 
         self._inside = True
         try:
@@ -281,18 +333,20 @@ class Guide:
                 chosen = timesteps[torch.randint(len(timesteps), (len(clean),), generator=generator)]
                 noise = torch.randn(clean.shape, generator=generator).to(clean)
                 noisy = self.backbone.add_noise(self.pipe, clean, noise, chosen)
-                loss = self.loss(self.backbone.batched(self.conditional, noisy, chosen))
-                loss.backward()
+                losses.append(self.backward(self.backbone.batched(self.conditional, noisy, chosen)))
                 optimizer.param_groups[0]["lr"] = 2 * config.lr * (1 - i / iterations)
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
-                losses.append(loss.item())
                 if on_iteration:
                     on_iteration(0, i, losses[-1])
         return losses
 
 
 _again = functools.partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
+
+
+def _dtype(denoiser: torch.nn.Module) -> torch.dtype:
+    return next(p.dtype for p in denoiser.parameters() if p.is_floating_point())
 
 
 def _adamw(adapter: Adapter, config: GuideConfig) -> torch.optim.AdamW:

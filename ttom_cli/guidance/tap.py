@@ -87,26 +87,28 @@ class _Watch(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def phrase_attention(query_BNLD, key_BNSD, columns: torch.Tensor, mask=None) -> torch.Tensor:
-    """Attention probability of each video token on each of the phrase's keys, mean over heads.
+def phrase_attention(query_BNLD, key_BNSD, columns: torch.Tensor, mask=None, *, heads: bool = False) -> torch.Tensor:
+    """Attention probability of each video token on each of the phrase's keys, mean over heads or of each head.
 
     `query` is already scaled; `columns` are the T key indices; `mask` is (B, 1 or N, 1, S), boolean or added.
     The softmax runs over all S keys, in float32, by chunks of video tokens, so that the L x S map is never
-    held whole: (B, L, T).
+    held whole: (B, L, T), or with `heads` (B, N, L, T).
     """
     B, N, L, _ = query_BNLD.shape
     rows = max(1, CHUNK_ELEMENTS // (B * N * key_BNSD.shape[2]))
     if rows >= L:
-        return _columns(query_BNLD, key_BNSD, columns, mask)
-    parts = [checkpoint(_columns, q, key_BNSD, columns, mask, use_reentrant=False) for q in query_BNLD.split(rows, 2)]
-    return torch.cat(parts, 1)
+        return _columns(query_BNLD, key_BNSD, columns, mask, heads)
+    parts = [
+        checkpoint(_columns, q, key_BNSD, columns, mask, heads, use_reentrant=False) for q in query_BNLD.split(rows, 2)
+    ]
+    return torch.cat(parts, -2)
 
 
-def _columns(query_BNLD, key_BNSD, columns, mask) -> torch.Tensor:
+def _columns(query_BNLD, key_BNSD, columns, mask, heads: bool) -> torch.Tensor:
     scores_BNLS = (query_BNLD @ key_BNSD.transpose(-1, -2)).float()
     if mask is not None and mask.dtype == torch.bool:
         scores_BNLS = scores_BNLS.masked_fill(~mask, -torch.inf)
     elif mask is not None:
         scores_BNLS = scores_BNLS + mask
     chosen_BNLT = scores_BNLS[..., columns] - scores_BNLS.logsumexp(-1, keepdim=True)
-    return chosen_BNLT.exp().mean(1)
+    return chosen_BNLT.exp() if heads else chosen_BNLT.exp().mean(1)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ..layout import Box, Layout
+from ..layout import Box, Layout, Track
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,15 @@ def gaussian_targets(
     total = mass.sum((-1, -2), keepdim=True)
     present = total[..., 0, 0] > 1e-6
     return Targets(mass / total.clamp_min(1e-6), present, phrases, rows)
+
+
+def absent(layout: Layout, times: list[float]) -> list[Track]:
+    """The objects whose box is in the frame at none of the `times`: nothing can guide them."""
+
+    def shown(box: Box | None) -> bool:
+        return box is not None and box[2] > 0 and box[3] > 0 and box[0] < 1 and box[1] < 1
+
+    return [track for track in layout.objects if not any(shown(track.box_at(t)) for t in times)]
 
 
 def gaussian_mass(box: Box, grid: tuple[int, int]) -> torch.Tensor:

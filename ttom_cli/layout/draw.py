@@ -14,8 +14,11 @@ from .model import Layout, center
 PALETTE = ("#ff2d55", "#00a7ff", "#00c853", "#ff9100", "#aa00ff", "#00bfa5", "#ffd600", "#795548")
 
 
-def draw_boxes(frames: np.ndarray, layout: Layout, *, scale: int = 1, labels: bool = True) -> np.ndarray:
-    """Frames (F, H, W, 3), enlarged, with each object's box at that time: (F, H*scale, W*scale, 3) uint8."""
+def draw_boxes(frames: np.ndarray, layout: Layout, *, scale: int = 1, title: str = "") -> np.ndarray:
+    """Frames (F, H, W, 3), enlarged, with each object's box and id at that time: (F, H*scale, W*scale, 3) uint8.
+
+    A `title` stands on a band of its own above them.
+    """
     out = []
     for i, frame in enumerate(frames):
         t = i / max(len(frames) - 1, 1)
@@ -29,11 +32,32 @@ def draw_boxes(frames: np.ndarray, layout: Layout, *, scale: int = 1, labels: bo
             color = PALETTE[k % len(PALETTE)]
             x0, y0, x1, y1 = (v * s for v, s in zip(box, size * 2, strict=True))
             draw.rectangle((x0, y0, x1, y1), outline=color, width=max(1, size[1] // 160))
-            if labels:
-                font = ImageFont.load_default(max(9, size[1] // 28))
-                draw.text((x0 + 3, y0 + 1), track.id, fill=color, font=font)
+            _label(draw, track.id, (x0, y0), size, color)
         out.append(np.asarray(image))
-    return np.stack(out)
+    drawn = np.stack(out)
+    return np.concatenate([_band(title, drawn.shape), drawn], axis=1) if title else drawn
+
+
+def _font(height: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.load_default(max(10, height // 24))
+
+
+def _label(draw: ImageDraw.ImageDraw, text: str, corner: tuple[float, float], size: tuple[int, int], color: str):
+    """An id in white on its colour, at its box's corner, or as near to that as the frame allows."""
+    font = _font(size[1])
+    _, _, width, height = draw.textbbox((0, 0), text, font=font)
+    x, y = (min(max(c, 0), s - e) for c, s, e in zip(corner, size, (width + 4, height + 2), strict=True))
+    draw.rectangle((x, y, x + width + 4, y + height + 2), fill=color)
+    draw.text((x + 2, y), text, fill="white", font=font)
+
+
+def _band(title: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A band with a title, for frames of `shape`: (F, h, W, 3) uint8."""
+    frames, height, width, _ = shape
+    font = _font(height)
+    image = Image.new("RGB", (width, font.size + 8), "white")
+    ImageDraw.Draw(image).text((4, 2), title, fill="black", font=font)
+    return np.broadcast_to(np.asarray(image), (frames, font.size + 8, width, 3))
 
 
 def preview(layout: Layout, path: Path, *, size: tuple[int, int] = (416, 240), frames: int = 25, fps: int = 12) -> None:

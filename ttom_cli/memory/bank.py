@@ -50,6 +50,11 @@ class MemoryBank:
         self.folder, self.capacity = Path(folder), capacity
         self.thresholds = keys.Match(scene, objects, overlap)
 
+    def prepare(self) -> None:
+        """Make the folder. Raises BankError where the bank cannot be written."""
+        with self._locked():
+            pass
+
     def entries(self) -> list[Entry]:
         """All entries as the manifest lists them. Raises BankError where it is damaged."""
         return read_manifest(self.folder)
@@ -132,7 +137,7 @@ class MemoryBank:
                     (self.folder / entry.file).unlink(missing_ok=True)
 
     def load(self, entry: Entry) -> State:
-        """An entry's tensors. Raises BankError where the file is missing, cut short, or altered."""
+        """An entry's tensors. Raises BankError where the file is missing, cut short or altered, or not finite."""
         import safetensors.torch
 
         path = self.folder / entry.file
@@ -143,7 +148,10 @@ class MemoryBank:
             raise BankError(f"cannot read the adapter {path}: {error.strerror}", hint) from None
         if hashlib.sha256(content).hexdigest() != entry.sha256:
             raise BankError(f"the adapter {path} is not what was stored (cut short or altered)", hint)
-        return {name.removeprefix(PREFIX): t for name, t in safetensors.torch.load(content).items()}
+        state = {name.removeprefix(PREFIX): t for name, t in safetensors.torch.load(content).items()}
+        if odd := _not_finite(state):
+            raise BankError(f"the adapter {path} holds numbers that are not finite ({odd})", hint)
+        return state
 
     # ------------------------------------------------------------ files
 
@@ -151,6 +159,8 @@ class MemoryBank:
         """Write the adapter's file; returns the entry with its size and digest."""
         import safetensors.torch
 
+        if odd := _not_finite(state):
+            raise BankError(f"the adapter is not finite ({odd}), and is not kept", "lower --lr, or try --dtype float32")
         rank = next(t.shape[0] for name, t in state.items() if "lora_A" in name)
         targets = sorted({name.split(".lora_")[0] for name in state})
         config = {"r": rank, "lora_alpha": rank, "target_modules": targets}
@@ -188,6 +198,11 @@ class MemoryBank:
                 yield
         except OSError as error:
             raise BankError(f"cannot write to the bank {self.folder}: {error.strerror}", "see --bank") from None
+
+
+def _not_finite(state: State) -> str:
+    """The first tensor that holds NaN or infinity, or none."""
+    return next((name for name, tensor in state.items() if not tensor.isfinite().all()), "")
 
 
 def default_folder() -> Path:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from ..errors import BankError
+from ..files import to_json
 
 SCHEMA_VERSION = 1
 NAME = "manifest.json"
@@ -33,6 +34,8 @@ class Entry:
     """First and last loss of the optimisation."""
     consolidated: int = 0
     """Iterations of consolidation; 0: it holds for its own noise alone."""
+    check: dict | None = None
+    """Of the video that it was learnt on: passed, score and iou; None where nothing looked."""
     uses: int = 0
     """How often it was recalled; the least used is evicted first."""
     updates: int = 0
@@ -81,7 +84,7 @@ def _plain_id(name) -> bool:
 def write_manifest(folder: Path, entries: list[Entry]) -> None:
     """Replace the manifest: written beside it, flushed to disk, then renamed over it."""
     data = {"schema_version": SCHEMA_VERSION, "entries": [asdict(e) for e in entries]}
-    replace_file(folder / NAME, json.dumps(data, indent=1).encode())
+    replace_file(folder / NAME, to_json(data, indent=1).encode())
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -45,6 +45,10 @@ class Found:
     shape: str
     detections: tuple[Detection | None, ...]
 
+    @property
+    def boxes(self) -> tuple[Box | None, ...]:
+        return tuple(d and d.box for d in self.detections)
+
     def is_a(self, look: Look) -> bool:
         """Whether it has the shape of a look, and for a third of its time at least the colour, as far as it names them.
 
@@ -63,7 +67,7 @@ class Found:
                 height, width = seen.region.shape
                 mask[y : y + height, x : x + width] = seen.region
         return Sighting(
-            boxes=tuple(d and d.box for d in self.detections),
+            boxes=self.boxes,
             confidence=tuple(d.fit if d else 0.0 for d in self.detections),
             masks=masks,
         )
@@ -74,7 +78,7 @@ def detect(frame_HWC: np.ndarray) -> list[Detection]:
     height, width = frame_HWC.shape[:2]
     found = []
     for color, mask in zip(COLORS, _color_masks(frame_HWC), strict=True):
-        labels, _ = ndimage.label(mask, structure=np.ones((3, 3)))
+        labels = _parts(mask)
         for i, where in enumerate(ndimage.find_objects(labels), start=1):
             region = labels[where] == i
             if region.sum() < MIN_AREA * height * width:
@@ -99,6 +103,13 @@ def _color_masks(frame_HWC: np.ndarray) -> np.ndarray:
     nearest_HW = residual_KHW.argmin(0)
     own_KHW = nearest_HW == np.arange(len(COLORS))[:, None, None]
     return own_KHW & (share_KHW > 0.5) & (residual_KHW < RESIDUAL)
+
+
+def _parts(mask_HW: np.ndarray) -> np.ndarray:
+    """Connected regions, numbered from 1: (H, W). A bridge of fewer than three pixels does not connect."""
+    cores, _ = ndimage.label(ndimage.binary_opening(mask_HW, np.ones((3, 3))), np.ones((3, 3)))
+    away, nearest = ndimage.distance_transform_edt(cores == 0, return_indices=True)
+    return np.where(mask_HW & (away <= 2), cores[tuple(nearest)], 0)
 
 
 def _classify(region: np.ndarray) -> tuple[str, float]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Optional
 
 import numpy as np
+from PIL import ImageColor
 
 from .world import BACKGROUNDS, COLORS, RADII, Scene, Thing
 
@@ -74,6 +75,18 @@ def look_of(phrase: str) -> Look:
 
 
 SHAPE_OF = {word: shape for shape, nouns in NOUNS.items() for noun in nouns for word in (noun, plural(noun))}
+
+
+def cannot_draw(phrase: str) -> str:
+    """What a phrase asks for that the world does not hold, in words; empty if it can be drawn.
+
+    Other words ("a fluffy red ball") are left out of the captions now and then, and do no harm.
+    """
+    words = [word.strip(",.'\"") for word in phrase.lower().split()]
+    if not any(word in SHAPE_OF for word in words):
+        return f"it does not know {words[-1]!r}"
+    odd = next((word for word in words if word not in COLORS and word in ImageColor.colormap), None)
+    return f"it draws nothing {odd}, only {', '.join(COLORS)}" if odd else ""
 
 
 def caption(scene: Scene, rng: np.random.Generator, *, dense: bool = False) -> str:
