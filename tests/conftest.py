@@ -58,11 +58,11 @@ def toy(toy_folder):
 
 @pytest.fixture(scope="session")
 def shapes():
-    """The embedded model, loaded once."""
-    from ttom_cli.config import LoadConfig
+    """The embedded model and its detector, loaded once."""
+    from ttom_cli.config import CheckConfig, LoadConfig
     from ttom_cli.runtime import Runtime
 
-    return Runtime.open("shapes", load=LoadConfig(device="cpu"))
+    return Runtime.open("shapes", load=LoadConfig(device="cpu"), check=CheckConfig())
 
 
 @pytest.fixture

@@ -104,18 +104,27 @@ def test_plan_checks_a_layout_by_hand(capsys, tmp_path):
         (["plan", "--prompts", "none.txt"], "cannot read none.txt"),
         (["plan", "a dog", "--layout", "none.json"], "cannot read none.json"),
         (["generate", ""], "the prompt is empty"),
-        (["generate", "a dog", "--model", "shape"], "unknown model 'shape' (did you mean 'shapes'?"),
-        (["generate", "a dog", "--model", "."], "is no diffusers model folder: model_index.json is missing"),
-        (["generate", "a dog", "--guide", "para"], "unknown guide 'para' (did you mean 'params'?"),
-        (["generate", "a dog", "--size", "64"], "size must be WIDTHxHEIGHT"),
-        (["generate", "a dog", "--size", "78x61", "--guide", "off"], "the nearest size that it can is 80x64"),
-        (["generate", "a dog", "--frames", "12"], "the nearest number that it can is 13"),
-        (["generate", "a dog", "--dtype", "float23"], "unknown dtype 'float23' (did you mean 'float32'?"),
-        (["generate", "a dog", "--rank", "0"], "rank must be at least 1"),
-        (["generate", "a dog", "--blocks", "x"], "blocks must be block numbers"),
-        (["generate", "a dog", "--config", "none.yaml"], "cannot read none.yaml"),
+        (["generate", "a red ball", "--model", "shape"], "unknown model 'shape' (did you mean 'shapes'?"),
+        (["generate", "a red ball", "--model", "."], "is no diffusers model folder: model_index.json is missing"),
+        (["generate", "a red ball", "--guide", "para"], "unknown guide 'para' (did you mean 'params'?"),
+        (["generate", "a red ball", "--size", "64"], "size must be WIDTHxHEIGHT"),
+        (["generate", "a red ball", "--size", "78x61", "--guide", "off"], "the nearest size that it can is 80x64"),
+        (["generate", "a red ball", "--frames", "12"], "the nearest number that it can is 13"),
+        (["generate", "a red ball", "--dtype", "float23"], "unknown dtype 'float23' (did you mean 'float32'?"),
+        (["generate", "a red ball", "--rank", "0"], "rank must be at least 1"),
+        (["generate", "a red ball", "--blocks", "x"], "blocks must be block numbers"),
+        (["generate", "a red ball", "--config", "none.yaml"], "cannot read none.yaml"),
+        (["generate", "a red ball", "--detector", "shape"], "unknown detector 'shape' (did you mean 'shapes'?"),
+        (["generate", "a red ball", "--tries", "0"], "tries must be at least 1"),
+        (["generate", "a red ball", "--tries", "2", "--no-check"], "--tries and --strict need the check"),
+        (["generate", "a red ball", "--device", "cuda"], "the device cuda cannot be used with this PyTorch"),
+        (["generate", "a red ball", "--device", "gpu"], "the device gpu cannot be used with this PyTorch"),
+        (["generate", "a brown dog runs to the right"], "it does not know 'dog' (use their words"),
+        (["generate", "a pink ball"], "it draws nothing pink, only red"),
+        (["generate", "a red ball enters from the left", "--frames", "1"], "no object is in the frame in any of the 1"),
+        (["generate", "a dog", "--model", "wan2.1-1.3b", "--tries", "2"], "nothing at hand can look at the videos"),
         (["generate", "--replay", "none.mp4"], "there is no file none.mp4"),
-        (["generate", "a dog", "--prompts", "x.txt"], "there are both a prompt and --prompts"),
+        (["generate", "a red ball", "--prompts", "x.txt"], "there are both a prompt and --prompts"),
         (["memory", "rm"], "say which entries to remove"),
         (["memory", "rm", "abc", "-y"], "'abc' names no entry"),
         (["memory", "show", "abc"], "'abc' names no entry"),
@@ -152,7 +161,8 @@ def test_a_stream_of_prompts_shares_one_model_and_one_memory(capsys, toy_folder,
     assert first["path"] != second["path"]
     assert all((tmp_path / v["path"]).is_file() for v in (first, second))
     assert first["loss_first"] > 0 and second["loss_first"] is None
-    assert {"path", "prompt", "seed", "memory", "loss_first", "loss_last", "seconds", "also"} == set(first)
+    assert {"path", "prompt", "seed", "memory", "loss_first", "loss_last", "seconds", "also"} < set(first)
+    assert first["check"] is None and first["tries"] == 1 and first["error"] is None  # nothing looks at this model
     assert "'slowly': the rules planner finds no object" in err and "memory hit" in err
 
     listed = json.loads(run(capsys, "memory", "ls", "--json")[1])
@@ -209,3 +219,92 @@ def test_an_unwritable_output_and_a_damaged_bank_lose_nothing(capsys, toy_folder
     code, _, err = run(capsys, "generate", "a dog", "--model", toy_folder, *TOY)
     assert code == 1 and one_line(err) and "is damaged" in err
     assert (tmp_path / "bank" / "manifest.json").read_text() == "{"
+
+
+# ---------------------------------------------------------------- what came out
+
+SHORT = ["--steps", "8", "--guided-steps", "3", "--iterations", "1", "--consolidate", "1"]
+
+
+def test_what_was_seen_is_said(capsys, tmp_path):
+    """Eight steps are too few for three objects in one try, and enough for one."""
+    code, out, err = run(capsys, "generate", "a red ball", "--seed", "1", "--json", "--guide", "off", *SHORT)
+    data = json.loads(out)
+    assert code == 0 and data["check"]["passed"] and err.startswith("✓ a red ball"), err
+    assert "(seed 1; score 1.00, IoU 0." in err
+    prompt = "a red circle moves right, a blue square moves left and a green triangle rises"
+    argv = ["generate", prompt, "--seed", "1", "--guide", "off", *SHORT, "--steps", "2"]
+    code, out, err = run(capsys, *argv, "--json")
+    data = json.loads(out)
+    assert code == 0 and not data["check"]["passed"] and err.startswith(f"⚠ {prompt}: ")
+    assert "not seen" in err and data["check"]["faults"][0] in err
+    assert {"id", "phrase", "found", "frames", "of", "iou", "right_way"} <= set(data["check"]["objects"][0])
+    code, out, err = run(capsys, *argv, "--strict", "--tries", "2")
+    assert code == 1 and out.count("\n") == 1 and "best of 2 tries" in err and "error: the video does not pass: " in err
+
+
+def test_unchecked_videos_get_no_tick(capsys):
+    code, _, err = run(capsys, "generate", "a red ball", "--guide", "off", "--steps", "1", "--no-check")
+    assert code == 0 and err.startswith("• a red ball (") and "not looked at" in err
+
+
+def test_objects_that_the_model_does_not_know(capsys):
+    prompt = "a red ball rolls right while a cat sits"
+    code, out, err = run(capsys, "generate", prompt, "--steps", "1")
+    assert code == 1 and out == "" and one_line(err)
+    assert "shapes draws circles, squares, triangles and crosses in six colours; it does not know 'cat'" in err
+    code, out, err = run(capsys, "generate", prompt, "--guide", "off", "--steps", "2", "--anyway", "--seed", "1")
+    assert code == 0 and "note: shapes: it does not know 'cat'" in err and "cat: not seen" in err
+
+
+def test_sizes_that_the_model_was_not_trained_for(capsys):
+    argv = ["generate", "a red ball", "--guide", "off", "--steps", "1", "--frames", "9"]
+    code, _, err = run(capsys, *argv)
+    assert code == 0
+    assert "note: shapes was trained for 64x64 pixels, frames: 13; this is 64x64 pixels, frames: 9" in err
+
+
+def test_what_cannot_work_is_said_before_the_model_is_loaded(capsys, tmp_path, monkeypatch):
+    from ttom_cli import video
+    from ttom_cli.runtime import Runtime
+
+    monkeypatch.setattr(Runtime, "open", lambda *_, **__: pytest.fail("the model was loaded"))
+    (tmp_path / "file").write_text("")
+    for argv, message in (
+        (["--out", "file/x"], "cannot write to file/x"),
+        (["--bank", "file"], "cannot write to the bank file"),
+        (["--device", "cuda"], "the device cuda cannot be used"),
+    ):
+        code, out, err = run(capsys, "generate", "a red ball", *argv)
+        assert code == 1 and out == "" and one_line(err) and message in err, err
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000}))
+        code, _, err = run(capsys, "generate", "a red ball", "--no-memory")
+        assert code == 1 and "has no room for a video of about 0.3 MB" in err
+        code, _, err = run(capsys, "generate", "a red ball")
+        assert code == 1 and "the disk of the bank" in err
+    video.find_ffmpeg.cache_clear()
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "none"))
+    code, _, err = run(capsys, "generate", "a red ball")
+    assert code == 1 and one_line(err) and "there is no ffmpeg that runs" in err
+
+
+def test_the_path_is_printed_where_only_the_bank_failed(capsys, toy_folder, monkeypatch, tmp_path):
+    from ttom_cli.errors import BankError
+    from ttom_cli.memory import MemoryBank
+
+    def full(self, *args, **more):
+        raise BankError("cannot write to the bank: No space left on device")
+
+    monkeypatch.setattr(MemoryBank, "insert", full)
+    code, out, err = run(capsys, "generate", "a red ball rolls right", "--model", toy_folder, *TOY)
+    assert code == 1 and (tmp_path / out.strip()).is_file()
+    assert "error: cannot write to the bank: No space left on device" in err
+
+
+def test_an_adapter_that_is_not_finite_is_refused(capsys, toy_folder):
+    code, out, err = run(
+        capsys, "generate", "a red ball rolls right", "--model", toy_folder, "--lr", "1e30", *TOY, "--iterations", "3"
+    )
+    assert code == 1 and out == "" and "ran away at a learning rate of 1e+30 (lower --lr)" in err
+    assert json.loads(run(capsys, "memory", "ls", "--json")[1]) == []

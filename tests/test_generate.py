@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from ttom_cli.config import GuideConfig, MemoryConfig, SampleConfig
-from ttom_cli.errors import BankError, LayoutError, TTOMError
+from ttom_cli.config import CheckConfig, GuideConfig, MemoryConfig, SampleConfig
+from ttom_cli.errors import BankError, LayoutError, ModelError, TTOMError, VideoError
 from ttom_cli.generate import Job, Silent, digest, file_name, generate, refine, replay_job
+from ttom_cli.layout import layout_from_json
 from ttom_cli.memory import MemoryBank
+from ttom_cli.runtime import detector_for
+from ttom_cli.seeing.detector import Sighting
 from ttom_cli.video import read_frames, read_recipe
 
 SAMPLE = SampleConfig(
@@ -106,7 +109,10 @@ def test_compare_writes_both_beside_each_other(runtime, job):
     outcome = generate(runtime, replace(job, compare=True))
     (path,) = outcome.extra_paths
     assert path.name == "a.compare.mp4"
-    assert read_frames(path).shape == (13, 128, 128 * 2 + 4, 3)
+    frames = read_frames(path)
+    assert frames.shape == (13, 128 + 18, 128 * 2 + 4, 3)
+    for half in (frames[:, :18, :128], frames[:, :18, 132:]):  # each has a title on a white band
+        assert half.max() > 240 and half.min() < 100
 
 
 def test_a_place_that_cannot_be_written_is_said_before_sampling(runtime, job, tmp_path):
@@ -146,3 +152,185 @@ def test_file_names():
     assert file_name("../../etc", 1) == "etc-seed1.mp4"
     assert file_name("红球", 1) == "红球-seed1.mp4" and len(file_name("球" * 500, 1).encode()) < 230
     assert len(file_name("x" * 500, 1)) < 100
+
+
+# ---------------------------------------------------------------- looking
+
+
+class Told:
+    """A detector that sees each object at its box or not at all, as it is told for one video after another."""
+
+    name = "told"
+
+    def __init__(self, layout, *shown):
+        self.layout, self.shown, self.places = layout, list(shown), []
+
+    def see(self, frames, phrases):
+        there = self.shown.pop(0)
+        times = [i / (len(frames) - 1) for i in range(len(frames))]
+        boxes = {t.phrase: tuple(t.box_at(time) for time in times) for t in self.layout.objects}
+        sure = (1.0,) * len(frames)
+        return [[Sighting(boxes=boxes[p], confidence=sure)] if p in there else [] for p in phrases]
+
+    def to(self, device):
+        self.places.append(device)
+
+
+BOTH, ONE, NONE = ("red ball", "blue cube"), ("red ball",), ()
+
+
+def told(runtime, job, *shown):
+    return replace(runtime, detector=Told(job.layout, *shown))
+
+
+def test_only_a_video_that_passes_is_learnt_from(runtime, job):
+    failed = generate(told(runtime, job, ONE), job)
+    assert failed.check.faults == ["blue cube: not seen"] and job.path.exists()
+    assert runtime.bank.entries() == [] and failed.memory == {"outcome": "miss", "entry": None}
+    assert "consolidate" not in failed.seconds
+    passed = generate(told(runtime, job, BOTH), job)
+    (entry,) = runtime.bank.entries()
+    assert passed.check.passed and passed.memory["entry"] == entry.id
+    assert entry.check == {"passed": True, "score": passed.check.score, "iou": passed.check.iou}
+    recipe = read_recipe(job.path)
+    assert recipe["check"]["detector"] == "told" and recipe["check"]["passed"] and recipe["tries"] == 1
+    generate(told(runtime, job, ONE), replace(job, memory=MemoryConfig(on_hit="continue")))
+    assert runtime.bank.entries()[0].updates == 0
+
+
+def test_tries_go_on_until_one_passes(runtime, job, tmp_path):
+    job = replace(job, path=tmp_path / "out" / file_name("a ball", job.seed), check=CheckConfig(tries=4))
+    outcome = generate(told(runtime, job, NONE, ONE, BOTH), job)
+    assert (outcome.tries, outcome.job.seed) == (3, job.seed + 2) and outcome.check.passed
+    assert outcome.job.path.name == "a-ball-seed5.mp4" and [p.name for p in job.path.parent.iterdir()] == [
+        "a-ball-seed5.mp4"
+    ]
+    assert runtime.bank.entries()[0].seed == 5
+    alone = generate(
+        told(runtime, job, BOTH), replace(job, seed=5, check=CheckConfig(), memory=MemoryConfig(enabled=False))
+    )
+    assert digest(alone.frames) == digest(outcome.frames)  # a try leaves no trace on the next
+    assert read_recipe(outcome.job.path)["seed"] == 5
+
+
+def test_of_tries_that_all_fail_the_best_is_kept(runtime, job):
+    outcome = generate(told(runtime, job, NONE, ONE, NONE), replace(job, check=CheckConfig(tries=3)))
+    assert (outcome.tries, outcome.job.seed) == (3, job.seed + 1) and outcome.check.faults == ["blue cube: not seen"]
+    assert outcome.job.path == job.path and runtime.bank.entries() == []  # a path of the user's own stays
+
+
+def test_a_recalled_adapter_that_fails_is_learnt_anew(runtime, job):
+    generate(told(runtime, job, BOTH), job)
+    (before,) = runtime.bank.entries()
+    again = generate(told(runtime, job, ONE, BOTH), replace(job, seed=9, check=CheckConfig(tries=2)))
+    (after,) = runtime.bank.entries()
+    assert again.losses and again.memory["outcome"] == "miss" and again.job.seed == 10
+    assert after.id == before.id == again.memory["entry"] and after.updates == 1 and after.sha256 != before.sha256
+
+
+def test_the_detector_comes_when_the_denoiser_has_left(toy, layout, monkeypatch):
+    """On a GPU: what goes where, in which order."""
+    detector, moves = Told(layout, BOTH), []
+    runtime = replace(toy, detector=detector, load=replace(toy.load, device="cuda"))
+    monkeypatch.setattr(type(toy.pipe.transformer), "to", lambda self, device: moves.append(("denoiser", device)))
+    monkeypatch.setattr(Told, "to", lambda self, device: moves.append(("detector", device)))
+    runtime.see(np.zeros((2, 8, 8, 3), np.uint8), list(BOTH))
+    assert moves == [("denoiser", "cpu"), ("detector", "cuda"), ("detector", "cpu"), ("denoiser", "cuda")]
+
+
+def test_which_detector_looks(toy, shapes):
+    assert detector_for(shapes.card, CheckConfig()).detector == "shapes" and shapes.detector.name == "shapes"
+    assert detector_for(shapes.card, CheckConfig(enabled=False)) is None
+    assert detector_for(toy.card, CheckConfig()) is None
+    assert detector_for(toy.card, CheckConfig(detector="grounded-sam2")).detector == "grounded-sam2"
+    for wanting in (CheckConfig(enabled=True), CheckConfig(tries=2), CheckConfig(strict=True)):
+        with pytest.raises(ModelError, match="nothing at hand can look at the videos"):
+            detector_for(toy.card, wanting)
+
+
+# ---------------------------------------------------------------- finite, or not at all
+
+
+def test_one_weight_that_is_no_number_stops_the_video(runtime, job):
+    weight = runtime.pipe.transformer.blocks[0].ffn.net[2].weight
+    with torch.no_grad():
+        kept, weight[0, 0] = weight[0, 0].clone(), float("nan")
+    try:
+        with pytest.raises(VideoError, match="the loss is not finite in guided step 1: the model's own numbers"):
+            generate(runtime, job)
+        with pytest.raises(VideoError, match="after step 1 the latents are not finite"):
+            generate(runtime, replace(job, guide=replace(GUIDE, mode="off")))
+    finally:
+        with torch.no_grad():
+            weight[0, 0] = kept
+    assert not job.path.exists() and runtime.bank.entries() == []
+
+
+@pytest.mark.parametrize(("mode", "option"), [("params", "lr"), ("latents", "latent-lr"), ("both", "lr")])
+def test_an_optimisation_that_runs_away_names_its_rate(runtime, job, mode, option):
+    wild = replace(GUIDE, mode=mode, lr=1e30, latent_lr=1e30)
+    with pytest.raises(VideoError) as caught:
+        generate(runtime, replace(job, guide=wild))
+    assert f"--{option}" in caught.value.hint, caught.value
+    assert not job.path.exists() and runtime.bank.entries() == []
+
+
+def test_a_flat_video_is_no_success(runtime, job, monkeypatch):
+    vae = type(runtime.pipe.vae)
+    decode = vae.decode
+    monkeypatch.setattr(vae, "decode", lambda self, z, **more: (decode(self, z, return_dict=False)[0] * 0 - 1,))
+    with pytest.raises(VideoError, match="the video is all black"):
+        generate(runtime, replace(job, check=CheckConfig(tries=2)))
+    assert not job.path.exists() and runtime.bank.entries() == []
+
+
+def test_a_flat_try_is_followed_by_the_next(runtime, job, monkeypatch):
+    from ttom_cli.runtime import Runtime
+
+    whole, calls = Runtime._call, []
+
+    def call(self, *args):
+        calls.append(args)
+        video = whole(self, *args)
+        return video * 0 if len(calls) == 1 else video
+
+    monkeypatch.setattr(Runtime, "_call", call)
+    outcome = generate(told(runtime, job, BOTH), replace(job, check=CheckConfig(tries=2)))
+    assert outcome.tries == 2 and outcome.check.passed and len(runtime.bank.entries()) == 1
+
+
+LATE = {
+    "phrase": "blue cube",
+    "boxes": [{"t": 0.96, "box": [0.1, 0.1, 0.4, 0.4]}, {"t": 1, "box": [0.1, 0.1, 0.4, 0.4]}],
+}
+HERE = {"phrase": "red ball", "boxes": [{"t": 0, "box": [0.5, 0.5, 0.9, 0.9]}]}
+
+
+def test_an_object_in_no_latent_frame_is_named_and_the_others_are_guided(runtime, job):
+    notes, report = [], Silent()
+    report.note = notes.append
+    layout = layout_from_json({"prompt": "a red ball and a blue cube", "objects": [HERE, LATE]})
+    outcome = generate(runtime, replace(job, layout=layout), report)
+    assert notes == ["object 'blue cube' is in the frame in no latent frame, and is not guided"]
+    assert np.isfinite(outcome.losses).all() and outcome.losses[-1][-1] < outcome.losses[0][0]
+    alone = layout_from_json({"prompt": "a red ball and a blue cube", "objects": [LATE]})
+    with pytest.raises(LayoutError, match="no object is in the frame in any of the 4 latent frames: 'blue cube'"):
+        generate(runtime, replace(job, layout=alone))
+
+
+def test_what_of_the_prompt_is_not_read_is_said(runtime, job):
+    notes, report = [], Silent()
+    report.note = notes.append
+    layout = replace(job.layout, prompt=job.layout.prompt + " on a gray background")
+    generate(runtime, replace(job, layout=layout, sample=replace(SAMPLE, max_sequence_length=12)), report)
+    assert notes == ["the model reads 12 tokens, and not the prompt's end: 'a gray background'"]
+
+
+def test_trouble_after_the_video_costs_no_video(runtime, job, tmp_path, monkeypatch):
+    def full(self, *args, **more):
+        raise BankError("no room is left")
+
+    monkeypatch.setattr(MemoryBank, "insert", full)
+    outcome = generate(runtime, job)
+    assert job.path.exists() and outcome.trouble.message == "no room is left"
+    assert outcome.to_json()["error"] == "no room is left"

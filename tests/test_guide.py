@@ -210,3 +210,59 @@ def test_a_size_that_the_model_cannot_make_names_the_nearest(toy):
     with pytest.raises(ModelError, match="cannot make 15 frames") as caught:
         toy.backbone.latent_times(toy.pipe, 15)
     assert "is 17" in caught.value.hint
+
+
+def test_float16_gradients_survive(toy, layout):
+    """Against float32's: as they are most of them vanish in float16, scaled they do not."""
+    pipe, config = toy.pipe, GuideConfig(**{**vars(CONFIG), "blocks": (1,)})
+    with torch.no_grad():
+        text, _ = pipe.encode_prompt(layout.text, None, False, max_sequence_length=64)
+    call = {
+        "hidden_states": torch.randn(1, 16, 4, 8, 8),
+        "timestep": torch.tensor([900.0]),
+        "encoder_hidden_states": text,
+    }
+    targets = targets_of(toy, layout)
+    # As tiny as the gradients of a large model's many tokens are.
+    small = 2.0**-16
+
+    def gradient(dtype, scale):
+        pipe.transformer.to(dtype)
+        kwargs = {k: v.to(dtype) for k, v in call.items()}
+        with attach(pipe, toy.backbone, config, seed=0) as adapter:
+            guide = Guide(pipe, toy.backbone, config, targets, adapter=adapter)
+            assert (guide._scale == 1) == (dtype == torch.float32)
+            guide._scale = scale or guide._scale
+            loss = guide.loss
+            guide.loss = lambda kwargs: loss(kwargs) * small
+            guide.backward(kwargs)
+            return torch.cat([p.grad.flatten() for p in adapter.parameters() if p.grad is not None])
+
+    try:
+        true, plain, scaled = gradient(torch.float32, None), gradient(torch.float16, 1.0), gradient(torch.float16, None)
+    finally:
+        pipe.transformer.to(torch.float32)
+    assert (plain - true).norm() > 0.5 * true.norm()
+    assert (scaled - true).norm() < 0.05 * true.norm()
+
+
+def test_float16_gradients_that_overflow_are_scaled_down(toy, layout):
+    pipe = toy.pipe
+    pipe.transformer.half()
+    try:
+        config = GuideConfig(**{**vars(CONFIG), "lr": 1e-3})
+        with attach(pipe, toy.backbone, config, seed=0) as adapter:
+            guide = Guide(pipe, toy.backbone, config, targets_of(toy, layout), adapter=adapter)
+            guide._scale = 2.0**60
+            with torch.no_grad():
+                text, _ = pipe.encode_prompt(layout.text, None, False, max_sequence_length=64)
+            call = {
+                "hidden_states": torch.randn(1, 16, 4, 8, 8).half(),
+                "timestep": torch.tensor([900.0]).half(),
+                "encoder_hidden_states": text.half(),
+            }
+            guide.backward(call)
+            assert 1 < guide._scale < 2.0**60
+            assert all(p.grad.isfinite().all() for p in adapter.parameters() if p.grad is not None)
+    finally:
+        pipe.transformer.float()

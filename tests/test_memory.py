@@ -239,3 +239,24 @@ def test_layouts_in_the_manifest_are_checked_when_read(bank, layout):
     with pytest.raises(BankError, match="objects"):
         read(bank, layout)
     assert layout_from_json(layout.to_json()) == layout
+
+
+def test_nothing_that_is_not_finite_is_kept_or_used(bank, layout):
+    with pytest.raises(BankError, match=r"the adapter is not finite .*lora_A"):
+        bank.insert(layout, state(float("nan")), **FACTS)
+    assert bank.entries() == [] and not list(bank.folder.glob("adapters/*"))
+    entry = bank.insert(layout, state(), **FACTS)
+    with pytest.raises(BankError, match="not finite"):
+        bank.update(entry.id, state(float("inf")))
+    assert bank.load(bank.find(entry.id)).keys() == state().keys()
+    import hashlib
+
+    import safetensors.torch
+
+    path = bank.folder / entry.file  # an entry of before, whose sum is right
+    path.write_bytes(safetensors.torch.save({f"transformer.{k}": v for k, v in state(float("nan")).items()}))
+    data = json.loads((bank.folder / "manifest.json").read_text())
+    data["entries"][0]["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (bank.folder / "manifest.json").write_text(json.dumps(data))
+    with pytest.raises(BankError, match="holds numbers that are not finite"):
+        read(bank, layout)

@@ -48,11 +48,6 @@ def foresee(card: ModelCard, job: Job, *, anyway: bool = False) -> Iterator[str]
                 "use their words, or another model with --model, or make the video --anyway",
             )
         yield from (f"{Path(card.name).name}: {line}" for line in strange)
-        taught = (card.sample.width, card.sample.height, card.sample.frames)
-        asked = (sample.width, sample.height, sample.frames)
-        if asked != taught:
-            names = ["{}x{} pixels and {} frames".format(*size) for size in (taught, asked)]
-            yield f"{Path(card.name).name} was trained for {names[0]}, not for {names[1]}"
     if job.guide.mode != "off":
         # Those that are in no latent frame are named once the model's own times are known; none left is said now.
         absent_lines(job.layout, latent_times(sample.frames, card.group))

@@ -173,6 +173,8 @@ def _prepare(runtime: Runtime, job: Job, report: Report) -> Targets | None:
     prepare_place(job.path)
     runtime.check(job.guide)
     runtime.prepare(job.sample)
+    if odd := _untaught(runtime, job):
+        report.note(odd)
     if unread := _unread(runtime, job):
         report.note(f"the model reads {job.sample.max_sequence_length} tokens, and not the prompt's end: {unread!r}")
     if job.guide.mode == "off":
@@ -288,6 +290,16 @@ def absent_lines(layout: Layout, times: list[float]) -> list[str]:
             hint="give more --frames, boxes within the frame, or --guide off",
         )
     return [f"object {phrase!r} is in the frame in no latent frame, and is not guided" for phrase in gone]
+
+
+def _untaught(runtime: Runtime, job: Job) -> str:
+    """A size or a number of frames that a model of one world was not trained for, in words."""
+    card = runtime.card
+    taught, asked = ((s.width, s.height, s.frames) for s in (card.sample, job.sample))
+    if not card.world or asked == taught:
+        return ""
+    names = ["{}x{} pixels, frames: {}".format(*size) for size in (taught, asked)]
+    return f"{Path(card.name).name} was trained for {names[0]}; this is {names[1]}"
 
 
 def _unread(runtime: Runtime, job: Job) -> str:

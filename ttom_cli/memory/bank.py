@@ -51,9 +51,9 @@ class MemoryBank:
         self.thresholds = keys.Match(scene, objects, overlap)
 
     def prepare(self) -> None:
-        """Make the folder. Raises BankError where the bank cannot be written."""
+        """Make the folder. Raises BankError where the bank cannot be written, or is damaged."""
         with self._locked():
-            pass
+            self.entries()
 
     def entries(self) -> list[Entry]:
         """All entries as the manifest lists them. Raises BankError where it is damaged."""
