@@ -68,7 +68,7 @@ def test_directions():
         (changed(box=[0, 0, 0.5]), "is too short"),
         (changed(boxes=[]), "object 'red ball': boxes"),
         (changed(boxes=[{"t": 0.5, "box": [0, 0, 1, 1]}, {"t": 0.5, "box": [0, 0, 1, 1]}]), "not in ascending order"),
-        (changed(boxes=[{"t": 0, "box": [1.2, 0, 1.6, 0.4]}]), "none of its boxes touches the frame"),
+        (changed(boxes=[{"t": 0, "box": [1.2, 0, 1.6, 0.4]}]), "it never touches the frame"),
         (changed(colour="red"), "'colour' was unexpected"),
         (changed(id="dog_1"), "object id 'dog_1' is used 2 times"),
         ({**GOOD, "objects": []}, "objects"),

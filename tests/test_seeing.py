@@ -181,6 +181,10 @@ def test_an_object_must_be_there_for_more_than_half_of_its_time():
     made = check(BOTH, frames, SEE)
     assert made.faults[0].startswith("blue square: seen in 6 of 13 frames")
     frames = video(RED_THING, BLUE_THING)
+    frames[9:, 32:] = 248  # there, and then gone: found, and no success
+    made = check(BOTH, frames, SEE)
+    assert not made.missing and made.faults == ["blue square: seen in 9 of 13 frames"]
+    frames = video(RED_THING, BLUE_THING)
     frames[0, 32:] = 248  # T2V-CompBench: undetected at first scores nothing
     assert check(BOTH, frames, SEE).parts["motion"] == pytest.approx(0.6 / 2, abs=0.02)
 
@@ -281,8 +285,8 @@ def test_every_detector_may_leave_masks_out():
 def second_look(frames, look):
     """Whether (colour, shape) is there: pixels nearest to its colour, and how much of its box the largest patch fills.
 
-    A cross fills .55 of its box, a triangle .5, a circle .79, a square nearly all; a cross and a triangle are told
-    by whether the upper third is as wide as the lower.
+    A triangle is much wider below than above. Of the others a cross leaves the corners of its box empty, a circle
+    fills them by a quarter, and a square fills them.
     """
     palette = np.array([*COLORS.values(), *BACKGROUNDS.values()], float)
     wanted, seen = list(COLORS).index(look[0]), 0
@@ -296,11 +300,14 @@ def second_look(frames, look):
             height = patch.shape[0]
             widths = patch.sum(1)
             top, bottom = widths[: max(1, height // 4)].mean(), widths[-max(1, height // 4) :].mean()
-            filled = patch.mean()
             if bottom > 1.8 * top:
                 shape = "triangle"
             else:
-                shape = "square" if filled > 0.88 else "circle" if filled > 0.68 else "cross"
+                h, w = (max(1, side // 4) for side in patch.shape)
+                corners = np.median(
+                    [patch[y, x].mean() for y in (slice(h), slice(-h, None)) for x in (slice(w), slice(-w, None))]
+                )
+                shape = "square" if corners > 0.5 else "circle" if corners > 0.08 else "cross"
             if shape == look[1]:
                 seen += 1
                 break
@@ -327,15 +334,15 @@ def test_the_check_agrees_with_rendered_truth_through_the_vae(shapes):
 @pytest.mark.slow
 def test_the_check_agrees_with_a_second_look_at_generated_videos(shapes):
     """100 prompts that nothing was chosen on, as the model makes them, unguided: found, or not."""
-    from ttom_cli.bench.suite import single_and_pair_cases
+    from ttom_cli.bench.suite import single_and_pair_cases, triple_cases
 
-    cases = single_and_pair_cases(77, 50)
+    cases = single_and_pair_cases(78, 25) + triple_cases(78, 50)
     agree, total, missing = 0, 0, 0
     for i in range(0, len(cases), 20):
         part = cases[i : i + 20]
         videos = shapes.pipe(
-            [case.prompt for case in part], height=64, width=64, num_frames=13, num_inference_steps=12,
-            guidance_scale=2.0, max_sequence_length=64, generator=torch.Generator().manual_seed(i), output_type="np",
+            [case.prompt for case in part], height=64, width=64, num_frames=13, num_inference_steps=16,
+            guidance_scale=4.0, max_sequence_length=64, generator=torch.Generator().manual_seed(i), output_type="np",
         ).frames  # fmt: skip
         for case, made in zip(part, (videos * 255).round().astype(np.uint8), strict=True):
             layout = make_planner().plan(case.prompt)
@@ -346,3 +353,4 @@ def test_the_check_agrees_with_a_second_look_at_generated_videos(shapes):
                 total += 1
     assert missing >= 5  # else the figure says nothing
     assert agree / total >= 0.97, (agree, total, missing)
+    print(f"agreement on {agree} of {total} objects, of which {missing} are missing")

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .config import GuideConfig, SampleConfig
-from .errors import ModelError, unknown
+from .errors import ModelError, TTOMError, unknown
+from .files import read_data
 
 PACKAGE = Path(__file__).parent
+PROFILE = "profile.yaml"  # in a model's folder: the blocks that `ttom probe` found for it
 WAN_NEGATIVE = (
     "Bright tones, overexposed, static, blurred details, subtitles, style, works, paintings, images, static, "
     "overall gray, worst quality, low quality, JPEG compression residue, ugly, incomplete, extra fingers, "
@@ -46,6 +48,25 @@ class ModelCard:
         return Path(self.source).is_relative_to(PACKAGE)
 
 
+def read_profile(path: Path, model: str = "") -> tuple[int, ...]:
+    """The blocks of a profile that `ttom probe --profile` wrote. Raises TTOMError for one of another `model`."""
+    data = read_data(path, "--profile")
+    blocks = data.get("blocks") if isinstance(data, dict) else None
+    if not isinstance(blocks, list) or not isinstance(data.get("model"), str):
+        raise TTOMError(f"{path} is no profile", "`ttom probe --profile FILE.yaml` writes one")
+    if not blocks or any(type(b) is not int or b < 0 for b in blocks) or len(set(blocks)) < len(blocks):
+        raise TTOMError(f"{path}: blocks must be different block numbers from 0, such as [2, 3], not {blocks}")
+    if model and data["model"] != model:
+        raise TTOMError(f"{path} is the profile of {data['model']}, not of {model}", "name the blocks with --blocks")
+    return tuple(blocks)
+
+
+def _profiled(guide: GuideConfig, folder: Path) -> GuideConfig:
+    """The guide with the blocks of the profile in a model's folder, if there is one."""
+    file = folder / PROFILE
+    return replace(guide, blocks=read_profile(file)) if file.is_file() else guide
+
+
 WAN = SampleConfig(
     height=480, width=832, frames=81, fps=16, steps=50, guidance_scale=5.0, shift=5.0,
     negative_prompt=WAN_NEGATIVE, max_sequence_length=512,
@@ -59,9 +80,7 @@ COG_GUIDE = replace(PAPER_GUIDE, blocks=(20, 21))
 SHAPES = SampleConfig(
     height=64, width=64, frames=13, fps=8, steps=25, guidance_scale=4.0, max_sequence_length=64, enlarge=4,
 )  # fmt: skip
-SHAPES_GUIDE = GuideConfig(
-    blocks=(2, 3), train_from=2, self_attention=True, rank=8, lr=3e-3, steps=12, iterations=4, consolidate=40
-)
+SHAPES_GUIDE = GuideConfig(train_from=2, self_attention=True, rank=8, lr=3e-3, steps=12, iterations=4, consolidate=40)
 
 CARDS = {
     card.name: card
@@ -69,14 +88,15 @@ CARDS = {
         ModelCard(
             name="shapes", source=str(PACKAGE / "models" / "shapes"), pipeline="WanPipeline",
             parameters="1.8 M", weights=0.01, world="shapes",
-            sample=SHAPES, guide=SHAPES_GUIDE, note="embedded, runs on any CPU; guide found by ttom bench",
+            sample=SHAPES, guide=_profiled(SHAPES_GUIDE, PACKAGE / "models" / "shapes"),
+            note="embedded, runs on any CPU; blocks found by ttom probe, the rest of the guide by ttom bench",
         ),
         ModelCard(
             name="shapes-cog", source=str(PACKAGE / "models" / "shapes-cog"), pipeline="CogVideoXPipeline",
             parameters="2.5 M", weights=0.01, world="shapes",
             sample=replace(SHAPES, frames=17),
-            guide=replace(SHAPES_GUIDE, blocks=(2, 3, 4), train_from=0, lr=1.5e-3),
-            note="embedded: the same world with joint attention; guide found by ttom bench",
+            guide=_profiled(replace(SHAPES_GUIDE, train_from=0, lr=1.5e-3), PACKAGE / "models" / "shapes-cog"),
+            note="embedded: the same world with joint attention; blocks and guide found as for shapes",
         ),
         ModelCard(
             name="wan2.1-14b", source="Wan-AI/Wan2.1-T2V-14B-Diffusers", pipeline="WanPipeline",
@@ -157,7 +177,8 @@ def find_card(model: str) -> ModelCard:
     path = Path(model).expanduser()
     if path.is_dir():
         card = _embedded_like(path) or family_card(_pipeline_of(path / "model_index.json"))
-        return replace(card, name=str(path.resolve()), source=str(path), note=f"a folder; settings of {card.name}")
+        guide, note = _profiled(card.guide, path), f"a folder; settings of {card.name}"
+        return replace(card, name=str(path.resolve()), source=str(path), guide=guide, note=note)
     if "/" in model and not model.startswith((".", "/", "~")):
         card = family_card(_pipeline_of(_fetch_index(model)))
         return replace(card, name=model, source=model, note=f"settings of {card.name}")

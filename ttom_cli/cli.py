@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str]) -> int:
     try:
-        app(args=argv)
+        app(args=argv, obj=argv)  # a command that keeps its own command line finds it there
     except SystemExit as done:  # usage errors have been printed by then
         return done.code if isinstance(done.code, int) else int(done.code is not None)
     return 0

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from .catalog import ModelCard
+from .catalog import ModelCard, read_profile
 from .config import CheckConfig, GuideConfig, LoadConfig, MemoryConfig, PlannerConfig, SampleConfig
 from .errors import TTOMError, unknown
 from .files import read_data, read_text
@@ -35,6 +35,7 @@ OPTIONS = {
     "guide": ("guide", "mode"),
     "loss": ("guide", "loss"),
     "blocks": ("guide", "blocks"),
+    "profile": ("guide", "profile"),
     "adapt": ("guide", "adapt"),
     "train-from": ("guide", "train_from"),
     "projections": ("guide", "projections"),
@@ -88,7 +89,7 @@ class Settings(NamedTuple):
 def resolve(card: ModelCard, *layers: dict) -> Settings:
     """The settings of a model's card and the layers. Raises TTOMError for an unknown option or a bad value."""
     with _kinds_said():
-        slices = _slices(layers)
+        slices = _slices([_with_profile(card, layer) for layer in layers])
         return Settings(
             replace(card.sample, **slices["sample"]),
             replace(card.guide, **slices["guide"]),
@@ -97,6 +98,14 @@ def resolve(card: ModelCard, *layers: dict) -> Settings:
             LoadConfig(**slices["load"]),
             CheckConfig(**slices["check"]),
         )
+
+
+def _with_profile(card: ModelCard, layer: dict) -> dict:
+    """The layer with its profile's blocks in place of the profile's name; blocks of its own win."""
+    if "profile" not in layer:
+        return layer
+    rest = {name: value for name, value in layer.items() if name != "profile"}
+    return {"blocks": read_profile(Path(layer["profile"]), card.name), **rest}
 
 
 def resolve_planner(*layers: dict) -> tuple[PlannerConfig, tuple[int, int] | None]:
@@ -126,6 +135,8 @@ def _slices(layers: Iterable[dict]) -> dict[str, dict]:
         for name, value in layer.items():
             name = option_name(name)
             where, key = OPTIONS[name]
+            if name == "profile":
+                continue  # its blocks have taken its place where a model is known
             if name == "size":
                 slices["sample"] |= parse_size(value)
             elif name == "both-branches":

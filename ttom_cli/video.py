@@ -21,14 +21,14 @@ from .files import to_json
 CRF = 12
 
 
-def prepare_place(path: Path) -> None:
+def prepare_place(path: Path, option: str = "--out") -> None:
     """Make the folder of a file that is to be written. Raises TTOMError where that, or writing there, cannot be."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
         reason = "it is no folder" if isinstance(error, FileExistsError | NotADirectoryError) else error.strerror
-        raise TTOMError(f"cannot write to {path.parent}: {reason}", "choose another place with --out") from None
+        raise TTOMError(f"cannot write to {path.parent}: {reason}", f"choose another place with {option}") from None
 
 
 @cache

@@ -83,6 +83,7 @@ def generate(
     guide: Annotated[Optional[str], typer.Option(help="params, latents, both, or off.", rich_help_panel=GUIDE)] = None,
     loss: Annotated[Optional[str], typer.Option(help="jsd or l2.", rich_help_panel=GUIDE)] = None,
     blocks: Annotated[Optional[str], typer.Option(help="Blocks whose attention is aligned: 2,3,4.", rich_help_panel=GUIDE)] = None,
+    profile: Annotated[Optional[Path], typer.Option(help="A file of `ttom probe --profile`, whose blocks are aligned.", rich_help_panel=GUIDE)] = None,
     adapt: Annotated[Optional[str], typer.Option(help="Blocks that carry the adapter.", rich_help_panel=GUIDE)] = None,
     train_from: Annotated[Optional[int], typer.Option(help="First block that guided steps train; those before learn in consolidation.", rich_help_panel=GUIDE)] = None,
     projections: Annotated[Optional[str], typer.Option(help="Of q,k,v,o: those that carry it.", rich_help_panel=GUIDE)] = None,

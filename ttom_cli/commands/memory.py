@@ -94,6 +94,10 @@ def memory_update(
 
         outcome = refine(store, entry, consolidate=consolidate, seed=seed, out=out)
         console.say(console.outcome_line(outcome))
+        if outcome.trouble:
+            raise outcome.trouble
+        if outcome.check and not outcome.check.passed:
+            raise TTOMError(f"the video does not pass, and the entry {entry.id} stays as it was", "try another --seed")
     if scene is not None:
         store.update(entry.id, scene=scene)
     print(entry.id)

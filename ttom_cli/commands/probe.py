@@ -2,67 +2,180 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
+from rich.markup import escape
 
 from .. import console
+from ..errors import ModelError, TTOMError
+from ..files import to_json
 from .inputs import (
+    DetectorModelOpt,
+    DetectorOpt,
+    DeviceOpt,
+    DtypeOpt,
+    FramesOpt,
     JsonOpt,
     LayoutOpt,
     LLMModelOpt,
     LLMUrlOpt,
     ModelOpt,
+    OffloadOpt,
     PlannerOpt,
     PromptArg,
     PromptsOpt,
+    QuantizeOpt,
+    SegmenterModelOpt,
+    SizeOpt,
+    StepsOpt,
+    TilingOpt,
     given_options,
     own_options,
     plan_item,
     read_source,
 )
 
+if TYPE_CHECKING:
+    from ..catalog import ModelCard
+    from ..config import CheckConfig
+    from ..probing.run import Probe
+
+BEST_HEADS = 12  # of so many the table has a line
+
 
 def probe(
+    ctx: typer.Context,
     prompt: PromptArg = None,
     prompts: PromptsOpt = None,
     layout: LayoutOpt = None,
     model: ModelOpt = "shapes",
     seed: Annotated[int, typer.Option(help="Of the first video's noise; the next ones count up.")] = 0,
+    ranges: Annotated[int, typer.Option(min=1, help="Parts of the denoising that are scored apart; no more than steps.")] = 10,
+    heads: Annotated[bool, typer.Option("--heads", help="Score every attention head too.")] = False,
+    layout_only: Annotated[bool, typer.Option("--layout-only", help="Against the planned boxes, not what a detector sees.")] = False,
+    plot: Annotated[Optional[Path], typer.Option(help="A folder for heatmap.png and curve.png.")] = None,
+    profile: Annotated[Optional[Path], typer.Option(help="Write the best blocks to this YAML, for ttom generate --profile.")] = None,
+    keep: Annotated[int, typer.Option(min=1, help="How many blocks are the best.")] = 2,
     json_: JsonOpt = False,
+    size: SizeOpt = None,
+    frames: FramesOpt = None,
+    steps: StepsOpt = None,
+    device: DeviceOpt = None,
+    dtype: DtypeOpt = None,
+    offload: OffloadOpt = None,
+    quantize: QuantizeOpt = None,
+    tiling: TilingOpt = None,
+    detector: DetectorOpt = None,
+    detector_model: DetectorModelOpt = None,
+    segmenter_model: SegmenterModelOpt = None,
     planner: PlannerOpt = None,
     llm_model: LLMModelOpt = None,
     llm_base_url: LLMUrlOpt = None,
-) -> None:
-    """Find the blocks whose attention tells where objects end up, best first."""
-    from ..generate import Job
-    from ..probe import probe as run
-    from ..runtime import Runtime
-    from ..settings import resolve, resolve_planner
+) -> None:  # fmt: skip
+    """Find the blocks whose attention tells where objects end up, best first.
 
-    flags = given_options(locals())
+    Videos are made unguided, and each block's attention to each object's words is compared with where a detector
+    sees the object. Blocks are ranked by the last steps, from 42 on of 50.
+    """
+    from ..catalog import find_card
+    from ..settings import resolve
+
+    flags = given_options({k: v for k, v in locals().items() if k != "profile"})  # that is one to write, not to read
     items = read_source(prompt, prompts, layout).items
-    layouts = [plan_item(item, *resolve_planner(own_options(item), flags)) for item in items]
+    with console.waiting(f"looking up {model}"):
+        card = find_card(model)
+    settings = resolve(card, flags)
+    check = None if layout_only else _eyes(card, settings.check)
+    if layout_only and detector:
+        raise TTOMError("there are both --layout-only and --detector", "give one of them")
+    _check_places(plot, profile)
+    jobs = _jobs(items, card, settings, flags, seed)
+
+    from ..probing.profile import choose
+    from ..probing.run import probe as run
+    from ..runtime import Runtime
+
     with console.waiting("loading the model"):
-        runtime = Runtime.open(model)
-    settings = resolve(runtime.card)
-    jobs = [
-        Job(
-            layout=made,
-            seed=seed + i,
-            path=Path("-"),
-            sample=settings.sample,
-            guide=settings.guide,
-            memory=settings.memory,
-        )
-        for i, made in enumerate(layouts)
-    ]
+        runtime = Runtime.open(model, load=settings.load, check=check)
     with console.progress() as live, console.report(live, f"{len(jobs)} videos") as report:
-        scores = run(runtime, jobs, report)
+        found = run(runtime, jobs, ranges=ranges, heads=heads, layout_only=layout_only, report=report)
+    chosen = choose(found.blocks, keep)
     if json_:
-        print(json.dumps([{"block": s.block, "soft_iou": s.mean, "interval": s.interval} for s in scores]))
-        return
-    for s in sorted(scores, key=lambda s: -s.mean):
-        print(f"block {s.block:2d}  soft IoU {s.mean:.3f} ± {s.interval:.3f}  {'█' * round(s.mean * 60)}")
+        print(to_json(found.to_json() | {"chosen": list(chosen)}))
+    else:
+        print("\n".join(_lines(found)))
+    _summary(found, chosen)
+    _write(found, plot, profile, keep, ["ttom", *(ctx.obj or [])])
+
+
+def _eyes(card: ModelCard, check: CheckConfig) -> CheckConfig:
+    """The check with its detector on. Raises ModelError where there is none."""
+    if not check.detector and not card.world:
+        raise ModelError(
+            f"nothing at hand can look at the videos of {card.name}",
+            "name a detector: --detector grounded-sam2; or compare with the planned boxes: --layout-only",
+        )
+    return replace(check, enabled=True)
+
+
+def _check_places(plot: Path | None, profile: Path | None) -> None:
+    """What could not be written at the end is said at the start. Raises TTOMError."""
+    from ..video import prepare_place
+
+    if plot:
+        prepare_place(plot / "any.png", "--plot")
+    if profile:
+        if profile.suffix.lower() not in (".yaml", ".yml"):
+            raise TTOMError(f"--profile {profile} must name a YAML file", "such as profile.yaml")
+        prepare_place(profile, "--profile")
+
+
+def _jobs(items, card: ModelCard, settings, flags: dict, seed: int) -> list:
+    """The unguided videos to make, planned. Raises TTOMError for what one prompt alone cannot have."""
+    from ..generate import Job
+    from ..settings import resolve
+
+    jobs = []
+    for i, item in enumerate(items):
+        own = resolve(card, own_options(item), flags)
+        if (own.load, own.check, own.sample.steps) != (settings.load, settings.check, settings.sample.steps):
+            raise TTOMError("loading, the detector and the steps are for the whole run", "give them as flags")
+        made = plan_item(item, own.planner, (own.sample.width, own.sample.height))
+        jobs.append(
+            Job(layout=made, seed=seed + i, path=Path("-"), sample=own.sample, guide=own.guide, memory=own.memory)
+        )
+    return jobs
+
+
+def _lines(found: Probe) -> list[str]:
+    """The blocks, and the heads if they were told apart, best first."""
+    from ..probing.run import best_first
+
+    head = "  ".join(f"{name:15}" for name in ("soft IoU", "hard IoU", "JSD"))
+    lines = [f"block  {head}".rstrip()]
+    lines += [f"{s.block:5}  {s.soft!s:15}  {s.hard!s:15}  {s.jsd!s:15}".rstrip() for s in best_first(found.blocks)]
+    if found.heads:
+        lines += ["", f"block  head  {head}".rstrip()]
+        best = best_first(found.heads)[:BEST_HEADS]
+        lines += [f"{s.block:5}  {s.head:4}  {s.soft!s:15}  {s.hard!s:15}  {s.jsd!s:15}".rstrip() for s in best]
+    return lines
+
+
+def _summary(found: Probe, chosen: tuple[int, ...]) -> None:
+    blocks = ",".join(map(str, chosen))
+    console.say(escape(f"{found.about}, {found.when}, ± half of the 95 % interval; the best: --blocks {blocks}"))
+
+
+def _write(found: Probe, plot: Path | None, profile: Path | None, keep: int, command: list[str]) -> None:
+    from ..probing.plot import write_plots
+    from ..probing.profile import write_profile
+
+    written = write_plots(plot, found) if plot else []
+    if profile:
+        write_profile(profile, found, keep, command)
+        written.append(profile)
+    for path in written:
+        console.say(escape(f"wrote {path}"))

@@ -102,13 +102,22 @@ def layout_faults(layout: Layout):
             yield f"{name}: times are not in ascending order: {times}"
         for key in track.boxes:
             yield from (f"{name} at t={key.t:g}: {fault}" for fault in _box_faults(key.box))
-        if not any(map(_in_frame, (k.box for k in track.boxes))):
-            yield f"{name}: none of its boxes touches the frame (0 to 1), the first is {list(track.boxes[0].box)}"
+        if not any(map(_in_frame, _on_the_way(track))):
+            yield f"{name}: it never touches the frame (0 to 1), its first box is {list(track.boxes[0].box)}"
 
 
 def _contains(text: str, phrase: str) -> bool:
     """Whether the phrase stands in the text at word borders, in any case."""
     return bool(re.search(rf"(?<!\w){re.escape(phrase)}(?!\w)", text, re.IGNORECASE))
+
+
+def _on_the_way(track: Track) -> list[tuple]:
+    """Its boxes, and those that it passes between two of them: what crosses the frame may begin and end outside."""
+    pairs = zip(track.boxes, track.boxes[1:], strict=False)
+    between = [
+        tuple(p + i / 16 * (q - p) for p, q in zip(a.box, b.box, strict=True)) for a, b in pairs for i in range(1, 16)
+    ]
+    return [k.box for k in track.boxes] + between
 
 
 def _in_frame(box: tuple) -> bool:

@@ -167,7 +167,7 @@ PARTICIPLES = frozenset(
 # Where things happen: never an object of the layout.
 SETTINGS = frozenset(
     """garden park street road forest woods jungle desert beach shore coast field meadow hill hillside hilltop
-    mountain valley river stream lake pond ocean sea sky moon city town village square plaza market playground
+    mountain valley river stream lake pond ocean sea sky moon city town village plaza market playground
     room kitchen bedroom bathroom classroom library office hall lobby shop store cafe restaurant studio stage
     museum gallery factory farm farmyard barn orchard yard backyard courtyard path trail track sidewalk highway
     bridge floor ground grass lawn snow ice sand water waters waves rain wind sunset sunrise dawn dusk evening

@@ -9,6 +9,7 @@ Letters: V videos, K blocks, C columns (step ranges, and last the window), N hea
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -67,6 +68,18 @@ class Probe:
         return len(self.values_VKCM)
 
     @property
+    def about(self) -> str:
+        """What was compared, in words."""
+        against = "the planned boxes" if self.detector == "layout" else f"what the detector {self.detector} sees"
+        return f"{self.videos} video{'s' * (self.videos > 1)} of {Path(self.model).name}, against {against}"
+
+    @property
+    def when(self) -> str:
+        """The window, in words."""
+        first, last = self.window
+        return f"step {last} of {self.steps}" if first == last else f"steps {first} to {last} of {self.steps}"
+
+    @property
     def blocks(self) -> list[Scores]:
         """All blocks, in order."""
         return [Scores(block=k, **_figures(self.values_VKCM[:, k, -1])) for k in range(self.values_VKCM.shape[1])]
@@ -77,7 +90,8 @@ class Probe:
         if self.heads_VKNM is None:
             return []
         return [
-            Scores(block=k, head=n, **_figures(self.heads_VKNM[:, k, n])) for k, n in np.ndindex(self.heads_VKNM.shape[1:3])
+            Scores(block=k, head=n, **_figures(self.heads_VKNM[:, k, n]))
+            for k, n in np.ndindex(self.heads_VKNM.shape[1:3])
         ]
 
     def table(self, name: str) -> np.ndarray:
@@ -169,7 +183,10 @@ def object_masks(
 ) -> torch.Tensor:
     """Where each phrase's objects are in each latent frame: (P, F, H, W) on the token grid."""
     times = runtime.backbone.latent_times(runtime.pipe, len(video))
-    tracks = [[t for t, row in zip(layout.objects, targets.rows, strict=True) if row == p] for p in range(len(targets.phrases))]
+    tracks = [
+        [t for t, row in zip(layout.objects, targets.rows, strict=True) if row == p]
+        for p in range(len(targets.phrases))
+    ]
     grid = tuple(targets.mass.shape[-2:])
     if layout_only:
         return planned_masks(tracks, times, grid)

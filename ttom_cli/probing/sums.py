@@ -20,7 +20,7 @@ def window_start(steps: int) -> int:
 def step_ranges(steps: int, ranges: int) -> list[tuple[int, int]]:
     """First and last step of each range, as equal as can be; no more ranges than steps."""
     edges = [math.ceil(r * steps / min(ranges, steps)) for r in range(min(ranges, steps) + 1)]
-    return [(a, b - 1) for a, b in zip(edges, edges[1:])]
+    return [(a, b - 1) for a, b in zip(edges, edges[1:], strict=False)]
 
 
 def sums_bytes(blocks: int, ranges: int, phrases: int, grid: tuple[int, int, int], heads: int = 0) -> int:

@@ -20,6 +20,7 @@ from .detector import See, Sighting
 
 MOVED = 0.05  # of the frame; less is standing
 THERE = 0.5  # found: seen in more than this share of the frames in which it should be
+STAYS = 0.8  # of those frames; an object that is seen in fewer comes and goes, which fails the video
 SHOWN = 0.25  # least share of a box within the frame for its object to be looked for
 ASTRAY = 0.15  # of the frame; an object this far from its box is said
 SIDES = {"left of": (0, -1), "right of": (0, 1), "above": (1, -1), "below": (1, 1)}  # axis, sign
@@ -58,7 +59,7 @@ class ObjectCheck:
         """What is wrong with it, in words."""
         if not self.frames:
             return ["not seen"]
-        faults = [] if self.found else [f"seen in {self.frames} of {self.of} frames"]
+        faults = [f"seen in {self.frames} of {self.of} frames"] if self.frames < STAYS * self.of else []
         if self.right_way is False:
             faults.append(f"{f'goes {self.went}' if self.went else 'stands still'}, planned {self.planned}")
         return faults

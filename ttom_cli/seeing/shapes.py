@@ -1,8 +1,9 @@
 """Find the shapes world's objects in decoded frames: colour, shape, box, and track.
 
 Every pixel is explained as a blend of the background and one colour; what is more than half that
-colour belongs to it. Connected regions are the objects, and the shape is the one whose ideal outline,
-fitted to the region's box, overlaps it best. Boxes are frame fractions; videos are (F, H, W, 3) uint8.
+colour belongs to it. Connected regions are the objects, and the shape is the one whose outline, ideal or
+with its corners gone soft, fitted to the region's box, overlaps it best through the video. Boxes are
+frame fractions; videos are (F, H, W, 3) uint8.
 """
 
 from __future__ import annotations
@@ -21,25 +22,34 @@ from ..shapes.world import COLORS, EXTENT, SHAPES, signed_distance
 from .detector import Sighting, distance, link
 
 MIN_AREA = 0.005  # of the frame; the smallest shape covers about 0.02
+SOFT = 1.4  # pixels; by so much a decoder may blur an outline
 RESIDUAL = 90.0  # largest RGB distance of a pixel from its blend
 REACH = 0.2  # farthest that an object moves from one frame to the next
 
 
 @dataclass(frozen=True)
 class Detection:
-    """An object in one frame; `fit` is the IoU of its region with the ideal shape."""
+    """An object in one frame."""
 
     color: str
-    shape: str
     box: Box
-    fit: float
     region: np.ndarray
     """Its pixels within the box."""
+    fits: dict[str, float]
+    """The IoU of its region with each shape."""
+
+    @property
+    def shape(self) -> str:
+        return max(self.fits, key=self.fits.get)
+
+    @property
+    def fit(self) -> float:
+        return max(self.fits.values())
 
 
 @dataclass(frozen=True)
 class Found:
-    """An object through a video: one detection or None a frame; colour and shape by majority."""
+    """An object through a video: one detection or None a frame; its colour by majority, its shape by its mean fit."""
 
     color: str
     shape: str
@@ -85,8 +95,7 @@ def detect(frame_HWC: np.ndarray) -> list[Detection]:
                 continue
             rows, columns = where
             box = (columns.start / width, rows.start / height, columns.stop / width, rows.stop / height)
-            shape, fit = _classify(region)
-            found.append((region.sum(), Detection(color, shape, box, fit, region)))
+            found.append((region.sum(), Detection(color, box, region, _fits(region))))
     return [d for _, d in sorted(found, key=lambda pair: -pair[0])]
 
 
@@ -112,19 +121,30 @@ def _parts(mask_HW: np.ndarray) -> np.ndarray:
     return np.where(mask_HW & (away <= 2), cores[tuple(nearest)], 0)
 
 
-def _classify(region: np.ndarray) -> tuple[str, float]:
-    """The shape whose outline in the region's box overlaps it best, and that IoU."""
-    fits = {}
-    for shape in SHAPES:
-        ideal = _outline(shape, *region.shape)
-        fits[shape] = float((region & ideal).sum() / (region | ideal).sum())
-    best = max(fits, key=fits.get)
-    return best, fits[best]
+def _fits(region_HW: np.ndarray) -> dict[str, float]:
+    """The IoU of a region with each shape's outline in its box, ideal or soft, whichever is nearer."""
+    return {
+        shape: max(
+            float((region_HW & outline).sum() / (region_HW | outline).sum())
+            for outline in _outlines(shape, *region_HW.shape)
+        )
+        for shape in SHAPES
+    }
 
 
 @cache
-def _outline(shape: str, height: int, width: int) -> np.ndarray:
-    """The filled shape in a box of this size: (H, W) bool."""
+def _outlines(shape: str, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """The filled shape that just fits a box of this size, ideal and blurred: (H, W) bool each."""
+    soft = ndimage.gaussian_filter(np.pad(_ideal(shape, height + 2, width + 2), 4).astype(float), SOFT) > 0.5
+    rows, columns = (np.flatnonzero(soft.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return (_ideal(shape, height, width),) * 2
+    # Blurring takes corners away, a triangle's apex above all; the box is that of what is left.
+    y, x = (np.linspace(at[0], at[-1], n).round().astype(int) for at, n in ((rows, height), (columns, width)))
+    return _ideal(shape, height, width), soft[np.ix_(y, x)]
+
+
+def _ideal(shape: str, height: int, width: int) -> np.ndarray:
     ex, ey = EXTENT[shape]
     x = ((np.arange(width) + 0.5) / width * 2 - 1) * ex
     y = ((np.arange(height) + 0.5) / height * 2 - 1) * ey
@@ -147,7 +167,7 @@ def _cost(past: list[Detection | None], new: Detection) -> float:
 def _found(detections: list[Detection | None]) -> Found:
     present = [d for d in detections if d]
     color = Counter(d.color for d in present).most_common(1)[0][0]
-    shape = Counter(d.shape for d in present).most_common(1)[0][0]
+    shape = max(SHAPES, key=lambda s: sum(d.fits[s] for d in present))
     return Found(color, shape, tuple(detections))
 
 
