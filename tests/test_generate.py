@@ -8,9 +8,11 @@ import torch
 
 from ttom_cli.config import CheckConfig, GuideConfig, MemoryConfig, SampleConfig
 from ttom_cli.errors import BankError, LayoutError, ModelError, TTOMError, VideoError
-from ttom_cli.generate import Job, Silent, digest, file_name, generate, refine, replay_job
+from ttom_cli.generate import generate, refine
+from ttom_cli.jobs import Job, Silent, file_name
 from ttom_cli.layout import layout_from_json
 from ttom_cli.memory import MemoryBank
+from ttom_cli.recipe import digest, replay_job
 from ttom_cli.runtime import detector_for
 from ttom_cli.seeing.detector import Sighting
 from ttom_cli.video import read_frames, read_recipe

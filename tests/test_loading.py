@@ -11,7 +11,8 @@ from ttom_cli.__main__ import main
 from ttom_cli.catalog import CARDS, find_card
 from ttom_cli.config import GuideConfig, LoadConfig, MemoryConfig
 from ttom_cli.errors import ModelError
-from ttom_cli.generate import Job, generate
+from ttom_cli.generate import generate
+from ttom_cli.jobs import Job
 from ttom_cli.runtime import Runtime
 
 GUIDE = GuideConfig(blocks=(1, 2), rank=4, lr=1e-2, steps=2, iterations=3)

@@ -20,8 +20,9 @@ from ttom_cli.catalog import CARDS, find_card, read_profile
 from ttom_cli.cli import main
 from ttom_cli.config import LoadConfig
 from ttom_cli.errors import TTOMError, VideoError
-from ttom_cli.generate import Job, make_targets
+from ttom_cli.generate import make_targets
 from ttom_cli.guidance.tap import phrase_attention
+from ttom_cli.jobs import Job
 from ttom_cli.layout import Track
 from ttom_cli.layout.model import Keyframe
 from ttom_cli.probing import run

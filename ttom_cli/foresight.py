@@ -1,4 +1,4 @@
-"""What can be told of a job before a model is loaded: what it cannot make, and where it cannot write."""
+"""What can be told of a job before it costs time: what the model cannot make, and where nothing can be written."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .catalog import ModelCard
-from .errors import BankError, ModelError, TTOMError
-from .generate import Job, absent_lines
+from .errors import BankError, LayoutError, ModelError, TTOMError
+from .guidance.targets import absent
+from .jobs import Job
+from .layout import Layout
 from .layout.times import latent_times
 from .memory import MemoryBank
+from .runtime import Runtime
 from .shapes.captions import cannot_draw
 from .video import find_ffmpeg, prepare_place
 
@@ -55,3 +58,37 @@ def foresee(card: ModelCard, job: Job, *, anyway: bool = False) -> Iterator[str]
 
 def _free(place: Path) -> int:
     return shutil.disk_usage(place).free
+
+
+def absent_lines(layout: Layout, times: list[float]) -> list[str]:
+    """A line for each object that is in the frame at none of the model's `times`, and so cannot be guided.
+
+    Raises LayoutError where none is left.
+    """
+    gone = [track.phrase for track in absent(layout, times)]
+    if len(gone) == len(layout.objects):
+        listed = ", ".join(map(repr, dict.fromkeys(gone)))
+        raise LayoutError(
+            [f"no object is in the frame in any of the {len(times)} latent frames: {listed}"],
+            hint="give more --frames, boxes within the frame, or --guide off",
+        )
+    return [f"object {phrase!r} is in the frame in no latent frame, and is not guided" for phrase in gone]
+
+
+def untaught(runtime: Runtime, job: Job) -> str:
+    """A size or a number of frames that a model of one world was not trained for, in words."""
+    card = runtime.card
+    taught, asked = ((s.width, s.height, s.frames) for s in (card.sample, job.sample))
+    if not card.world or asked == taught:
+        return ""
+    names = ["{}x{} pixels, frames: {}".format(*size) for size in (taught, asked)]
+    return f"{Path(card.name).name} was trained for {names[0]}; this is {names[1]}"
+
+
+def unread(runtime: Runtime, job: Job) -> str:
+    """The end of the prompt that is beyond the tokens that the model reads, in words; empty if there is none."""
+    text, limit = job.layout.text, job.sample.max_sequence_length
+    (_, read), (_, whole) = (runtime.backbone.tokens(runtime.pipe, text, n) for n in (limit, limit + len(text)))
+    if len(whole) == len(read):
+        return ""
+    return f"the model reads {limit} tokens, and not the prompt's end: {text[max(b for _, b in read) :].strip()!r}"

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from ..config import CheckConfig, GuideConfig, MemoryConfig
-from ..generate import Job, Outcome, generate
+from ..generate import generate
+from ..jobs import Job, Outcome
 from ..layout import Layout
 from ..memory import MemoryBank
 from ..planning import make_planner

@@ -19,10 +19,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..catalog import ModelCard
 from ..config import GuideConfig, MemoryConfig
-from ..generate import Job, Silent, make_targets, sample
+from ..generate import make_targets, sample
 from ..guidance.adapter import Adapter, State
 from ..guidance.guide import Guide, attach
 from ..guidance.targets import Targets
+from ..jobs import Job, Silent
 from ..planning import make_planner
 from ..runtime import Runtime
 from .report import Row, Table

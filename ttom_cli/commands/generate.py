@@ -147,7 +147,7 @@ def generate(
         made = plan_item(item, settings.planner, (settings.sample.width, settings.sample.height))
         number = item.get("seed", seed if seed is not None else random.randrange(2**31))
         from ..foresight import foresee
-        from ..generate import Job, file_name
+        from ..jobs import Job, file_name
 
         path = out if out.suffix == ".mp4" else out / (item.get("out") or file_name(made.prompt, number))
         while path in taken:
@@ -225,8 +225,8 @@ def _replay(source: Path, out: Path, bank: Path | None, flags: dict, json_: bool
     """Make a video again, and say whether the frames are the same."""
     from dataclasses import replace
 
-    from ..generate import digest, replay_job
     from ..generate import generate as run
+    from ..recipe import digest, replay_job
     from ..runtime import Runtime
     from ..settings import load_options
     from ..video import read_recipe

@@ -135,7 +135,7 @@ def _check_places(plot: Path | None, profile: Path | None) -> None:
 
 def _jobs(items, card: ModelCard, settings, flags: dict, seed: int) -> list:
     """The unguided videos to make, planned. Raises TTOMError for what one prompt alone cannot have."""
-    from ..generate import Job
+    from ..jobs import Job
     from ..settings import resolve
 
     jobs = []

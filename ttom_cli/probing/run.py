@@ -16,9 +16,10 @@ import torch
 
 from ..config import GuideConfig
 from ..errors import VideoError
-from ..generate import Job, Report, Silent, make_targets, sample
+from ..generate import make_targets, sample
 from ..guidance.guide import Guide
 from ..guidance.targets import Targets
+from ..jobs import Job, Report, Silent
 from ..layout import Layout
 from ..runtime import Runtime
 from ..seeing.masks import planned_masks, seen_masks
