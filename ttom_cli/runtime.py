@@ -19,7 +19,7 @@ from .memory import MemoryBank
 from .quantize import quantize
 from .seeing.detector import Detector, Sighting, make_detector
 
-FLAT = 3  # of 255; a video that varies by no more shows nothing
+FLAT = 8  # of 255; a video that varies by no more shows nothing
 
 
 @dataclass
