@@ -1,0 +1,262 @@
+"""The few words and turns of English that `certain` takes at their word; all text is in lower case."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+def _any(words: str) -> str:
+    return "|".join(words.split())
+
+
+AXES = {"left": (0, -1), "right": (0, 1), "up": (1, -1), "down": (1, 1)}  # of a box's corner, and its sign
+
+# ---------------------------------------------------------------- what stands before a noun
+
+NUMBERS = {
+    "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
+    "eleven": 11, "twelve": 12,
+}  # fmt: skip
+INDEFINITE = frozenset("a an another".split())
+DEFINITE = frozenset("the these those both all his her its their each".split())
+DETERMINERS = INDEFINITE | DEFINITE | frozenset("this that my your our every some several many few no any".split())
+COLORS_AND_SIZES = frozenset(
+    """red orange yellow green blue purple pink brown black white gray grey golden silver small tiny little large big
+    huge tall old young new cute beautiful colorful shiny bright dark fluffy wooden wild happy""".split()
+)
+LINK = rf"(?:(?:{'|'.join(DETERMINERS | NUMBERS.keys())}|\d+) ){{0,2}}"  # up to a noun's first word
+POSTMODIFIER = r" (?:in|on|at|with|without|wearing|of|from|near|by|under|holding|carrying|riding|who|that|which|and) "
+
+# ---------------------------------------------------------------- verbs
+
+
+def _forms(verb: str) -> set[str]:
+    """'glide' -> glide, glides, gliding, glided; the irregular pasts are left out."""
+    stem = verb[:-1] if verb.endswith("e") and not verb.endswith("ee") else verb
+    if re.fullmatch(r"(?:[^aeiou]|qu)*[aeiou][bdgmnpt]", verb):
+        stem += verb[-1]
+    third = verb[:-1] + "ies" if re.search("[^aeiou]y$", verb) else verb + "es" * bool(re.search("(?:s|sh|ch|o)$", verb))
+    third = third + "s" if third == verb else third
+    past = third[:-1] + "d" if third.endswith("ies") else stem + "ed"
+    return {verb, third, stem + "ing", past}
+
+
+_MOVES = """move go roll slide drift fly float glide run walk travel crawl swim drive dash dart hop race sail march
+stroll jog trot sprint gallop skate ski cycle pedal wander creep sneak slink scurry scamper hurry rush speed bounce
+jump leap zoom cruise ride head shuffle waddle stride sweep swoop soar come proceed advance shoot scroll shift
+scuttle slither paddle tumble cross pass hike charge stalk prowl flutter swing step steer row climb rise""".split()
+_OTHERS = """watch look play eat drink hold carry kick throw catch push pull chase read write cook dance sing smile
+wave bark blow shine glow burn grow bloom shake spin rotate turn land appear disappear enter leave exit stop wait
+sleep rest hang hit touch sit stand lie hover fall sink drop descend ascend plummet fetch build paint pour cut open
+close lick bite dig graze stare gaze sway bob put place set lay toss move bring take lift lower stay remain follow
+see hear make let keep start begin continue""".split()
+_PASTS = "went ran drove flew came swam rode rose fell sank stood sat lay hung held threw caught ate drank".split()
+VERBS = frozenset(form for verb in _MOVES + _OTHERS for form in _forms(verb)) | frozenset(_PASTS) | {"is", "are"}
+_ING = {form for form in VERBS if form.endswith("ing")}
+NO_NAME = (
+    frozenset(
+        """in on at to from of off with by into onto over under above below beneath underneath beside besides between
+        behind near next past through across along around against toward towards inside outside within without upon
+        during for like down up and while as but or then when before after until where that which who than if
+        was were be been being has have had do does not there here it they he she him them""".split()
+    )
+    | (VERBS - _ING)
+)  # no part of a noun phrase
+
+
+def _verbs(verbs: list[str]) -> tuple[str, str, str]:
+    """Patterns of all forms, those that need no "is", and the plain one."""
+    forms = [_forms(verb) - {"moved", "shifted"} for verb in verbs]  # "a table moved to the left" may stand there
+    every = sorted({f for some in forms for f in some} | ({*_PASTS[:8]} if "go" in verbs else set()), reverse=True)
+    return "|".join(every), "|".join(f for f in every if not f.endswith("ing")), "|".join(verbs)
+
+
+# ---------------------------------------------------------------- motion
+
+_ADVERB = r"(?!(?:on|near|hard|rare)ly\b)(?:\w+ly|now|also|just|still|all|both|together|fast|straight|directly|away|out)"
+_AUX = (
+    r"(?:is|are|that|which|who|keeps?|keeps? on|starts?|begins?|continues?|starting|beginning|to|can be seen|seen|"
+    r"is seen|are seen|was|were)"
+)
+_WORD = rf"(?!(?:{'|'.join(sorted(NO_NAME | DETERMINERS))})\b)[\w'-]+"
+_OF_IT = rf" (?:in|on|at|with|wearing|near|inside|under|of|from) (?:an?|the|his|her|its|their) (?:{_WORD} )?{_WORD}"
+_JOINT = rf",? and (?:an?|the|another|one) (?:{_WORD} ){{0,2}}{_WORD}"
+_RIDES = r"(?:rides?|riding|drives?|driving) (?:an?|the|his|her) (?:\w+ )?\w+"
+_FRAME = r"(?:the |its )?(?:frame|screen|scene|image|picture|video|shot|view)"
+_SURFACE = _any("frame screen scene sky field table ground floor grass water room air sand snow beach stage sea ocean "
+                "lake meadow desert picture image lawn ice")  # fmt: skip
+_GAP = (
+    rf"(?: {_ADVERB})*(?: (?:across|over|along|through|on|in) (?:an?|the) (?:{_WORD} )?(?:{_SURFACE}))?"
+    rf"(?:,? {_ADVERB})*,?"
+)
+
+
+def _does(verbs: list[str]) -> str:
+    """From behind a noun to the end of its verb."""
+    every, finite, base = _verbs(verbs)
+    adverbs, aux = rf"(?: {_ADVERB})*", rf"(?: {_AUX})*"
+    rides = rf"|{_RIDES}" if "ride" in verbs else ""
+    return (
+        rf"(?:{adverbs}{aux}{adverbs} (?:{every}{rides})|{_OF_IT}{adverbs} (?:(?:is|are){adverbs} (?:{every})|{finite})"
+        rf"|{_JOINT}{adverbs} (?:{base}|are{adverbs} (?:{every})))"
+    )
+
+
+_TURNS = r"(?!(?:,|,? and|,? or|,? then)+ (?:then )?(?:to the |towards? the |the )?(?:left|right|back|up|down)\b)"
+_CLAUSE = "and while as whereas but for together fast then until before"
+_PLACE = (
+    "with in on at across over along through past under above below during against toward towards into after where "
+    "near by away without within out of"
+)
+_END = rf"{_TURNS}(?=$|[.,;:!)\"]| (?:{_any(_CLAUSE)})\b| \w+ly\b)"
+_GOES_ON = rf"{_TURNS}(?=$|[.,;:!)\"]| (?:{_any(_CLAUSE + ' ' + _PLACE)})\b(?! the (?:left|right)\b)| \w+ly\b)(?! of)"
+_LEFT_ON = rf"{_TURNS}(?=$|[.,;:!)\"]| (?:{_any(_CLAUSE)}|on|in|across|along|through|past|towards?|at)\b| \w+ly\b)"
+_SIDE = rf"(?:[- ]hand(?: side)?| side| edge| border)?(?: of {_FRAME})?"
+_BY = rf"(?: side| edge| end)?(?: of {_FRAME})?"
+
+
+def _across(way: str, other: str, bare_end: str) -> str:
+    return (
+        rf"(?P<{way}>from (?:the )?(?:far )?{other}{_BY} to (?:the )?(?:far )?{way}{_SIDE}{_GOES_ON}"
+        rf"|{other}[ -]to[ -]{way}{_GOES_ON}|(?:over )?(?:to|towards?) the (?:far |very )?{way}{_SIDE}{_GOES_ON}"
+        rf"|towards? {way}{_GOES_ON}|{way}wards?{_GOES_ON}|{way}{bare_end})"
+    )
+
+
+def _upright(way: str, other: str, start: str, end: str, goals: str) -> str:
+    return (
+        rf"(?P<{way}>{way}wards?{_GOES_ON}|(?:from (?:the )?{start}{_BY} )?to (?:the )?{end}{_BY}{_GOES_ON}"
+        rf"|{way} (?:into|to|towards?|onto) the (?:{goals}){_GOES_ON}|{way}{_END})"
+    )
+
+
+def _corners(prefix: str) -> str:
+    """Towards a corner, or both ways at once."""
+    found = []
+    for up, corner in (("up", "upper|top"), ("down", "lower|bottom")):
+        for side in ("left", "right"):
+            found.append(
+                rf"(?P<{side}_{up}>{prefix}(?:(?:to|towards?|into) the (?:{corner})[ -]{side}(?: corner)?(?: of {_FRAME})?"
+                rf"|{up}(?:wards?)?(?: and| and to the|,? to the|[ -]){side}(?:wards?)?"
+                rf"|(?:to the )?{side}(?:wards?)? and {up}(?:wards?)?){_GOES_ON})"
+            )
+    return "(?:" + "|".join(found) + ")"
+
+
+_FROM = "|".join(
+    rf"(?P<{way}>{side}(?: side| edge)?(?: of {_FRAME})?{_GOES_ON})"
+    for way, side in (("right", "the left"), ("left", "the right"), ("down", "(?:the top|above)"),
+                      ("up", "(?:the bottom|below)"))
+)  # fmt: skip
+_OUT = "|".join(rf"(?P<{way}>{way}{_SIDE}{_GOES_ON})" for way in ("left", "right"))
+_STRAIGHT_UP = "move float fly go drift rise climb shoot glide come fall drop sink slide descend soar zoom".split()
+
+
+@dataclass(frozen=True)
+class Motion:
+    """What may follow a noun; its group says the way, or two of them. `moving`: what stands still does not do it."""
+
+    pattern: re.Pattern
+    moving: bool
+
+
+MOTIONS = [
+    Motion(re.compile(pattern), moving)
+    for pattern, moving in (
+        (rf"{_does(_MOVES)}{_GAP} {_corners('diagonally,? ')}", True),
+        (rf"{_does(_MOVES)}{_GAP} {_corners('')}", False),
+        (rf"{_does(_MOVES)}{_GAP} (?:{_across('right', 'left', _END)}|{_across('left', 'right', _LEFT_ON)})", True),
+        (rf"{_does(_STRAIGHT_UP)}{_GAP} (?:{_upright('up', 'down', 'bottom', 'top', 'sky|air|clouds|ceiling|top')}|"
+         rf"{_upright('down', 'up', 'top', 'bottom', 'ground|floor|earth|bottom|grass|table')})", True),
+        (rf"(?P<up>{_does(['rise', 'ascend'])}(?=$|[.,;:!]| (?:and|while|as|from|above|into|through|towards?|high|"
+         rf"higher|{_ADVERB})\b)|{_does(['climb'])}{_END})", False),
+        (rf"(?P<down>{_does('fall sink descend plummet drop'.split())}(?=$|[.,;:!]| (?:and|while|as|from|onto|to|"
+         rf"towards?|into|through|{_ADVERB})\b))", False),
+        (rf"{_does([*_MOVES, 'enter', 'appear', 'emerge', 'arrive'])}{_GAP}(?: in| into {_FRAME}| {_FRAME})?"
+         rf" from (?:{_FROM})", False),
+        (rf"{_does(['leave', 'exit'])}(?: {_FRAME})? (?:(?:to|on|at|towards?) the )?(?:{_OUT})", False),
+    )
+]  # fmt: skip
+# More may be said of an object than one way.
+LEAVES_OPEN = (
+    r"\b(?:then|back|backwards?|return\w*|turn\w*|revers\w*|bounc\w*|before|after|until|again|later|finally|first|next|"
+    r"eventually|loop\w*|circl\w*|zig-?zag\w*|around|it|they|he|she|both|stop\w*|swap\w*|forth|second|meanwhile|"
+    r"passes|crosses|and \w+(?:s|ing))\b"
+)
+MASS = frozenset(
+    """smoke steam mist fog snow rain water wave tide sun moon cloud dust particle leaf flame fire river sand crowd
+    traffic bubble spark petal light sky train background""".split()
+)  # they move, and their box may stay
+
+# ---------------------------------------------------------------- relations
+
+_STATE = (
+    r"is|are|was|were|sits?|stands?|lies?|rests?|hangs?|floats?|hovers?|stays?|remains?|waits?|sleeps?|sitting|standing|"
+    r"lying|resting|hanging|floating|hovering|placed|positioned|located|sleeping|parked|perched|seated|that|which|there"
+    r"|just|right|directly|slightly|quietly|still|calmly|peacefully|we see|can be seen|seen|far|high"
+)
+STATES = rf"(?:,? (?:{_STATE}))* "
+RELATIONS = {
+    r"(?:to|on|at) the (?:far |immediate )?left(?:[- ]hand)?(?: side)? of|left of": "left of",
+    r"(?:to|on|at) the (?:far |immediate )?right(?:[- ]hand)?(?: side)? of|right of": "right of",
+    r"above|(?:on|at) the top of|on top of|atop": "above",
+    r"below|(?:on|at) the bottom of|on bottom of": "below",
+    r"over": "over",
+    r"under|underneath|beneath": "under",
+    r"inside(?: of)?|within": "inside",
+}
+BETWEEN = rf"\b(?:in )?between {LINK}"
+PLACING = r"\b(?:put|plac|mov|throw|kick|push|roll|set|pull|drag|carr|toss|bring|tak|lay|drop|slid)\w*\b"
+PLACES = (
+    rf"(?:,? (?:{_STATE}))*,? (?:on|at|to|in) the (?:far |very )?(?:(?P<left>left)|(?P<right>right)|(?P<top>top)"
+    rf"|(?P<bottom>bottom)){_SIDE}(?=$|[.,;:!]| (?:and|while|as|whereas)\b)"
+)
+
+# ---------------------------------------------------------------- what takes certainty away
+
+CONDITIONAL = (
+    r"\b(?:no|not|never|without|nothing|none|nobody|nor|instead|rather|unlike|if|unless|when|whenever|once|than|like|"
+    r"as though|pretend\w*|opposite|or|either|almost|nearly|hardly|barely|no longer|in place|on the spot|treadmill|"
+    r"poster|painting|mural|photo\w*|portrait|drawing|tattoo|logo|t-?shirt|tv|television|monitor|billboard|statue|"
+    r"dream\w*|thinks?|remember\w*|on (?:a|the|his|her) (?:screen|phone))\b|n't\b|\?"
+)
+MIRRORED = r"\b(?:mirror\w*|reflect\w*|upside[- ]down|rewind\w*|in reverse|backwards?|revers\w+)\b"
+_AT = "".join(f"(?<!{before} camera)" for before in (
+    "static", "fixed", "still", "locked", "stationary", "towards the", "toward the", "at the", "to the", "facing the",
+    "from the", "past the",
+))  # fmt: skip
+CAMERA_MOVES = (
+    rf"\bcamera\b{_AT}(?!(?:,|:)?(?: is| stays| remains)? (?:static|fixed|still|locked|stationary|slowly zoom|zoom))"
+    r"|\b(?:pans?|panning|tracking|dolly|dollies|truck(?:s|ing)? (?:left|right|shot)|pov|point[- ]of[- ]view"
+    r"|first[- ]person|hand-?held|fpv|aerial|drone (?:shot|view|footage|video)|crane shot|fly-?through"
+    r"|(?:shot|view|we) follow\w*|follow(?:ing)? shot)\b"
+)
+COUNT_CHANGES = (
+    r"\b(?:another|more|join\w*|third|fourth|extra|additional|multipl\w+|duplicat\w+|split\w*|divid\w+|merg\w+"
+    r"|becom\w+|transform\w*|turn\w* into|clon\w+|(?:one|some|most|two|three|four|five|six) of (?:the|them|these))\b"
+)
+VAGUELY = (
+    r"\b(?:about|around|nearly|almost|over|at least|at most|up to|more than|fewer than|less than|of the|number|some"
+    rf"|(?:{'|'.join(NUMBERS)}|\d+) ?(?:or|to|-))\s*$"
+)
+GROUPED = frozenset(
+    """pair set row line stack pile bunch group layer scoop slice lane side corner time way step part piece half story
+    color colour kind type second minute hour day week month year meter metre mile inch foot dollar degree""".split()
+)  # a box may hold several
+PARTS = frozenset(
+    """eye ear hand arm leg foot wing horn wheel lip cheek finger braid sleeve window door strap shoe boot glove sock
+    sandal earring ski headlight pocket button paw tail tooth tusk antler oar engine""".split()
+)
+_MEDIA = (
+    r"\b(?:video|shot|clip|footage|animation|scene|view|image|close-up|time-?lapse|rendering|film|gif|movie)s?"
+    r"(?: (?:that )?shows| of| showing| with| where| in which| featuring)"
+)
+_ORDER = (
+    r"(?:please |now )?(?:(?:can|could|would) you (?:please )?)?(?:(?:i want|i'd like|i would like)(?: you to (?:make|"
+    r"create|generate|show))?|create|generate|make|let|have|show|show me|see|render|animate|imagine|picture|film|watch)"
+)
+LED_IN = (
+    rf"(?:(?:.*(?:[,:]|[,:\"'(] ?|\b(?:while|as|whereas|but|then|there is|there are|there's)|, (?:and|with)|{_MEDIA})"
+    rf"|{_ORDER}|(?:in|on|at) (?:an?|the) (?:{_WORD} )?{_WORD}) ?|)"
+)
