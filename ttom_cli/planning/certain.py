@@ -25,12 +25,11 @@ from .plainly import (
     DETERMINERS,
     GROUPED,
     INDEFINITE,
-    LED_IN,
     LEAVES_OPEN,
+    LED_IN,
     LINK,
     MASS,
     MIRRORED,
-    MOTIONS,
     NO_NAME,
     NUMBERS,
     PARTS,
@@ -41,6 +40,7 @@ from .plainly import (
     STATES,
     VAGUELY,
     VERBS,
+    read_motion,
 )
 
 STILL = 0.05  # of the frame, the least movement that counts as one
@@ -150,8 +150,9 @@ def _is_plural(noun: str) -> bool:
 
 PLURALS = {
     "men": "man", "women": "woman", "children": "child", "people": "person", "mice": "mouse", "geese": "goose",
-    "feet": "foot", "teeth": "tooth", "oxen": "ox", "sheep": "sheep", "fish": "fish", "deer": "deer",
+    "feet": "foot", "teeth": "tooth", "oxen": "ox",
 }  # fmt: skip
+SAME = frozenset("sheep fish deer".split())  # in both numbers
 
 
 def _same_noun(a: str, b: str) -> bool:
@@ -192,7 +193,7 @@ def _wrong_counts(text: str, layout: Layout, found: dict[str, list[Named]]) -> I
 
 def _is_count(text: str, one: Named, track: Track) -> bool:
     """Whether the number before a noun says how many there are of it: not "24 year old", nor "two or three"."""
-    if not 1 <= one.number <= 12 or (one.number > 1) is not one.many and _singulars(one.noun) != {one.noun}:
+    if not 1 <= one.number <= 12 or ((one.number > 1) is not one.many and one.noun not in SAME):
         return False
     if not one.words <= _core(track.phrase)[1] | COLORS_AND_SIZES or _singulars(one.noun) & (PARTS | GROUPED):
         return False
@@ -212,13 +213,9 @@ def _wrong_ways(text: str, named: list[Named]) -> Iterator[str]:
         sentence, start = _sentence(text, one.start)
         if re.search(CONDITIONAL, sentence):
             continue
-        for motion in MOTIONS:
-            match = motion.pattern.match(sentence[one.end - start :])
-            if match:
-                group = next(name for name, found in match.groupdict().items() if found is not None)
-                for way in group.split("_"):
-                    yield from _against(way, one, moving=motion.moving, alone=alone)
-                break
+        ways, moving = read_motion(sentence[one.end - start :])
+        for way in ways:
+            yield from _against(way, one, moving=moving, alone=alone)
 
 
 def _against(way: str, one: Named, *, moving: bool, alone: bool) -> Iterator[str]:
@@ -226,9 +223,7 @@ def _against(way: str, one: Named, *, moving: bool, alone: bool) -> Iterator[str
     axis, sign = AXES[way]
     for track in one.tracks:
         boxes = [key.box for key in track.boxes]
-        along = max(
-            (_gone(p, q, axis, sign) for i, p in enumerate(boxes) for q in boxes[i + 1 :]), default=0.0
-        )
+        along = max((_gone(p, q, axis, sign) for i, p in enumerate(boxes) for q in boxes[i + 1 :]), default=0.0)
         back = max(sign * (center(boxes[0])[axis] - center(box)[axis]) for box in boxes)
         total = _gone(boxes[0], boxes[-1], axis, sign)
         stays = along < STILL and not MASS & _singulars(one.noun) and all(b[axis + 2] - b[axis] < WIDE for b in boxes)
@@ -276,10 +271,10 @@ def _related(text: str, match: re.Match, other: Named, named: list[Named]) -> It
         moved = not verb.strip() and re.search(PLACING, sentence[: max(0, one.start - start)])
         if re.fullmatch(STATES, verb) and _is_subject(text, one) and not moved:
             yield one
-        fronted = not sentence[: match.start() - start].strip() or re.search(r"[,:] $", text[: match.start()])
-        if fronted and other.end < one.start and re.fullmatch(rf",?{STATES}", text[other.end : one.start]):
-            if re.search(r"\b(?:is|are|there|\w+s|stand|sit|hang|lie)\b", text[other.end : one.start]):
-                yield one
+        begins = not sentence[: match.start() - start].strip() or re.search(r"[,:] $", text[: match.start()])
+        verb = text[other.end : one.start]
+        if begins and re.fullmatch(rf",?{STATES}", verb) and re.search(r"\b(?:is|are|\w+s|stand|sit|hang|lie)\b", verb):
+            yield one
 
 
 def _apart(relation: str, one: Named, other: Named) -> Iterator[str]:

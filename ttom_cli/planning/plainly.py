@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 
 def _any(words: str) -> str:
@@ -32,77 +32,54 @@ POSTMODIFIER = r" (?:in|on|at|with|without|wearing|of|from|near|by|under|holding
 
 
 def _forms(verb: str) -> set[str]:
-    """'glide' -> glide, glides, gliding, glided; the irregular pasts are left out."""
+    """'glide' -> glide, glides, gliding, glided; irregular pasts are listed by hand."""
     stem = verb[:-1] if verb.endswith("e") and not verb.endswith("ee") else verb
     if re.fullmatch(r"(?:[^aeiou]|qu)*[aeiou][bdgmnpt]", verb):
         stem += verb[-1]
-    third = verb[:-1] + "ies" if re.search("[^aeiou]y$", verb) else verb + "es" * bool(re.search("(?:s|sh|ch|o)$", verb))
-    third = third + "s" if third == verb else third
-    past = third[:-1] + "d" if third.endswith("ies") else stem + "ed"
-    return {verb, third, stem + "ing", past}
+    if re.search("[^aeiou]y$", verb):
+        return {verb, verb[:-1] + "ies", verb + "ing", verb[:-1] + "ied"}
+    return {verb, verb + ("es" if re.search("(?:s|sh|ch|o)$", verb) else "s"), stem + "ing", stem + "ed"}
 
 
-_MOVES = """move go roll slide drift fly float glide run walk travel crawl swim drive dash dart hop race sail march
+MOVES = """move go roll slide drift fly float glide run walk travel crawl swim drive dash dart hop race sail march
 stroll jog trot sprint gallop skate ski cycle pedal wander creep sneak slink scurry scamper hurry rush speed bounce
 jump leap zoom cruise ride head shuffle waddle stride sweep swoop soar come proceed advance shoot scroll shift
 scuttle slither paddle tumble cross pass hike charge stalk prowl flutter swing step steer row climb rise""".split()
+STRAIGHT_UP = "move float fly go drift rise climb shoot glide come fall drop sink slide descend soar zoom".split()
+FALLS = "fall sink descend plummet drop".split()
 _OTHERS = """watch look play eat drink hold carry kick throw catch push pull chase read write cook dance sing smile
-wave bark blow shine glow burn grow bloom shake spin rotate turn land appear disappear enter leave exit stop wait
-sleep rest hang hit touch sit stand lie hover fall sink drop descend ascend plummet fetch build paint pour cut open
-close lick bite dig graze stare gaze sway bob put place set lay toss move bring take lift lower stay remain follow
-see hear make let keep start begin continue""".split()
-_PASTS = "went ran drove flew came swam rode rose fell sank stood sat lay hung held threw caught ate drank".split()
-VERBS = frozenset(form for verb in _MOVES + _OTHERS for form in _forms(verb)) | frozenset(_PASTS) | {"is", "are"}
-_ING = {form for form in VERBS if form.endswith("ing")}
-NO_NAME = (
-    frozenset(
-        """in on at to from of off with by into onto over under above below beneath underneath beside besides between
-        behind near next past through across along around against toward towards inside outside within without upon
-        during for like down up and while as but or then when before after until where that which who than if
-        was were be been being has have had do does not there here it they he she him them""".split()
-    )
-    | (VERBS - _ING)
-)  # no part of a noun phrase
-
-
-def _verbs(verbs: list[str]) -> tuple[str, str, str]:
-    """Patterns of all forms, those that need no "is", and the plain one."""
-    forms = [_forms(verb) - {"moved", "shifted"} for verb in verbs]  # "a table moved to the left" may stand there
-    every = sorted({f for some in forms for f in some} | ({*_PASTS[:8]} if "go" in verbs else set()), reverse=True)
-    return "|".join(every), "|".join(f for f in every if not f.endswith("ing")), "|".join(verbs)
-
+wave bark blow shine glow burn grow bloom shake spin rotate turn land appear disappear emerge arrive enter leave exit
+stop wait sleep rest hang hit touch sit stand lie hover ascend fetch build paint pour cut open close lick bite dig
+graze stare gaze sway bob put place set lay toss bring take lift lower stay remain follow see hear make let keep
+start begin continue""".split()
+_PASTS = {"went": "go", "ran": "run", "drove": "drive", "flew": "fly", "came": "come", "swam": "swim", "rode": "ride",
+          "rose": "rise", "fell": "fall", "sank": "sink"}  # fmt: skip
+LEMMAS = {form: verb for verb in MOVES + FALLS + _OTHERS for form in _forms(verb)} | _PASTS
+for _form in ("moved", "shifted"):  # "a table moved to the left" may stand there
+    del LEMMAS[_form]
+VERBS = LEMMAS.keys() | set("is are stood sat lay hung held threw caught ate drank".split())
+NO_NAME = frozenset(
+    """in on at to from of off with by into onto over under above below beneath underneath beside besides between
+    behind near next past through across along around against toward towards inside outside within without upon
+    during for like down up and while as but or then when before after until where that which who than if
+    was were be been being has have had do does not very there here it they he she him them""".split()
+) | {verb for verb in VERBS if not verb.endswith("ing")}  # no part of a noun phrase
 
 # ---------------------------------------------------------------- motion
 
-_ADVERB = r"(?!(?:on|near|hard|rare)ly\b)(?:\w+ly|now|also|just|still|all|both|together|fast|straight|directly|away|out)"
-_AUX = (
-    r"(?:is|are|that|which|who|keeps?|keeps? on|starts?|begins?|continues?|starting|beginning|to|can be seen|seen|"
-    r"is seen|are seen|was|were)"
+ADVERBS = frozenset("now also just still all both together fast straight directly away out".split())
+_AUXILIARIES = frozenset(
+    "is are was were that which who keep keeps on start starts starting begin begins beginning continue continues to "
+    "can be seen".split()
 )
-_WORD = rf"(?!(?:{'|'.join(sorted(NO_NAME | DETERMINERS))})\b)[\w'-]+"
-_OF_IT = rf" (?:in|on|at|with|wearing|near|inside|under|of|from) (?:an?|the|his|her|its|their) (?:{_WORD} )?{_WORD}"
-_JOINT = rf",? and (?:an?|the|another|one) (?:{_WORD} ){{0,2}}{_WORD}"
-_RIDES = r"(?:rides?|riding|drives?|driving) (?:an?|the|his|her) (?:\w+ )?\w+"
+_ADVERB = rf"(?:\w+ly|{'|'.join(ADVERBS)})"
 _FRAME = r"(?:the |its )?(?:frame|screen|scene|image|picture|video|shot|view)"
 _SURFACE = _any("frame screen scene sky field table ground floor grass water room air sand snow beach stage sea ocean "
                 "lake meadow desert picture image lawn ice")  # fmt: skip
 _GAP = (
-    rf"(?: {_ADVERB})*(?: (?:across|over|along|through|on|in) (?:an?|the) (?:{_WORD} )?(?:{_SURFACE}))?"
+    rf"(?: {_ADVERB})*(?: (?:across|over|along|through|on|in) (?:an?|the) (?:[\w-]+ )?(?:{_SURFACE}))?"
     rf"(?:,? {_ADVERB})*,?"
 )
-
-
-def _does(verbs: list[str]) -> str:
-    """From behind a noun to the end of its verb."""
-    every, finite, base = _verbs(verbs)
-    adverbs, aux = rf"(?: {_ADVERB})*", rf"(?: {_AUX})*"
-    rides = rf"|{_RIDES}" if "ride" in verbs else ""
-    return (
-        rf"(?:{adverbs}{aux}{adverbs} (?:{every}{rides})|{_OF_IT}{adverbs} (?:(?:is|are){adverbs} (?:{every})|{finite})"
-        rf"|{_JOINT}{adverbs} (?:{base}|are{adverbs} (?:{every})))"
-    )
-
-
 _TURNS = r"(?!(?:,|,? and|,? or|,? then)+ (?:then )?(?:to the |towards? the |the )?(?:left|right|back|up|down)\b)"
 _CLAUSE = "and while as whereas but for together fast then until before"
 _PLACE = (
@@ -110,73 +87,62 @@ _PLACE = (
     "near by away without within out of"
 )
 _END = rf"{_TURNS}(?=$|[.,;:!)\"]| (?:{_any(_CLAUSE)})\b| \w+ly\b)"
-_GOES_ON = rf"{_TURNS}(?=$|[.,;:!)\"]| (?:{_any(_CLAUSE + ' ' + _PLACE)})\b(?! the (?:left|right)\b)| \w+ly\b)(?! of)"
+_GOES_ON = rf"{_TURNS}(?=$|[.,;:!)\"]| (?:{_any(_CLAUSE + ' ' + _PLACE)})\b| \w+ly\b)(?! of)"
 _LEFT_ON = rf"{_TURNS}(?=$|[.,;:!)\"]| (?:{_any(_CLAUSE)}|on|in|across|along|through|past|towards?|at)\b| \w+ly\b)"
 _SIDE = rf"(?:[- ]hand(?: side)?| side| edge| border)?(?: of {_FRAME})?"
-_BY = rf"(?: side| edge| end)?(?: of {_FRAME})?"
 
 
 def _across(way: str, other: str, bare_end: str) -> str:
     return (
-        rf"(?P<{way}>from (?:the )?(?:far )?{other}{_BY} to (?:the )?(?:far )?{way}{_SIDE}{_GOES_ON}"
+        rf"(?P<{way}>from (?:the )?(?:far )?{other}{_SIDE} to (?:the )?(?:far )?{way}{_SIDE}{_GOES_ON}"
         rf"|{other}[ -]to[ -]{way}{_GOES_ON}|(?:over )?(?:to|towards?) the (?:far |very )?{way}{_SIDE}{_GOES_ON}"
         rf"|towards? {way}{_GOES_ON}|{way}wards?{_GOES_ON}|{way}{bare_end})"
     )
 
 
-def _upright(way: str, other: str, start: str, end: str, goals: str) -> str:
+def _upright(way: str, start: str, end: str, goals: str) -> str:
     return (
-        rf"(?P<{way}>{way}wards?{_GOES_ON}|(?:from (?:the )?{start}{_BY} )?to (?:the )?{end}{_BY}{_GOES_ON}"
-        rf"|{way} (?:into|to|towards?|onto) the (?:{goals}){_GOES_ON}|{way}{_END})"
+        rf"(?P<{way}>{way}wards?{_GOES_ON}|(?:from (?:the )?{start}{_SIDE} )?(?:to|towards?) (?:the )?{end}{_SIDE}"
+        rf"{_GOES_ON}|{way} (?:into|to|towards?|onto) the (?:{goals}){_GOES_ON}|{way}{_END})"
     )
 
 
-def _corners(prefix: str) -> str:
+def _corners() -> str:
     """Towards a corner, or both ways at once."""
-    found = []
-    for up, corner in (("up", "upper|top"), ("down", "lower|bottom")):
-        for side in ("left", "right"):
-            found.append(
-                rf"(?P<{side}_{up}>{prefix}(?:(?:to|towards?|into) the (?:{corner})[ -]{side}(?: corner)?(?: of {_FRAME})?"
-                rf"|{up}(?:wards?)?(?: and| and to the|,? to the|[ -]){side}(?:wards?)?"
-                rf"|(?:to the )?{side}(?:wards?)? and {up}(?:wards?)?){_GOES_ON})"
-            )
-    return "(?:" + "|".join(found) + ")"
+    return "|".join(
+        rf"(?P<{side}_{way}>(?:(?:to|towards?|into) the (?:{corner})[ -]{side}(?: corner)?(?: of {_FRAME})?"
+        rf"|{way}(?:wards?)?(?: and| and to the|,? to the|[ -]) ?{side}(?:wards?)?"
+        rf"|(?:to the )?{side}(?:wards?)? and {way}(?:wards?)?){_GOES_ON})"
+        for way, corner in (("up", "upper|top"), ("down", "lower|bottom"))
+        for side in ("left", "right")
+    )
 
 
 _FROM = "|".join(
-    rf"(?P<{way}>{side}(?: side| edge)?(?: of {_FRAME})?{_GOES_ON})"
+    rf"(?P<{way}>{side}{_SIDE}{_GOES_ON})"
     for way, side in (("right", "the left"), ("left", "the right"), ("down", "(?:the top|above)"),
                       ("up", "(?:the bottom|below)"))
 )  # fmt: skip
 _OUT = "|".join(rf"(?P<{way}>{way}{_SIDE}{_GOES_ON})" for way in ("left", "right"))
-_STRAIGHT_UP = "move float fly go drift rise climb shoot glide come fall drop sink slide descend soar zoom".split()
-
-
-@dataclass(frozen=True)
-class Motion:
-    """What may follow a noun; its group says the way, or two of them. `moving`: what stands still does not do it."""
-
-    pattern: re.Pattern
-    moving: bool
-
-
-MOTIONS = [
-    Motion(re.compile(pattern), moving)
-    for pattern, moving in (
-        (rf"{_does(_MOVES)}{_GAP} {_corners('diagonally,? ')}", True),
-        (rf"{_does(_MOVES)}{_GAP} {_corners('')}", False),
-        (rf"{_does(_MOVES)}{_GAP} (?:{_across('right', 'left', _END)}|{_across('left', 'right', _LEFT_ON)})", True),
-        (rf"{_does(_STRAIGHT_UP)}{_GAP} (?:{_upright('up', 'down', 'bottom', 'top', 'sky|air|clouds|ceiling|top')}|"
-         rf"{_upright('down', 'up', 'top', 'bottom', 'ground|floor|earth|bottom|grass|table')})", True),
-        (rf"(?P<up>{_does(['rise', 'ascend'])}(?=$|[.,;:!]| (?:and|while|as|from|above|into|through|towards?|high|"
-         rf"higher|{_ADVERB})\b)|{_does(['climb'])}{_END})", False),
-        (rf"(?P<down>{_does('fall sink descend plummet drop'.split())}(?=$|[.,;:!]| (?:and|while|as|from|onto|to|"
-         rf"towards?|into|through|{_ADVERB})\b))", False),
-        (rf"{_does([*_MOVES, 'enter', 'appear', 'emerge', 'arrive'])}{_GAP}(?: in| into {_FRAME}| {_FRAME})?"
-         rf" from (?:{_FROM})", False),
-        (rf"{_does(['leave', 'exit'])}(?: {_FRAME})? (?:(?:to|on|at|towards?) the )?(?:{_OUT})", False),
-    )
+_ALONG = rf"{_across('right', 'left', _END)}|{_across('left', 'right', _LEFT_ON)}"
+_UPRIGHT = (
+    rf"{_upright('up', 'bottom', 'top', 'sky|air|clouds|ceiling|top')}"
+    rf"|{_upright('down', 'top', 'bottom', 'ground|floor|earth|bottom|grass|table')}"
+)
+_INTO = rf"(?: in| into {_FRAME}| {_FRAME})?"
+_STOP = r"$|[.,;:!]| (?:and|while|as"
+# Verbs, and what may follow one: its group says the way, or two of them. Last, whether what stands still does not
+# do it.
+_MOTIONS = [
+    ({*MOVES}, rf"{_GAP} diagonally,? (?:{_corners()})", True),
+    ({*MOVES}, rf"{_GAP} (?:{_corners()})", False),
+    ({*MOVES}, rf"{_GAP} (?:{_ALONG})", True),
+    ({*STRAIGHT_UP}, rf"{_GAP} (?:{_UPRIGHT})", True),
+    ({"rise", "ascend"}, rf"(?P<up>)(?={_STOP}|from|above|into|through|towards?|high|higher|up|{_ADVERB})\b)", False),
+    ({"climb"}, rf"(?P<up>)(?:{_END})", False),
+    ({*FALLS}, rf"(?P<down>)(?={_STOP}|from|onto|to|towards?|into|through|down|{_ADVERB})\b)", False),
+    ({*MOVES, "enter", "appear", "emerge", "arrive"}, rf"{_GAP}{_INTO} from (?:{_FROM})", False),
+    ({"leave", "exit"}, rf"(?: {_FRAME})? (?:(?:to|on|at|towards?) the )?(?:{_OUT})", False),
 ]  # fmt: skip
 # More may be said of an object than one way.
 LEAVES_OPEN = (
@@ -188,6 +154,52 @@ MASS = frozenset(
     """smoke steam mist fog snow rain water wave tide sun moon cloud dust particle leaf flame fire river sand crowd
     traffic bubble spark petal light sky train background""".split()
 )  # they move, and their box may stay
+
+
+def read_motion(rest: str) -> tuple[list[str], bool]:
+    """The ways that something goes, by the words right behind its name; and whether it cannot do so in one place."""
+    for verb, after in _verbs_behind(rest):
+        for verbs, pattern, moving in _MOTIONS:
+            match = re.match(pattern, after) if verb in verbs else None
+            if match:
+                return next(name for name, found in match.groupdict().items() if found is not None).split("_"), moving
+    return [], False
+
+
+def _verbs_behind(rest: str) -> Iterator[tuple[str, str]]:
+    """A name's verb and what follows: at once, behind "in the park", or shared with "and a dog"; and what is ridden."""
+    words = [(m.group(), m.end()) for m in re.finditer(r"[\w'-]+|[^\w\s]", rest)][:16]
+    said = [word for word, _ in words]
+    starts = [(0, "any")]
+    joint = said[:1] == [","]
+    if said[joint : joint + 1] == ["and"] and said[joint + 1 : joint + 2] and said[joint + 1] in DETERMINERS:
+        starts += [(k, "joint") for k in _behind_name(said, joint + 2, 3)]
+    if said[:1] and said[0] in _OF_IT and said[1:2] and said[1] in DETERMINERS:
+        starts += [(k, "finite") for k in _behind_name(said, 2, 2)]
+    for k, kind in starts:
+        helped = False
+        while k < len(said) and (said[k] in _AUXILIARIES | ADVERBS or re.fullmatch(_ADVERB, said[k])):
+            helped |= said[k] in ("is", "are")
+            k += 1
+        verb = LEMMAS.get(said[k]) if k < len(said) else None
+        finite = helped or not said[k].endswith("ing") if verb else False
+        if not verb or (kind == "finite" and not finite) or (kind == "joint" and not helped and said[k] != verb):
+            continue
+        yield verb, rest[words[k][1] :]
+        if verb in ("ride", "drive") and said[k + 1 : k + 2] and said[k + 1] in DETERMINERS:
+            yield from ((verb, rest[words[n - 1][1] :]) for n in _behind_name(said, k + 2, 2))
+
+
+_OF_IT = frozenset("in on at with wearing near inside under of from".split())
+
+
+def _behind_name(said: list[str], start: int, longest: int) -> Iterator[int]:
+    """Where a noun of one word or more that begins at `start` may end."""
+    for k in range(start, min(start + longest, len(said))):
+        if not re.fullmatch(r"[\w'-]+", said[k]) or said[k] in NO_NAME | DETERMINERS:
+            return
+        yield k + 1
+
 
 # ---------------------------------------------------------------- relations
 
@@ -258,5 +270,5 @@ _ORDER = (
 )
 LED_IN = (
     rf"(?:(?:.*(?:[,:]|[,:\"'(] ?|\b(?:while|as|whereas|but|then|there is|there are|there's)|, (?:and|with)|{_MEDIA})"
-    rf"|{_ORDER}|(?:in|on|at) (?:an?|the) (?:{_WORD} )?{_WORD}) ?|)"
+    rf"|{_ORDER}|(?:in|on|at) (?:an?|the) (?:[\w-]+ )?[\w-]+) ?|)"
 )
