@@ -46,6 +46,7 @@ from .plainly import (
 STILL = 0.05  # of the frame, the least movement that counts as one
 WIDE = 0.6  # of the frame: what is as wide may move within its box
 SIDES = {"left of": "left", "right of": "right", "above": "up", "over": "up", "below": "down", "under": "down"}
+MANY = 6  # of more, one box may stand for all
 DEEP = 0.1  # by which centres of boxes that overlap must be wrong
 
 
@@ -186,7 +187,8 @@ def _wrong_counts(text: str, layout: Layout, found: dict[str, list[Named]]) -> I
             counted.setdefault(numbered[0].first, (numbered[0], []))[1].append(track)
     strangers = [t for t in layout.objects if not found[t.id]]  # perhaps some of them, by another name
     for one, tracks in counted.values():
-        if len(tracks) == one.number or (len(tracks) < one.number and strangers):
+        grouped = one.number > MANY and len(tracks) == 1
+        if len(tracks) == one.number or grouped or (len(tracks) < one.number and strangers):
             continue
         yield f"the prompt has {one.number} {tracks[0].phrase!r}, and the layout {len(tracks)}"
 
@@ -309,11 +311,13 @@ def _is_between(point, a, b) -> bool:
 
 def _wrong_places(text: str, named: list[Named]) -> Iterator[str]:
     """ "A dog on the left and a cat on the right", the other way round."""
-    placed = []
-    for one in named:
+    placed, last = [], -1
+    for one in sorted(named, key=lambda one: one.start):
         match = re.match(PLACES, text[one.end :])
-        if match and _is_subject(text, one) and not re.search(CONDITIONAL, _sentence(text, one.start)[0]):
+        listed = last >= 0 and re.fullmatch(r",? (?:and |while )?", text[last : one.start])
+        if match and (listed or _is_subject(text, one)) and not re.search(CONDITIONAL, _sentence(text, one.start)[0]):
             placed.append((next(way for way, found in match.groupdict().items() if found), one))
+            last = one.end + match.end()
     for way, relation, opposite in (("left", "left of", "right"), ("top", "above", "bottom")):
         for side, one in placed:
             for other_side, other in placed:
@@ -342,6 +346,11 @@ def _is_subject(text: str, one: Named) -> bool:
         return False
     clause = re.split(r"[,:] |\b(?:while|as|whereas) ", joint["clause"])[-1]
     words = re.findall(r"[\w'-]+", clause)
-    if any(word in VERBS for word in words):
+    verbs = [word for word in words if word in VERBS]
+    if not {"who", "that", "which"}.isdisjoint(words):
+        return False
+    if any(not verb.endswith("ing") for verb in verbs):
         return True
+    if verbs:  # "a ball rolling left and a cube rolling right"
+        return bool(re.match(r"(?: \w+ly)? \w+ing\b", text[one.end :]))
     return len(words) <= 5 and not any(word in NO_NAME for word in words)

@@ -229,11 +229,14 @@ PLACES = (
 
 CONDITIONAL = (
     r"\b(?:no|not|never|without|nothing|none|nobody|nor|instead|rather|unlike|if|unless|when|whenever|once|than|like|"
-    r"as though|pretend\w*|opposite|or|either|almost|nearly|hardly|barely|no longer|in place|on the spot|treadmill|"
-    r"poster|painting|mural|photo\w*|portrait|drawing|tattoo|logo|t-?shirt|tv|television|monitor|billboard|statue|"
-    r"dream\w*|thinks?|remember\w*|on (?:a|the|his|her) (?:screen|phone))\b|n't\b|\?"
+    r"as though|as \w+ as|pretend\w*|opposite|or|either|almost|nearly|hardly|barely|no longer|in place|on the spot|"
+    r"treadmill|dream\w*|thinks?|remember\w*|(?:poster|painting|mural|photo\w*|portrait|drawing|picture|tattoo|logo|statue) of|"
+    r"on (?:an?|the|his|her) (?:poster|t-?shirt|tv|television|monitor|billboard|screen|phone))\b|n't\b|\?"
 )
-MIRRORED = r"\b(?:mirror\w*|reflect\w*|upside[- ]down|rewind\w*|in reverse|backwards?|revers\w+)\b"
+MIRRORED = (
+    r"\b(?:mirror\w*|reflect\w*|upside[- ]down|rewind\w*|in reverse|backwards?|revers\w+|top[- ]down"
+    r"|bird'?s?[- ]eye|top view|overhead (?:view|shot)|(?:seen|shot|viewed|filmed|view) from (?:above|below))\b"
+)
 _AT = "".join(f"(?<!{before} camera)" for before in (
     "static", "fixed", "still", "locked", "stationary", "towards the", "toward the", "at the", "to the", "facing the",
     "from the", "past the",
@@ -245,7 +248,7 @@ CAMERA_MOVES = (
     r"|(?:shot|view|we) follow\w*|follow(?:ing)? shot)\b"
 )
 COUNT_CHANGES = (
-    r"\b(?:another|more|join\w*|third|fourth|extra|additional|multipl\w+|duplicat\w+|split\w*|divid\w+|merg\w+"
+    r"\b(?:another|more|second|join\w*|third|fourth|extra|additional|multipl\w+|duplicat\w+|split\w*|divid\w+|merg\w+"
     r"|becom\w+|transform\w*|turn\w* into|clon\w+|(?:one|some|most|two|three|four|five|six) of (?:the|them|these))\b"
 )
 VAGUELY = (
