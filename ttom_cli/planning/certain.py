@@ -23,6 +23,7 @@ from .plainly import (
     COUNT_CHANGES,
     DEFINITE,
     DETERMINERS,
+    DOING,
     GROUPED,
     INDEFINITE,
     LEAVES_OPEN,
@@ -37,9 +38,11 @@ from .plainly import (
     PLACING,
     POSTMODIFIER,
     RELATIONS,
+    SIDED,
     STATES,
     VAGUELY,
     VERBS,
+    WHERE_IT_IS,
     read_motion,
 )
 
@@ -139,10 +142,9 @@ def _sure(found: list[Named], track: Track) -> Named | None:
     one = exact[0]
     if len(found) > 1 and any(other.article not in INDEFINITE and other.number is None for other in found):
         return None  # "a red ball rolls left, and the ball falls"
-    odd = [word for word in one.words - own if re.search("(?:s|ed|ing)$", word)]  # "a man kicks balls"
-    if odd or (one.article in ("a", "an", "another") and one.many):
-        return None
-    return one
+    odd = any(re.search("(?:s|ed|ing)$", word) for word in one.words - own)  # "the man kicks balls"
+    single = one.article in INDEFINITE
+    return None if (single and one.many) or (odd and (not single or one.noun in SAME)) else one
 
 
 def _is_plural(noun: str) -> bool:
@@ -248,7 +250,8 @@ def _wrong_sides(text: str, named: list[Named]) -> Iterator[str]:
     at = {one.first: one for one in named}
     for pattern, relation in RELATIONS.items():
         for match in re.finditer(rf"\b(?:{pattern}) {LINK}", text):
-            if other := at.get(match.end()):
+            other = at.get(match.end())
+            if other and not (relation in ("left of", "right of") and SIDED & _singulars(other.noun)):
                 for one in _related(text, match, other, named):
                     yield from _apart(relation, one, other)
     for match in re.finditer(BETWEEN, text):
@@ -271,12 +274,22 @@ def _related(text: str, match: re.Match, other: Named, named: list[Named]) -> It
             continue
         verb = text[one.end : match.start()]
         moved = not verb.strip() and re.search(PLACING, sentence[: max(0, one.start - start)])
-        if re.fullmatch(STATES, verb) and _is_subject(text, one) and not moved:
+        if (re.fullmatch(STATES, verb) or _does_so(verb, match.group())) and _is_subject(text, one) and not moved:
             yield one
         begins = not sentence[: match.start() - start].strip() or re.search(r"[,:] $", text[: match.start()])
         verb = text[other.end : one.start]
         if begins and re.fullmatch(rf",?{STATES}", verb) and re.search(r"\b(?:is|are|\w+s|stand|sit|hang|lie)\b", verb):
             yield one
+
+
+def _does_so(between: str, relation: str) -> bool:
+    """Whether the words before a relation say what is done there: " running " before "on the left of a bicycle"."""
+    doing = re.fullmatch(DOING, between)
+    return bool(
+        doing
+        and re.match(WHERE_IT_IS, relation)
+        and (doing["verb"] in VERBS or re.search("(?:ing|ed)$", doing["verb"]))
+    )
 
 
 def _apart(relation: str, one: Named, other: Named) -> Iterator[str]:

@@ -46,6 +46,8 @@ stroll jog trot sprint gallop skate ski cycle pedal wander creep sneak slink scu
 jump leap zoom cruise ride head shuffle waddle stride sweep swoop soar come proceed advance shoot scroll shift
 scuttle slither paddle tumble cross pass hike charge stalk prowl flutter swing step steer row climb rise""".split()
 STRAIGHT_UP = "move float fly go drift rise climb shoot glide come fall drop sink slide descend soar zoom".split()
+FLOATS = "float fly glide fall drop sink drift descend climb flutter slide swoop".split()  # up and down alone
+SENT = "kick throw push pull toss drag blow carry".split()  # of these the participle
 FALLS = "fall sink descend plummet drop".split()
 _OTHERS = """watch look play eat drink hold carry kick throw catch push pull chase read write cook dance sing smile
 wave bark blow shine glow burn grow bloom shake spin rotate turn land appear disappear emerge arrive enter leave exit
@@ -53,6 +55,7 @@ stop wait sleep rest hang hit touch sit stand lie hover ascend fetch build paint
 graze stare gaze sway bob put place set lay toss bring take lift lower stay remain follow see hear make let keep
 start begin continue""".split()
 _PASTS = {"went": "go", "ran": "run", "drove": "drive", "flew": "fly", "came": "come", "swam": "swim", "rode": "ride",
+          "thrown": "throw",
           "rose": "rise", "fell": "fall", "sank": "sink"}  # fmt: skip
 LEMMAS = {form: verb for verb in MOVES + FALLS + _OTHERS for form in _forms(verb)} | _PASTS
 for _form in ("moved", "shifted"):  # "a table moved to the left" may stand there
@@ -67,10 +70,10 @@ NO_NAME = frozenset(
 
 # ---------------------------------------------------------------- motion
 
-ADVERBS = frozenset("now also just still all both together fast straight directly away out".split())
+ADVERBS = frozenset("now also just still all both together fast straight directly away out hard".split())
 _AUXILIARIES = frozenset(
-    "is are was were that which who keep keeps on start starts starting begin begins beginning continue continues to "
-    "can be seen".split()
+    """is are being gets was were that which who keep keeps on start starts starting begin begins beginning continue
+    continues to can be seen""".split()
 )
 _ADVERB = rf"(?:\w+ly|{'|'.join(ADVERBS)})"
 _FRAME = r"(?:the |its )?(?:frame|screen|scene|image|picture|video|shot|view)"
@@ -84,7 +87,7 @@ _TURNS = r"(?!(?:,|,? and|,? or|,? then)+ (?:then )?(?:to the |towards? the |the
 _CLAUSE = "and while as whereas but for together fast then until before"
 _PLACE = (
     "with in on at across over along through past under above below during against toward towards into after where "
-    "near by away without within out of"
+    "near by away without within out of from"
 )
 _END = rf"{_TURNS}(?=$|[.,;:!)\"]| (?:{_any(_CLAUSE)})\b| \w+ly\b)"
 _GOES_ON = rf"{_TURNS}(?=$|[.,;:!)\"]| (?:{_any(_CLAUSE + ' ' + _PLACE)})\b| \w+ly\b)(?! of)"
@@ -125,11 +128,21 @@ _FROM = "|".join(
 )  # fmt: skip
 _OUT = "|".join(rf"(?P<{way}>{way}{_SIDE}{_GOES_ON})" for way in ("left", "right"))
 _ALONG = rf"{_across('right', 'left', _END)}|{_across('left', 'right', _LEFT_ON)}"
+_PAST = r"(?: (?:past|over|across|through|along|around|on|in|by) (?:an?|the) (?:[\w-]+ )?(?!\w+ing\b)[\w-]+)"
+_FROM_TO = "|".join(
+    rf"(?P<{way}>from (?:the )?{other}{_SIDE} to (?:the )?{way}{_SIDE}{_GOES_ON})"
+    for way, other in (("left", "right"), ("right", "left"))
+)
+_ROOM = (
+    rf"(?:to|towards?) the (?:(?P<left>left)|(?P<right>right)) side of (?:an?|the|his|her) (?:[\w-]+ ){{0,2}}"
+    rf"(?:room|kitchen|bedroom|park|garden|forest|beach|field|meadow|yard|pool|aquarium){_GOES_ON}"
+)
 _UPRIGHT = (
     rf"{_upright('up', 'bottom', 'top', 'sky|air|clouds|ceiling|top')}"
     rf"|{_upright('down', 'top', 'bottom', 'ground|floor|earth|bottom|grass|table')}"
 )
 _INTO = rf"(?: in| into {_FRAME}| {_FRAME})?"
+_UP_OR_DOWN = r"(?:(?P<up>up)|(?P<down>down))"
 _STOP = r"$|[.,;:!]| (?:and|while|as"
 # Verbs, and what may follow one: its group says the way, or two of them. Last, whether what stands still does not
 # do it.
@@ -137,10 +150,17 @@ _MOTIONS = [
     ({*MOVES}, rf"{_GAP} diagonally,? (?:{_corners()})", True),
     ({*MOVES}, rf"{_GAP} (?:{_corners()})", False),
     ({*MOVES}, rf"{_GAP} (?:{_ALONG})", True),
+    ({*MOVES}, rf"{_PAST}+ (?:{_FROM_TO})", True),
+    ({*MOVES}, rf"{_GAP} {_ROOM}", False),
+    ({"sent"}, rf"{_GAP} (?:{_ALONG})", True),
     ({*STRAIGHT_UP}, rf"{_GAP} (?:{_UPRIGHT})", True),
-    ({"rise", "ascend"}, rf"(?P<up>)(?={_STOP}|from|above|into|through|towards?|high|higher|up|{_ADVERB})\b)", False),
+    ({*FLOATS}, rf"{_GAP} {_UP_OR_DOWN} (?:to|onto|into|from|through|out of) (?:an?|the|his|her)\b", False),
+    ({"climb"}, rf" {_UP_OR_DOWN} (?:an?|the)\b", False),
+    ({"rise", "ascend"}, rf"(?P<up>)(?={_STOP}|from|above|into|through|towards?|high|higher|up|at|in|on|behind|"
+     rf"{_ADVERB})\b)", False),
     ({"climb"}, rf"(?P<up>)(?:{_END})", False),
-    ({*FALLS}, rf"(?P<down>)(?={_STOP}|from|onto|to|towards?|into|through|down|{_ADVERB})\b)", False),
+    ({*FALLS}, rf"(?P<down>)(?={_STOP}|from|onto|to|towards?|into|through|down|off|on|at|in(?! love)|past|"
+     rf"{_ADVERB})\b)", False),
     ({*MOVES, "enter", "appear", "emerge", "arrive"}, rf"{_GAP}{_INTO} from (?:{_FROM})", False),
     ({"leave", "exit"}, rf"(?: {_FRAME})? (?:(?:to|on|at|towards?) the )?(?:{_OUT})", False),
 ]  # fmt: skip
@@ -179,13 +199,14 @@ def _verbs_behind(rest: str) -> Iterator[tuple[str, str]]:
     for k, kind in starts:
         helped = False
         while k < len(said) and (said[k] in _AUXILIARIES | ADVERBS or re.fullmatch(_ADVERB, said[k])):
-            helped |= said[k] in ("is", "are")
+            helped |= said[k] in ("is", "are", "being", "gets")
             k += 1
         verb = LEMMAS.get(said[k]) if k < len(said) else None
         finite = helped or not said[k].endswith("ing") if verb else False
         if not verb or (kind == "finite" and not finite) or (kind == "joint" and not helped and said[k] != verb):
             continue
-        yield verb, rest[words[k][1] :]
+        thrown = helped and verb in SENT and re.search("(?:ed|wn)$", said[k])
+        yield "sent" if thrown else verb, rest[words[k][1] :]
         if verb in ("ride", "drive") and said[k + 1 : k + 2] and said[k + 1] in DETERMINERS:
             yield from ((verb, rest[words[n - 1][1] :]) for n in _behind_name(said, k + 2, 2))
 
@@ -219,6 +240,10 @@ RELATIONS = {
     r"inside(?: of)?|within": "inside",
 }
 BETWEEN = rf"\b(?:in )?between {LINK}"
+SIDED = frozenset("road street lane highway track path bridge river aisle stage court driver".split())  # of their own
+# "A dog running on the left of a bicycle", "a cat hides under a bench": where it does so.
+DOING = r",?(?: (?:is|are|that is))? (?P<verb>[\w-]+)(?: \w+ly)? "
+WHERE_IT_IS = r"on the|above|below|under|beneath"
 PLACING = r"\b(?:put|plac|mov|throw|kick|push|roll|set|pull|drag|carr|toss|bring|tak|lay|drop|slid)\w*\b"
 PLACES = (
     rf"(?:,? (?:{_STATE}))*,? (?:on|at|to|in) the (?:far |very )?(?:(?P<left>left)|(?P<right>right)|(?P<top>top)"
@@ -230,11 +255,12 @@ PLACES = (
 CONDITIONAL = (
     r"\b(?:no|not|never|without|nothing|none|nobody|nor|instead|rather|unlike|if|unless|when|whenever|once|than|like|"
     r"as though|as \w+ as|pretend\w*|opposite|or|either|almost|nearly|hardly|barely|no longer|in place|on the spot|"
-    r"treadmill|dream\w*|thinks?|remember\w*|(?:poster|painting|mural|photo\w*|portrait|drawing|picture|tattoo|logo|statue) of|"
+    r"treadmill|dream\w*|thinks?|remember\w*|"
+    r"(?:poster|painting|mural|photo\w*|portrait|drawing|picture|tattoo|logo|statue) of|"
     r"on (?:an?|the|his|her) (?:poster|t-?shirt|tv|television|monitor|billboard|screen|phone))\b|n't\b|\?"
 )
 MIRRORED = (
-    r"\b(?:mirror\w*|reflect\w*|upside[- ]down|rewind\w*|in reverse|backwards?|revers\w+|top[- ]down"
+    r"\b(?:mirror\w*|reflections?|reflected|upside[- ]down|rewind\w*|in reverse|backwards?|revers\w+|top[- ]down"
     r"|bird'?s?[- ]eye|top view|overhead (?:view|shot)|(?:seen|shot|viewed|filmed|view) from (?:above|below))\b"
 )
 _AT = "".join(f"(?<!{before} camera)" for before in (
