@@ -214,3 +214,46 @@ def test_plain_contradictions_are_refused(row):
     with pytest.raises(LayoutError) as caught:
         judged(prompt, objects, *enriched)
     assert fault in caught.value.message and "--trust-layout" in caught.value.hint
+
+
+@pytest.mark.parametrize("row", rows(WRONG)[:3], ids=" | ".join)
+def test_a_trusted_layout_has_its_contradictions_noted(row):
+    prompt, objects, fault, *_ = row
+    _, notes = check(layout_from_json({"prompt": prompt, "objects": list(placed(objects))}), trust=True)
+    assert any(fault in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("row", "note"),
+    [
+        ("Two kids play. Behind them a huge wave rises. | kids: LB; kids: RB; huge wave: MT",
+         "perhaps object 'kids' stands still, and the prompt says up"),
+        ("I want an astronaut | astronaut: MT | An astronaut floats.", "perhaps the enriched prompt leaves out 'I want'"),
+        ("a frog turns into a prince | frog: MC; prince: MC", "objects 'frog_1' and 'prince_1' have the same boxes"),
+    ],
+)  # fmt: skip
+def test_what_is_not_sure_is_a_note(row, note):
+    _, notes = judged(*rows(row)[0])
+    assert any(note in said for said in notes)
+
+
+def test_other_languages_are_left_alone():
+    """The grammar is English: it neither suspects nor repairs what it cannot read."""
+    layout, notes = judged("一只猫从左侧跑进画面", "猫: -C>MC")
+    assert layout.objects[0].boxes[0].box[0] < 0 and notes == []
+
+
+def test_an_object_is_named_in_the_prompt_or_in_the_enriched_one():
+    layout, notes = judged("一个红球向右滚动", "红球: LC>RC", "A red ball rolls to the right.")
+    assert layout.text == "一个红球向右滚动" and "does not name '红球'" in notes[0]
+    layout, _ = judged("a red ball rolls", "red ball: LC", "A shiny scarlet ball rolls.")
+    assert layout.text == "A shiny scarlet ball rolls."  # which has its noun
+    with pytest.raises(LayoutError, match="'红球' stands in the prompt alone, and 'red cube' in the enriched"):
+        judged("一个红球和一个方块", "红球: LC; red cube: RC", "A ball and a red cube.")
+    with pytest.raises(LayoutError, match="does not stand in the prompt"):
+        judged("a red ball", "green ball: LC", "A red ball rolls.")
+
+
+def test_a_prompt_is_the_same_in_another_spelling():
+    data = {"prompt": "a man’s hat", "objects": list(placed("man's hat: LC"))}
+    assert layout_from_json(data, prompt="a man's hat").objects
