@@ -54,7 +54,9 @@ a kite falls asleep in the wind and rises | kite: MB>MT
 a man climbs into a boat | man: LC>RB; boat: RB
 a girl drops a ball | girl: MT; ball: MC>MB
 the sun rises over the sea | sun: MT
-Two kids are building a sandcastle. Behind them a huge wave rises. They turn around, scream and run towards the camera. | kids: LB; kids: lB; sandcastle: RB; huge wave: MT
+Two kids are building a sandcastle. Behind them a huge wave rises. They turn around, scream and run towards the
+    camera. |
+    kids: LB; kids: lB; sandcastle: RB; huge wave: MT
 steam rises slowly from a cup | steam: MT; cup: MC
 an elevator rises and falls | elevator: MB>MT>MB
 a ball moves 3 meters to the right | ball: LC>RC
@@ -89,16 +91,24 @@ a frog turns into a prince | frog: MC; prince: MC
 a knight in a shining armor | knight: MC; shining armor: MC
 a red bal rolls form left to rigth | red bal: LC>RC
 a realy cute kiten plays wiht a ball of yarn on the sofa | kiten: MB; ball of yarn: RB; sofa: MC
-a realy cute kiten plays wiht a ball of yarn on the sofa | cute kitten: MB; ball of yarn: RB | A really cute kitten plays with a ball of yarn on the sofa.
+a realy cute kiten plays wiht a ball of yarn on the sofa | cute kitten: MB; ball of yarn: RB |
+    A really cute kitten plays with a ball of yarn on the sofa.
 Make the dog jump over the fence and then run to the left, please. | dog: LB>MT>RB>LB; fence: MC
-Make the dog jump over the fence and then run to the left, please. | dog: RC>MT>LC; fence: MC | A dog jumps over the fence and then runs to the left.
-Create a video of a red sports car drifting around a corner while a helicopter follows it from above. | red sports car: RB>LB; helicopter: RT>LT
-Show me a cup of coffee on a wooden table, steam rising slowly, with a laptop on the right side. | cup of coffee: lC; wooden table: MB; laptop: RC
+Make the dog jump over the fence and then run to the left, please. | dog: RC>MT>LC; fence: MC |
+    A dog jumps over the fence and then runs to the left.
+Create a video of a red sports car drifting around a corner while a helicopter follows it from above. |
+    red sports car: RB>LB; helicopter: RT>LT
+Show me a cup of coffee on a wooden table, steam rising slowly, with a laptop on the right side. |
+    cup of coffee: lC; wooden table: MB; laptop: RC
 I want an astronaut riding a horse on mars, camera slowly zooms in | astronaut: MT; horse: MC
-masterpiece, best quality, 1girl, solo, long hair, blue eyes, school uniform, walking, cherry blossoms, wind, smile | girl: MC | A girl with long hair and blue eyes walks among cherry blossoms.
-A hot air balloon floats upward past a lighthouse, while a seagull glides in from the top left corner | hot air balloon: MB>MT; lighthouse: RC; seagull: LT>RC
-Aerial tracking shot: three black horses gallop across a golden wheat field from left to right | black horses: MC; black horses: LC; black horses: RC
-A basketball player dribbles past two defenders, leaps, and dunks the ball | basketball player: LC>RC; defenders: MC; defenders: rC
+masterpiece, best quality, 1girl, solo, long hair, blue eyes, school uniform, walking, cherry blossoms, wind, smile |
+    girl: MC | A girl with long hair and blue eyes walks among cherry blossoms.
+A hot air balloon floats upward past a lighthouse, while a seagull glides in from the top left corner |
+    hot air balloon: MB>MT; lighthouse: RC; seagull: LT>RC
+Aerial tracking shot: three black horses gallop across a golden wheat field from left to right |
+    black horses: MC; black horses: LC; black horses: RC
+A basketball player dribbles past two defenders, leaps, and dunks the ball |
+    basketball player: LC>RC; defenders: MC; defenders: rC
 一只猫在公园里从左向右奔跑 | 猫: LC>RC
 一只猫在公园里从左向右奔跑 | 橘猫: LC>RC | 一只橘猫在公园里从左向右奔跑,阳光明媚。
 一只猫在公园里从左向右奔跑 | cat: LC>RC | A cat runs through a park from left to right.
@@ -185,7 +195,7 @@ a red ball rises while a cup stands to the left of a plate | red ball: LB>LT; cu
 
 
 def rows(table):
-    return [[part.strip() for part in line.split(" | ")] for line in table.strip().splitlines()]
+    return [[part.strip() for part in line.split(" | ")] for line in table.replace("\n    ", " ").strip().splitlines()]
 
 
 def placed(objects):
@@ -228,7 +238,8 @@ def test_a_trusted_layout_has_its_contradictions_noted(row):
     [
         ("Two kids play. Behind them a huge wave rises. | kids: LB; kids: RB; huge wave: MT",
          "perhaps object 'kids' stands still, and the prompt says up"),
-        ("I want an astronaut | astronaut: MT | An astronaut floats.", "perhaps the enriched prompt leaves out 'I want'"),
+        ("I want an astronaut | astronaut: MT | An astronaut floats.",
+         "perhaps the enriched prompt leaves out 'I want'"),
         ("a frog turns into a prince | frog: MC; prince: MC", "objects 'frog_1' and 'prince_1' have the same boxes"),
     ],
 )  # fmt: skip

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 from ..layout import Layout, Track
 from ..layout.model import Box, center, iou
@@ -98,9 +99,9 @@ def _names(text: str, track: Track) -> list[Named]:
             continue
         one = _named(text, *match.span(), own)
         if one.words <= own or own <= one.words:
-            whole = phrase[re.search(rf"\b{re.escape(noun)}\b", phrase).start() :]
-            if text.startswith(whole, match.start()):
-                one.end = match.start() + len(whole)
+            whole = re.search(rf"\b{noun}\b.*", phrase)  # with its "in a red dress"
+            if whole and text.startswith(whole.group(), match.start()):
+                one.end = match.start() + len(whole.group())
             found.append(one)
     return found
 
@@ -119,7 +120,7 @@ def _named(text: str, start: int, end: int, own: frozenset[str]) -> Named:
     noun, words, first, article, number = text[start:end], [], start, "", None
     while before := re.search(r"([\w'-]+) $", text[:first]):
         word = before.group(1)
-        if word in NUMBERS or word.isdigit():
+        if word in NUMBERS or word.isdecimal():
             number = NUMBERS.get(word) or int(word[:4])
             start = before.start()
             before = re.search(r"([\w'-]+) $", text[:start])
@@ -163,7 +164,8 @@ def _same_noun(a: str, b: str) -> bool:
     return a == b or bool(_singulars(a) & _singulars(b))
 
 
-def _singulars(noun: str) -> set[str]:
+@cache
+def _singulars(noun: str) -> frozenset[str]:
     """What a noun may be in the singular, itself among them: "boxes" that of "boxe" and of "box"."""
     forms = {noun, PLURALS.get(noun, noun)}
     for ending, single in (("s", ""), ("es", ""), ("ies", "y"), ("ves", "f"), ("ves", "fe")):
@@ -171,7 +173,7 @@ def _singulars(noun: str) -> set[str]:
             forms.add(noun[: -len(ending)] + single)
     for one in [form for form in forms if re.search("wom[ae]n$|m[ae]n$", form)]:
         forms.add(one[:-2] + "an")  # "firemen"
-    return forms
+    return frozenset(forms)
 
 
 # ---------------------------------------------------------------- counts
