@@ -64,14 +64,17 @@ def _folded(text: str) -> tuple[str, list[tuple[int, int]]]:
     """The text made comparable, and for each of its characters the (start, end) of what it comes from."""
     folded, at, i = [], [], 0
     while i < len(text):
-        entity = _ENTITY.match(text, i)
+        entity = _ENTITY.match(text, i) if text[i] == "&" else None
         j = entity.end() if entity else i + 1
-        while j < len(text) and (unicodedata.combining(text[j]) or _GOES_ON.match(text[j])):
+        while j < len(text) and not text[j].isascii() and (unicodedata.combining(text[j]) or _GOES_ON.match(text[j])):
             j += 1
         part = text[i:j]
         for _ in range(3 if entity else 0):
             part = html.unescape(part)
-        part = unicodedata.normalize("NFKC", part.translate(_QUOTES)).translate(_QUOTES)
+        if part.isascii():
+            part = part.replace("`", "'")
+        else:
+            part = unicodedata.normalize("NFKC", part.translate(_QUOTES)).translate(_QUOTES)
         part = "".join(c if c.isprintable() else " " for c in part)
         folded.append(part)
         at += [(i, j)] * len(part)
