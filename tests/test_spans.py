@@ -43,3 +43,48 @@ def test_words_are_matched_whole(tokenizer):
 def test_a_phrase_beyond_what_the_model_reads_is_an_error(tokenizer):
     with pytest.raises(LayoutError, match="beyond the 4 tokens"):
         spans(tokenizer, "a red ball and a blue cube", ["blue cube"], max_length=4)
+
+
+def test_a_phrase_that_recurs_beyond_what_is_read_is_used_where_it_is_read(tokenizer):
+    prompt = "a red ball and a blue cube and a red ball"
+    assert spans(tokenizer, prompt, ["red ball"], max_length=7) == [(1, 2)]
+    assert spans(tokenizer, prompt, ["red ball", "red ball"], max_length=7) == [(1, 2), (1, 2)]
+
+
+def test_what_stands_in_the_phrase_of_another_object_is_that_one_s(tokenizer):
+    prompt = "a ball and a red ball"
+    assert spans(tokenizer, prompt, ["ball", "red ball"]) == [(1,), (4, 5)]
+    assert spans(tokenizer, "a red ball", ["ball", "red ball"]) == [(2,), (1, 2)]
+
+
+def letters(text):
+    """A token for each character."""
+    return [(i, i + 1) for i in range(len(text))]
+
+
+@pytest.mark.parametrize(
+    ("phrases", "text", "found"),
+    [
+        (["红球"], "一个红球向右滚动", ["红球"]),
+        (["球", "红球"], "一个红球追一个球", ["球", "红球"]),
+        (["man's hat"], "a man’s hat", ["man’s hat"]),
+        (["man’s hat"], "a man's hat", ["man's hat"]),
+        (["black &amp; white cat"], "a black & white cat", ["black & white cat"]),
+        (["red ball"], "a ｒｅｄ　ｂａｌｌ", ["ｒｅｄ　ｂａｌｌ"]),
+    ],
+)
+def test_spans_in_other_scripts_and_spellings(phrases, text, found):
+    """The tokenizer's text may be cleaned by the pipeline, or not."""
+    box = [{"t": 0, "box": [0, 0, 0.5, 0.5]}]
+    layout = layout_from_json({"prompt": text, "objects": [{"phrase": p, "boxes": box} for p in phrases]})
+    assert ["".join(text[i] for i in span) for span in phrase_spans(layout, text, letters(text))] == found
+
+
+def test_the_noun_is_taken_where_the_enriched_prompt_has_another_phrase():
+    text = "a shiny scarlet ball rolls"
+    box = [{"t": 0, "box": [0, 0, 0.5, 0.5]}]
+    layout = layout_from_json(
+        {"prompt": "a red ball rolls", "enriched_prompt": text, "objects": [{"phrase": "red ball", "boxes": box}]}
+    )
+    (span,) = phrase_spans(layout, layout.text, letters(text))
+    assert "".join(text[i] for i in span) == "ball"

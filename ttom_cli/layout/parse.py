@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from functools import cache
 from importlib import resources
 from pathlib import Path
 
 from ..errors import LayoutError
 from ..files import read_data
-from ..text import plain
+from ..text import fold, plain, stands_in
 from .model import Keyframe, Layout, Track
 
 MIN_SIDE, MAX_SIDE = 0.02, 1.5  # of a box, in frame fractions
@@ -38,7 +37,7 @@ def layout_from_json(data: object, *, prompt: str | None = None, source: str = "
     if not faults:
         layout = _build(data, prompt)
         faults = list(layout_faults(layout))
-        if prompt and layout.prompt != plain(prompt):
+        if prompt and fold(layout.prompt) != fold(prompt):
             faults.append(f"its prompt {layout.prompt!r} is not the prompt given, {prompt!r}")
     if faults:
         more = [f"and {len(faults) - MAX_FAULTS} more"] if len(faults) > MAX_FAULTS else []
@@ -91,9 +90,9 @@ def layout_faults(layout: Layout):
         yield f"object id {name!r} is used {ids.count(name)} times"
     for track in layout.objects:
         name = f"object {track.phrase!r}"
-        if not _contains(layout.text, track.phrase):
+        if not any(stands_in(track.phrase, text) for text in (layout.text, layout.prompt)):
             yield f"{name}: the phrase does not stand in the prompt {layout.text!r}"
-        elif track.word.lower() not in track.phrase.lower():
+        elif fold(track.word).lower() not in fold(track.phrase).lower():
             yield f"{name}: the word {track.word!r} is not part of the phrase"
         times = [k.t for k in track.boxes]
         if not all(map(math.isfinite, times)):
@@ -104,11 +103,6 @@ def layout_faults(layout: Layout):
             yield from (f"{name} at t={key.t:g}: {fault}" for fault in _box_faults(key.box))
         if not any(map(_in_frame, _on_the_way(track))):
             yield f"{name}: it never touches the frame (0 to 1), its first box is {list(track.boxes[0].box)}"
-
-
-def _contains(text: str, phrase: str) -> bool:
-    """Whether the phrase stands in the text at word borders, in any case."""
-    return bool(re.search(rf"(?<!\w){re.escape(phrase)}(?!\w)", text, re.IGNORECASE))
 
 
 def _on_the_way(track: Track) -> list[tuple]:

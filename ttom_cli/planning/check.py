@@ -1,14 +1,20 @@
-"""What every layout goes through, whoever made it: safe repairs, then agreement with the prompt's words."""
+"""What every layout goes through, whoever made it: safe repairs, then sense, then the prompt's words.
+
+There are two registers. A fault is sure, and refuses the layout; a note is a repair or a suspicion, and is only said.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 
 from ..errors import LayoutError
 from ..layout import Keyframe, Layout, Track
 from ..layout.model import Box, center, iou
+from ..text import stands_in
 from . import lexicon as lex
+from .certain import contradictions
 from .compose import STEPS
 from .nouns import Mention
 from .rules import read
@@ -18,32 +24,63 @@ TOP_SPEED = 4.0  # frame sides in a video's duration
 ALONG = 0.05  # of the frame, the least movement that counts as one
 LATE = rf"\b(?:appear|enter|arriv|emerg|join|com(?:es?|ing) in|pop|show(?:s|ing)? up|reveal)|\b(?:{lex.ENTERS})"
 GONE = rf"\b(?:disappear|leav|exit|vanish|depart|{lex.LEAVES})"
+# Words that may have two objects in one place: "a frog turns into a prince", "a man in armour".
+ONE_PLACE = (
+    r"\b(?:becom|transform|turn(?:s|ing)? into|morph|chang|melt|merg|wear|dress|inside|in (?:an?|the|his|her) |cover"
+    r"|behind|in front of|through|reflect)"
+)
 SIDES = {"left of": (-1, 0), "right of": (1, 0), "above": (0, -1), "below": (0, 1)}
 
 
 def check(
     layout: Layout, source: str = "layout", *, whole: bool = False, trust: bool = False
 ) -> tuple[Layout, list[str]]:
-    """The layout with what could safely be repaired, and a note for each repair.
+    """The layout with what could safely be repaired, and a note for each repair and each suspicion.
 
-    `whole` wants all of the prompt in it; a layout written by hand may leave objects free. With `trust` what
-    disagrees with the prompt is only noted, for English is more than these rules know. Raises LayoutError with
-    what disagrees with the prompt or with sense.
+    Faults are what cannot be meant, and what contradicts the prompt where that is read with certainty; with `trust`
+    the contradictions are notes. What else the rules' grammar would have otherwise is a note, for English is more
+    than it knows; `whole` has it look for all of the prompt, for a layout written by hand may leave objects free.
+    Raises LayoutError.
     """
     notes: list[str] = []
-    layout = replace(layout, objects=tuple(_visible(track, layout, notes) for track in layout.objects))
-    mentions = read(layout.prompt)[1]
-    faults, doubts = list(_sense(layout)), list(disagreements(layout, mentions))
-    if whole:
-        doubts += left_out(layout, mentions)
+    faults = list(_unnamed(layout))
+    if not faults:
+        layout = _with_names(layout, notes)
+    english = lex.is_english(re.findall(r"[\w'-]+", layout.prompt.lower()))
+    if english:
+        layout = replace(layout, objects=tuple(_visible(track, layout, notes) for track in layout.objects))
+    faults += _sense(layout, notes)
+    certain = list(contradictions(layout if english else replace(layout, prompt=layout.text)))
+    if english:
+        notes += [f"perhaps {doubt}" for doubt in _suspicions(layout, whole) if doubt not in certain]
     if trust:
-        notes += doubts
+        notes += certain
     else:
-        faults += doubts
+        faults += certain
     if faults:
-        hint = "--trust-layout takes it in spite of the prompt's words" if doubts else ""
+        hint = "--trust-layout takes it in spite of the prompt's words" if certain and not trust else ""
         raise LayoutError(faults, source, hint)
     return layout, notes
+
+
+def _unnamed(layout: Layout) -> Iterator[str]:
+    """Phrases that stand in the original prompt alone, where others stand in the enriched one alone."""
+    strangers = [track for track in layout.objects if not stands_in(track.phrase, layout.prompt)]
+    for track in layout.objects if strangers else ():
+        if not any(stands_in(name, layout.text) for name in (track.phrase, track.word)):
+            yield (
+                f"object {track.phrase!r} stands in the prompt alone, and {strangers[0].phrase!r} "
+                "in the enriched prompt alone: one of them must name both"
+            )
+
+
+def _with_names(layout: Layout, notes: list[str]) -> Layout:
+    """Without its enriched prompt, where that does not name an object."""
+    for track in layout.objects:
+        if not any(stands_in(name, layout.text) for name in (track.phrase, track.word)):
+            notes.append(f"the enriched prompt does not name {track.phrase!r}, and the prompt is used as it is")
+            return replace(layout, enriched_prompt="")
+    return layout
 
 
 def _visible(track: Track, layout: Layout, notes: list[str]) -> Track:
@@ -80,8 +117,8 @@ def _into_frame(box: Box) -> Box:
     return tuple(round(v, 4) for v in (x0 + dx, y0 + dy, x1 + dx, y1 + dy))
 
 
-def _sense(layout: Layout):
-    """Leaps, and objects that stand in each other's place throughout."""
+def _sense(layout: Layout, notes: list[str]) -> Iterator[str]:
+    """Leaps, and objects that stand in each other's place throughout; the latter is noted where it may be meant."""
     for track in layout.objects:
         for a, b in zip(track.boxes, track.boxes[1:], strict=False):
             (ax, ay), (bx, by) = center(a.box), center(b.box)
@@ -92,7 +129,19 @@ def _sense(layout: Layout):
         for b in layout.objects[i + 1 :]:
             pairs = [(p, q) for t in (0.0, 0.5, 1.0) if (p := a.box_at(t)) and (q := b.box_at(t))]
             if pairs and all(iou(p, q) > COINCIDENT for p, q in pairs):
-                yield f"objects {a.id!r} and {b.id!r} have the same boxes throughout"
+                fault = f"objects {a.id!r} and {b.id!r} have the same boxes throughout"
+                if a.phrase != b.phrase and re.search(ONE_PLACE, f"{layout.prompt} {layout.text}", re.IGNORECASE):
+                    notes.append(fault)
+                else:
+                    yield fault
+
+
+# ---------------------------------------------------------------- what the rules' grammar suspects
+
+
+def _suspicions(layout: Layout, whole: bool) -> list[str]:
+    mentions = read(layout.prompt)[1]
+    return [*disagreements(layout, mentions), *(left_out(layout, mentions) if whole else ())]
 
 
 def disagreements(layout: Layout, mentions: list[Mention]):
