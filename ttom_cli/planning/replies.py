@@ -107,7 +107,7 @@ def server_words(body: object, depth: int = DEEPEST) -> str:
     if isinstance(body, str):
         body = body[:LONGEST]
         if PAGE.match(body):
-            body = re.sub(r"<(?:style|script).*?</|<[^>]*>", " ", body, flags=re.S | re.I)
+            body = re.sub(r"<(style|script)\b.*?</\1>|<[^>]*>", " ", body, flags=re.S | re.I)
         return plain(body)
     if depth == 0:
         return ""
