@@ -122,7 +122,6 @@ def test_json_that_is_nearly_json_is_mended_and_said(server, reply):
     [
         good()[:-1],
         quoted(good())[:-40],
-        quoted(good()).replace("]}]}]", "]}]}", 1),
         "I see {the objects: a ball and a cube} in it.",
         "{objects: [ball, cube]}",
         quoted(good()).replace("0.6", "NaN"),
@@ -245,6 +244,12 @@ def test_a_key_is_masked_where_a_reply_is_shown(server, capsys):
     out, err = capsys.readouterr()
     assert SECRET not in out + err and "object '***'" in err and "Your key is ***." in err
     assert SECRET in json.dumps(server.requests[1]["body"])  # what is sent back is what was said
+    server.answers = [good(**{SECRET: 1})]
+    assert main(command(server)) == 0
+    assert "left out: '***'" in capsys.readouterr().err
+    server.answers = [good(phrase=SECRET)]
+    with pytest.raises(PlanningError, match=r"after 2 corrections .* object '\*\*\*'"):
+        planner(server, cache=False).plan(PROMPT)
 
 
 def test_a_short_key_masks_no_letters_within_words(server, monkeypatch, capsys):

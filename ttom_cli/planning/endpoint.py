@@ -111,7 +111,10 @@ class Endpoint:
         """Leave out what the server says that it cannot take; False where that is nothing of ours."""
         said = str(error).lower()
         if error.status_code in (400, 422):
-            for name in [n for n in self._options if n in said]:
+            names = [n for n in self._options if n in said]
+            if not names and "context length" in said:  # the prompt fits, and not the longest reply beside it
+                names = [n for n in self._options if n != "temperature"]
+            for name in names:
                 value = self._options.pop(name)
                 if name == "max_tokens" and "max_completion_tokens" in said:
                     self._options["max_completion_tokens"] = value

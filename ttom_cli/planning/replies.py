@@ -51,7 +51,8 @@ def read_completion(body: object) -> Completion:
     message = choice.get("message")
     fault = server_words(body.get("error")) or server_words(choice.get("error"))
     if fault or not isinstance(message, dict):
-        return Completion(fault=fault or server_words({k: v for k, v in body.items() if k != "choices"}))
+        rest = {k: v for k, v in body.items() if k != "choices"}
+        return Completion(fault=fault or server_words(rest) or (json.dumps(rest["error"]) if rest.get("error") else ""))
     said = [_text(message.get("content")), *_arguments(message)]
     finish = str(choice.get("finish_reason") or "").lower()
     refusal = message.get("refusal") or _refusal(message.get("content"))
@@ -228,13 +229,13 @@ def _tolerantly(text: str) -> list[dict]:
     """Objects with trailing commas, comments, single quotes and the like, last first.
 
     The parser would make an object of any prose, and end one that was cut off: it gets only what speaks of `objects`
-    and closes every bracket that it opens.
+    and is closed.
     """
     import json_repair
 
     found = []
     for part in _closed(text):
-        if "objects" not in part or part.count("[") != part.count("]"):
+        if "objects" not in part:
             continue
         try:
             data = json_repair.loads(part, skip_json_loads=True)
