@@ -182,7 +182,7 @@ def test_a_500_of_load_is_tried_again(server):
     "words",
     [
         "max_tokens is too large: 9999",
-        "The maximum context length is 8192 tokens. You requested 12499 (2500 in the messages, 9999 in the completion).",
+        "The maximum context length is 8192 tokens. You requested 12499 (2500 in messages, 9999 in completion).",
     ],
 )
 def test_a_limit_of_tokens_that_is_not_taken_is_said(server, words):
