@@ -82,3 +82,16 @@ def layout():
             ],
         }
     )
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path):
+    """A language model's endpoint on loopback; the key and the cache of plans are the test's own."""
+    import llm_server
+
+    monkeypatch.setenv("OPENAI_API_KEY", llm_server.SECRET)
+    monkeypatch.setenv("TTOM_CACHE", str(tmp_path / "cache"))
+    made = llm_server.Server()
+    yield made
+    made.http.shutdown()
+    made.http.server_close()

@@ -18,6 +18,7 @@ RIGHT = """
 a red ball rolls to the left | red ball: RC>LC
 a red ball rolls left, bounces off the wall and comes back | red ball: MC>LC>RC
 a red ball rolls left and right | red ball: LC>RC
+a red ball rolls left, then right | red ball: MC>LC>RC
 a ball rolls left while a red ball rolls right | ball: RT>LT; red ball: LB>RB
 the red ball rolls left. Then the ball rolls right. | red ball: LC>RC
 a ball rolls left, then the ball rolls right | ball: LC>RC
@@ -147,6 +148,7 @@ a cowboy rides a horse to the left | cowboy: LC>RC; horse: LB>RB | 'cowboy' goes
 a boat drifts across the lake to the right | boat: RC>LC | says right
 a red ball rolls left, stops, and rolls on | red ball: LC>RC | says left
 a red ball moves left | red ball: LC | stands still
+a red ball moves left, then right | red ball: LC>RC | says left
 a balloon floats up into the sky | balloon: MT>MB | says up
 a kite climbs | kite: MT>MB | says up
 A red balloon rises slowly. | red balloon: MT>MB | says up

@@ -179,6 +179,10 @@ class PlannerConfig:
     """Of the endpoint; empty: OpenAI's own."""
     llm_timeout: float = 120.0
     """Seconds that the server may be silent."""
+    llm_total_timeout: float = 600.0
+    """Seconds that the plan of a prompt may take, corrections and tries again included."""
+    llm_max_tokens: int = 8192
+    """Tokens of a reply at most, the model's thinking included."""
     llm_retries: int = 4
     """Tries again after a transport error, a 429 or a 5xx, with backoff."""
     planner_fallback: str = ""
@@ -203,6 +207,10 @@ class PlannerConfig:
             raise TTOMError("the openai planner needs a model", "name one with --llm-model")
         if not 0 < self.llm_timeout < 86400:
             raise TTOMError(f"llm-timeout must be above 0 seconds and below a day, not {self.llm_timeout}")
+        if not 0 < self.llm_total_timeout < 86400:
+            raise TTOMError(f"llm-total-timeout must be above 0 seconds and below a day, not {self.llm_total_timeout}")
+        if self.llm_max_tokens < 1:
+            raise TTOMError(f"llm-max-tokens must be at least 1, not {self.llm_max_tokens}")
         if self.llm_retries < 0:
             raise TTOMError(f"llm-retries must be 0 or more, not {self.llm_retries}")
 

@@ -65,6 +65,8 @@ OPTIONS = {
     "llm-model": ("planner", "llm_model"),
     "llm-base-url": ("planner", "llm_base_url"),
     "llm-timeout": ("planner", "llm_timeout"),
+    "llm-total-timeout": ("planner", "llm_total_timeout"),
+    "llm-max-tokens": ("planner", "llm_max_tokens"),
     "llm-retries": ("planner", "llm_retries"),
     "template": ("planner", "template"),
     "trust-layout": ("planner", "trust_layout"),

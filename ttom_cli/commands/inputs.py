@@ -48,6 +48,14 @@ LLMTimeoutOpt = Annotated[
     Optional[float],
     typer.Option("--llm-timeout", help="Seconds that the server may be silent.", rich_help_panel=PLANNING),
 ]
+LLMTotalOpt = Annotated[
+    Optional[float],
+    typer.Option("--llm-total-timeout", help="Seconds that a prompt's plan may take.", rich_help_panel=PLANNING),
+]
+LLMTokensOpt = Annotated[
+    Optional[int],
+    typer.Option("--llm-max-tokens", help="Of a reply, its thinking included.", rich_help_panel=PLANNING),
+]
 LLMRetriesOpt = Annotated[
     Optional[int], typer.Option("--llm-retries", help="After transport errors, 429 and 5xx.", rich_help_panel=PLANNING)
 ]

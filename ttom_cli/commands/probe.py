@@ -21,6 +21,8 @@ from .inputs import (
     JsonOpt,
     LayoutOpt,
     LLMModelOpt,
+    LLMTokensOpt,
+    LLMTotalOpt,
     LLMUrlOpt,
     ModelOpt,
     OffloadOpt,
@@ -74,6 +76,8 @@ def probe(
     planner: PlannerOpt = None,
     llm_model: LLMModelOpt = None,
     llm_base_url: LLMUrlOpt = None,
+    llm_total_timeout: LLMTotalOpt = None,
+    llm_max_tokens: LLMTokensOpt = None,
 ) -> None:  # fmt: skip
     """Find the blocks whose attention tells where objects end up, best first.
 

@@ -83,7 +83,8 @@ _GAP = (
     rf"(?: {_ADVERB})*(?: (?:across|over|along|through|on|in) (?:an?|the) (?:[\w-]+ )?(?:{_SURFACE}))?"
     rf"(?:,? {_ADVERB})*,?"
 )
-_TURNS = r"(?!(?:,|,? and|,? or|,? then)+ (?:then )?(?:to the |towards? the |the )?(?:left|right|back|up|down)\b)"
+# Not "left and right"; "left, then right" goes left all the same.
+_TURNS = r"(?!(?:,|,? and|,? or) (?:to the |towards? the |the )?(?:left|right|back|up|down)\b)"
 _CLAUSE = "and while as whereas but for together fast then until before"
 _PLACE = (
     "with in on at across over along through past under above below during against toward towards into after where "
