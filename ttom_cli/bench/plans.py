@@ -17,7 +17,7 @@ from ..layout import Layout, Track
 from ..layout.model import center, iou
 from ..planning import Planner
 from ..planning.check import check
-from ..planning.lexicon import singular
+from ..planning.rules.lexicon import singular
 from .report import Row, Table
 
 TIMES = (0.0, 0.5, 1.0)
