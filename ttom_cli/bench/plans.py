@@ -186,7 +186,7 @@ def judge_states(entry: dict, layout: Layout, told: bool = False) -> None:
 
 def judge_interaction(entry: dict, layout: Layout, told: bool = False) -> None:
     """There are no metadata: who acts comes first in these prompts, and has a track, as many as are said."""
-    opening = re.sub(r"^(?:an?|the) ", "", entry["prompt"].lower())
+    opening = re.sub(r"^(?:an?|the) (?:(?:group|pack) of )?", "", entry["prompt"].lower())
     numbers = {"two": 2, "three": 3, "four": 4, "five": 5}
     first, _, rest = opening.partition(" ")
     count = numbers.get(first, 1)

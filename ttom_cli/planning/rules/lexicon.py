@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from . import wordnet
+from .wordnet import infinitive, singular
+
 NUMBERS = {
     "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
     "eleven": 11, "twelve": 12, "dozen": 12, "fifteen": 15, "twenty": 20, "thirty": 30, "fifty": 50, "hundred": 100,
@@ -12,6 +15,8 @@ NUMBERS = {
 }  # fmt: skip
 VAGUE = frozenset("several few many".split())
 STAND_INS = frozenset("one another other others".split())  # as numbers, they may stand for a noun
+BEING = frozenset("is are was were has have".split())
+MAKING = frozenset("make makes making let lets have see watch".split())
 NONE = frozenset({"no", "without"})  # what is named behind them is not there
 SINGULAR = frozenset("a an one another this that each".split())  # no plural stands behind them
 DETERMINERS = frozenset(
@@ -211,6 +216,18 @@ COLORS = frozenset(
     """red orange yellow green blue purple violet pink brown black white gray grey gold golden silver turquoise cyan
     magenta beige crimson scarlet teal maroon navy tan bronze copper ivory lavender olive""".split()
 )
+# Things and shapes that WordNet has not, or counts among what cannot be seen.
+SEEN = frozenset(
+    """smartphone hoverboard katana hoodie selfie drone wave plus cross square circle triangle star diamond rectangle
+    pentagon hexagon oval heart ring cube sphere lightning fire flame smoke steam robot ufo spaceship guy cyborg
+    snowboarder skateboarder jellyfish pickup suv minivan scooter kitten kitty doggo tv laptop
+    shadow statue train teddy bolt drawing shape row line
+    cartoon dough pixel pixels eyes""".split()
+)
+PRONOUNS = frozenset(
+    """i me you he him she her it we us they them himself herself itself themselves someone something everyone
+    everything nothing anything who what which there here its his their my your our""".split()
+)
 ADJECTIVES = COLORS | frozenset(
     """small tiny little large big huge tall short long thin slim slender fat young old new bright dark shiny round
     square soft hard warm cold hot fresh wild calm""".split()
@@ -219,7 +236,11 @@ ADJECTIVES = COLORS | frozenset(
 
 def is_adjective(word: str) -> bool:
     """Whether a word is sure to be one: listed, or by its ending."""
-    return word in ADJECTIVES or bool(re.search("(?:ful|ous|ive|less|able|ible|\\w\\wish)$", word))
+    if word in ADJECTIVES:
+        return True
+    if re.search("(?:ful|ous|ive|less|able|ible|\\w\\wish)$", word) and not re.search("[TBP]", wordnet.kinds(word)):
+        return True
+    return "a" in wordnet.kinds(word) and not can_name(word)
 
 
 # What their object does, it does because of the subject.
@@ -244,20 +265,45 @@ def is_english(words: list[str]) -> bool:
     return foreign <= sum(word in known for word in words)
 
 
-@cache
-def singular(noun: str) -> str:
-    """'boxes' -> 'box', 'geese' -> 'goose'; a singular stays as it is."""
-    return _inflect().singular_noun(noun) or noun
-
-
-@cache
 def is_plural(noun: str) -> bool:
     """Whether a noun is a plural: 'boxes', 'geese', 'children'; not 'bus', 'glass', 'sheep'."""
-    return not re.search("(ss|us|is|['’]s)$", noun) and _inflect().singular_noun(noun) not in (False, noun)
+    return singular(noun) != noun
 
 
 @cache
-def _inflect():
-    import inflect
+def can_name(word: str) -> bool:
+    """Whether a word can be a noun: 'ball', 'rolls', 'red'; not 'overtake'."""
+    return word in SEEN or not wordnet.NOUN.isdisjoint(wordnet.kinds(word) + wordnet.kinds(singular(word)))
 
-    return inflect.engine()
+
+@cache
+def seen(noun: str) -> str:
+    """What a noun names, in either number: T a thing, P a place, B what is worn or part of a body; else empty."""
+    kind = wordnet.kinds(singular(noun)) or wordnet.kinds(noun)
+    return "T" if {noun, singular(noun)} & SEEN else next((k for k in kind if k in "TPB"), "")
+
+
+@cache
+def can_describe(word: str) -> bool:
+    """Whether a word can be an adjective, and names nothing that can be seen: 'glossy', 'solid'."""
+    return is_adjective(word) or ("a" in wordnet.kinds(word) and not seen(word))
+
+
+@cache
+def mostly_verb(word: str) -> bool:
+    """Whether a form is one of a verb that is used more often than the noun that is spelt like it."""
+    return word in VERBS or "V" in wordnet.kinds(infinitive(word))
+
+
+@cache
+def known(word: str) -> bool:
+    """Whether a word is English: 'balls', 'rain-soaked', "woman's", '747'; not 'wiht'."""
+    word = re.sub("['’]s?$", "", word)
+    if "-" in word:
+        return all(known(part) for part in word.split("-") if part)
+    closed = word in ADVERBS | PREPOSITIONS | DETERMINERS | CONJUNCTIONS or word in NUMBERS or word in PRONOUNS
+    return bool(
+        closed or word.isdecimal() or word in SEEN or is_adjective(word) or wordnet.kinds(word)
+        or wordnet.kinds(singular(word)) or infinitive(word) or re.search("['’]", word)
+        or wordnet.kinds(re.sub("ly$", "", word)) or wordnet.kinds(re.sub("(?:er|est)$", "", word))
+    )  # fmt: skip

@@ -52,6 +52,8 @@ def find_mentions(text: str) -> list[Mention]:
             single=bool(lex.SINGULAR.intersection(opened)) and count == 1,
             led=before in lex.PREPOSITIONS or before.endswith("ing"),
             predicate=before in ("is", "are", "was", "were") and not opened,
+            made=bool(lex.MAKING.intersection([t[0] for t in tokens[max(0, i - 2) : i]])),
+            first=before in ("", "."),
             stands_in=opened[:1] not in ([], ["each"], ["no"]) and opened[-1] in lex.STAND_INS | lex.NUMBERS.keys(),
         )
         j, verb = first, False
@@ -157,6 +159,8 @@ class _Context:
     led: bool  # a preposition or a participle
     predicate: bool  # a form of "be", and no determiner
     stands_in: bool  # what may be a pronoun, or belong to a noun
+    made: bool  # somebody makes it do something
+    first: bool  # the beginning of a sentence
 
 
 def _joins_adjectives(word: str, so_far: list[str], following: str, *, opened: bool) -> bool:
@@ -171,41 +175,65 @@ def _joins_adjectives(word: str, so_far: list[str], following: str, *, opened: b
 def _stops(word: str, so_far: list[str], following: str, context: _Context) -> bool:
     """Whether a word ends the noun phrase whose words are `so_far`.
 
-    A word that can be noun or verb is taken by agreement, known to the lexicon or not: "two balls roll" and "a
-    ball rolls" have a verb, "a roll" and "two rolls" have none.
+    A word that can be noun or verb is taken by agreement, and then by which it is more often: "two balls roll" and
+    "a ball rolls" have a verb, "a roll" and "two rolls" have none.
     """
-    opened = context.opened
-    if not so_far and context.stands_in and word in lex.VERBS and _closed_class(following):
-        return word.endswith("ing") or (word.endswith("s") != context.many)  # "another flies to", "two run to"
-    if word.endswith("ly") and opened and not so_far:
-        return False  # "an elderly man"
-    articled = _articles(following)
+    opened, ends = context.opened, _closed_class(following) or _articles(following)
     if _closed_class(word) or (so_far and _articles(word)):
-        return True
-    if word.endswith("ing"):
-        return (word not in lex.ING_NOUNS or articled) and (bool(so_far) or not opened)
-    if following in ("are", "is", "were", "was", "have", "has"):
-        return False  # "oak leaves are"
-    third_person = word.endswith("s") and not re.search("(ss|us|is|['’]s)$", word)
+        return not (word.endswith("ly") and opened and not so_far)  # "an elderly man"
     if not so_far:
-        return not opened and (word in lex.VERBS or (third_person and articled))
-    participle = (word.endswith("ed") and word not in lex.ED_NOUNS) or word in lex.PARTICIPLES
-    if participle and _closed_class(following):
-        return True
-    ends = _closed_class(following) or articled
-    if lex.is_plural(so_far[-1]) and so_far[-1] not in lex.SIZES:
-        # "four sports cars" goes on, "three bees buzz" and "a pair of balls falls" do not
-        return not lex.is_plural(word) or (word in lex.VERBS and ends)
-    named = not all(map(lex.is_adjective, so_far))  # "a ball and a blue circle" ends with a noun
-    if not (named or opened or context.predicate):
-        return False  # "red circles, green circles"
-    if (context.many or (context.joined and named)) and word in lex.BASE_FORMS and ends:
-        return True  # "two deer graze", "a cat and a dog run"
-    if context.many:
+        return _begins_no_phrase(word, following, context)
+    noun, verb = lex.can_name(word), bool(lex.infinitive(word))
+    if ends and lex.seen(so_far[-1]) and lex.can_describe(word) and not word.endswith("s"):
+        return True  # "a vase glossy and new"
+    if not verb or word in lex.ADJECTIVES or (noun and following in lex.BEING):  # "oak leaves are"
         return False
+    if word.endswith("ing"):
+        return word not in lex.ING_NOUNS or _articles(following)
+    if (word.endswith("ed") and word not in lex.ED_NOUNS) or word in lex.PARTICIPLES:
+        return ends
+    if not noun:
+        return not lex.is_adjective(word)
+    named = any(lex.can_name(w) or w.isdecimal() for w in so_far)
+    if word == lex.infinitive(word):
+        if lex.is_plural(so_far[-1]) and so_far[-1] not in lex.SIZES:
+            return context.many or ends or lex.mostly_verb(word)  # "two bears fish", and "sports cars" has none
+        return named and ends and (context.many or context.joined or context.made) and lex.mostly_verb(word)
+    return named and _is_third_person(word, so_far, following, context)
+
+
+def _begins_no_phrase(word: str, following: str, context: _Context) -> bool:
+    if context.stands_in and lex.mostly_verb(word) and _closed_class(following):
+        return word.endswith("ing") or (word.endswith("s") != context.many)  # "another flies to", "two run to"
+    if context.opened or not lex.infinitive(word):
+        return False
+    if word.endswith("ing"):
+        return word not in lex.ING_NOUNS or _articles(following)
+    if lex.is_adjective(word) or word in lex.PARTICIPLES or word.endswith("ed"):
+        return False
+    if context.first and lex.can_name(word) and word == lex.infinitive(word):
+        return _articles(following)  # "bear journalist interviews"
+    return lex.mostly_verb(word) or _articles(following)
+
+
+def _is_third_person(word: str, so_far: list[str], following: str, context: _Context) -> bool:
+    """Whether a word that can be a noun, and ends as verbs of one do, is one here."""
+    if not re.search("[^su]s$", word):
+        return False
+    ends = _closed_class(following) or _articles(following)
+    if lex.is_plural(so_far[-1]) and so_far[-1] not in lex.SIZES:
+        return lex.mostly_verb(word) and ends  # "four sports cars" goes on, "a pair of balls falls" does not
+    if not context.opened and all(map(lex.is_adjective, so_far)):
+        return False  # "red circles, green circles"
+    if context.many or (so_far[-1] in lex.ADJECTIVES and not lex.mostly_verb(word)):
+        return False
+    if context.single and not context.led and not re.search("['’]", "".join(so_far)):
+        return True
+    if not ends and lex.infinitive(following) == following and lex.mostly_verb(following):
+        return False  # "light rays fall"
     if context.led:  # "a bottle of milk falls", "a woman in a red dress dances"
-        return third_person and ends and (word in lex.VERBS or context.single)
-    return (third_person and (word in lex.VERBS or opened or ends)) or (word in lex.VERBS and not opened and ends)
+        return ends and (lex.mostly_verb(word) or context.single)
+    return lex.mostly_verb(word) or context.opened or (ends and following not in lex.PREPOSITIONS)
 
 
 def _articles(word: str) -> bool:
