@@ -221,8 +221,8 @@ def judge_answer(entry: dict, layout: Layout, told: bool = False) -> None:
         raise Faults(f"planned {[t.phrase for t in layout.objects]}", "nonsense")
     wanted = {name: _asked(said) for name, said in entry["objects"].items()}
     for track in layout.objects:
-        own = _words(track.phrase)[-1:]
-        if not any(track in named(layout, name) for name in wanted) and own[0] not in entry.get("may", ()):
+        heads = {_words(track.phrase)[-1], singular(track.phrase.lower().split()[-1])}  # "a row of cars"
+        if not any(track in named(layout, name) for name in wanted) and heads.isdisjoint(entry.get("may", ())):
             raise Faults(f"a box of {track.phrase!r}", "nonsense")
     missing = []
     for name, (count, way) in wanted.items():

@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import cache
 
 from . import wordnet
 from .wordnet import infinitive, singular
+
+
+@cache
+def pattern(text: str, flags: int = 0) -> re.Pattern:
+    """A regular expression, compiled once: there are more of them than `re` keeps."""
+    return re.compile(text, flags)
+
+
+def search(text: str, said: str) -> re.Match | None:
+    return pattern(text).search(said)
+
+
+def match(text: str, said: str) -> re.Match | None:
+    return pattern(text).match(said)
+
+
+def fullmatch(text: str, said: str) -> re.Match | None:
+    return pattern(text).fullmatch(said)
+
 
 NUMBERS = {
     "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
@@ -14,6 +34,7 @@ NUMBERS = {
     "both": 2, "several": 3, "few": 3, "many": 5,
 }  # fmt: skip
 VAGUE = frozenset("several few many".split())
+ROWS = frozenset("row line column stack pile queue".split())
 STAND_INS = frozenset("one another other others".split())  # as numbers, they may stand for a noun
 BEING = frozenset("is are was were has have".split())
 MAKING = frozenset("make makes making let lets have see watch".split())
@@ -40,7 +61,7 @@ ADVERBS = frozenset(
 
 # What one goes down without going down.
 _ALONG = (
-    r"(?:an?|the|his|her|its|their) \w*(?:street|road|path|way|hall|corridor|aisle|track|river|lane|alley|avenue|trail"
+    r"(?:an?|the|his|her|its|their) (?:[\w-]+ ){0,3}?\w*(?:street|road|path|way|hall|corridor|aisle|track|river|lane|alley|avenue|trail"
     r"|pavement|sidewalk|pier|beach)"
 )
 # Adverbs and verbs that say where to. Each direction's phrases, longest first where they overlap.
@@ -75,15 +96,15 @@ RELATIONS = {
     "before": r"(?:followed|chased|pursued|trailed) by|leads|leading",
     "left of": r"(?:to|on|at) the left(?: side)? of|left of",
     "right of": r"(?:to|on|at) the right(?: side)? of|right of",
+    "above": r"(?:on|at) the top of|above|over",
+    "below": r"(?:on|at) the bottom of|below|under|underneath|beneath",
     "on": r"on top of|atop|on(?:to)?",
-    "above": r"above|over",
-    "below": r"below|under|underneath|beneath",
     "in front of": r"in front of",
     "behind": r"behind",
     "next to": r"next to|beside|alongside|near|by",
     "inside": r"inside(?: of)?|within",
     "between": r"(?:in )?between",
-    "riding": r"rid(?:es?|ing)|driv(?:es?|ing)",
+    "riding": r"rid(?:es?|ing)|driv(?:es?|ing)|row(?:s|ing)?|steer(?:s|ing)?|paddl(?:es?|ing)|pilot(?:s|ing)?",
     "holding": r"hold(?:s|ing)?|carr(?:y|ies|ying)",
     "pushing": r"push(?:es|ing)?",
     "pulling": r"pull(?:s|ing)?|drags|dragging|tows|towing|walk(?:s|ing)?(?= (?:his|her|its|their|an?) )",
@@ -137,15 +158,16 @@ _SIDE = r"(?:left|right|top|bottom|side|sky|ground|scene)\b"
 _OBJECT = rf" (?:(?:while|as|{'|'.join(NUMBERS)})\b|(?:and )?(?:an?|the)\b(?! {_SIDE}))"
 CAMERA = rf"(?:(?:the|a) )?camera\b(?:(?!{_OBJECT})[^,.;])*"
 SHOTS = (
-    r"shot|footage|video|clip|photo|photograph|painting|rendering|render|animation|time-?lapse|view|close-?up"
-    r"|illustration|drawing|image|picture|sketch|movie"
+    r"shots?|footage|video|clip|photo|photograph|painting|rendering|render|animation|time-?lapse|view|close-?\s?up|scene"
+    r"|illustration|drawing|image|picture|sketch|movie|film|trailer|gif|commercial|advert|ad|sequence|cartoon|pan|tour"
 )
 STYLES = (
-    r"cinematic|[248]k|u?hd|hdr|(?:hyper|photo)-?realis\w+|realistic|masterpiece|(?:best|high|highest) quality"
-    r"|detailed|sharp focus|bokeh|depth of field|golden hour|lighting|resolution|\d+ ?mm|\d+ ?fps|style"
+    r"cinematic|[248]k|u?hd|hdr|(?:hyper|photo)-?realis\w+|realistic|masterpiece|\w+ quality|\w+ detailed|ultra \w+"
+    r"|detailed|focus|bokeh|depth of field|(?:golden|magic) hour|lighting|resolution|\d+ ?mm|\d+ ?fps|styled?"
     r"|slow[ -]motion|time-?lapse|(?:drone|wide|aerial|tracking|static|establishing|long|low|high)[ -](?:angle|shot)"
-    r"|aerial view|shot on|footage|render\w*|octane|unreal engine|artstation|national geographic|anime"
-    r"|vivid colou?rs|camera|close-?up"
+    r"|aerial|shot|footage|render\w*|octane|unreal engine|artstation|national geographic|anime|lights?|mood|moody|palette"
+    r"|tones?|colou?rs?|grain|vibes?|atmosphere|atmospheric|documentary|photography|aesthetic|blur|angle|view|epic|look"
+    r"|feel|dramatic|handheld|film|filmed|noir|pixar|ghibli|animation|grading|flare|lens|vivid|camera|close-?\s?up|pov|vlog"
 )
 PLACES = {
     r"(?:top|upper)[ -]left": (0.22, 0.22),
@@ -181,10 +203,20 @@ SETTINGS = frozenset(
     stadium court gym pool runway station airport harbor dock pier zoo aquarium slope wilderness""".split()
 )
 NOT_OBJECTS = frozenset(
-    """background frame screen scene video image side left right top bottom upper lower center centre middle way
-    day night time distance air corner edge timelapse close-up camera viewer lens view
+    """background foreground frame screen scene video image side left right top bottom upper lower center centre middle
+    way direction day night time distance air corner edge timelapse close-up camera viewer lens view
     it them him himself herself itself themselves they he she""".split()
 )
+# What a sentence may be about that shows no object.
+LOOKS = frozenset(
+    """lighting color colour tone mood art animation film cinema quality hour season photography documentary movie clip
+    shot style texture detail focus bokeh resolution pan tilt zoom footage render rendering ad feel look aesthetic
+    palette flare sound music voice rest kind sort type lot bit one thing something anyone world space back front half
+    rate second minute meter metre foot inch mile kilometer kilometre year blur fps sequence cut trailer work tour""".split()
+)
+STUFF = frozenset("water rain snow smoke steam dust light sunlight moonlight fog mist wind powder sand".split())
+PARTS = frozenset("wing tail paw fur horn fin trunk mane feather petal wheel sail roof brim".split())
+UNITS = r"(?:seconds?|secs?|minutes?|hours?|days?|years?|met(?:er|re)s?|feet|foot|inch(?:es)?|miles?|kilomet(?:er|re)s?|frames?|fps|degrees?|times)"
 # Small words of other languages.
 FOREIGN = frozenset(
     """ein eine einen einem einer der die das den dem und nach von zu mit auf ist im in rechts links un une le la les
@@ -194,7 +226,8 @@ FOREIGN = frozenset(
 LATIN = "\u024f"  # the last of its letters
 ING_NOUNS = frozenset(
     """building ring king string ceiling painting wing swing thing spring pudding earring clothing evening
-    morning wedding sibling duckling lighting railing awning""".split()
+    morning wedding sibling duckling lighting railing awning dining swimming washing sewing shopping parking
+    racing fishing hiking vending boxing charging drawing""".split()
 )
 
 
@@ -222,7 +255,9 @@ SEEN = frozenset(
     pentagon hexagon oval heart ring cube sphere lightning fire flame smoke steam robot ufo spaceship guy cyborg
     snowboarder skateboarder jellyfish pickup suv minivan scooter kitten kitty doggo tv laptop
     shadow statue train teddy bolt drawing shape row line
-    cartoon dough pixel pixels eyes""".split()
+    sign racket basketball baseball vacuum coin notebook barista ghost clownfish ramen yo-yo ferris rollercoaster gift
+    present medal plant cab phoenix hippo church cabin staircase ladder barrel drawer tornado iceberg waterfall mask
+    pearl toilet footprint footstep jersey cuboid dalmatian""".split()
 )
 PRONOUNS = frozenset(
     """i me you he him she her it we us they them himself herself itself themselves someone something everyone
@@ -245,12 +280,12 @@ def is_adjective(word: str) -> bool:
 
 # What their object does, it does because of the subject.
 CAUSING = sorted(
-    verb_forms("lift raise hoist drop throw toss kick push pull roll carry drag lower launch".split()),
+    verb_forms("lift raise hoist drop throw toss kick push pull roll carry drag lower launch slide".split()),
     key=len,
     reverse=True,
 )
 # Of those, the ones whose subject stays where it is.
-SENDING = verb_forms("lift raise hoist drop throw toss kick lower launch".split())
+SENDING = verb_forms("lift raise hoist drop throw toss kick lower launch slide".split())
 RISING, FALLING = verb_forms(UP_VERBS), verb_forms(DOWN_VERBS)
 MOVING = verb_forms(MOTION_VERBS) | RISING | FALLING | {"thrown"}
 RELATIONS["towards"] += rf"|(?:{'|'.join(sorted(MOVING))}) (?:over |up )?to(?! the {_SIDE})(?! (?:left|right)\b)"
@@ -259,10 +294,17 @@ BASE_FORMS = frozenset(MOTION_VERBS + OTHER_VERBS + UP_VERBS + DOWN_VERBS)
 
 
 def is_english(words: list[str]) -> bool:
-    """Whether a text is not plainly in another language: with its articles and prepositions, or its letters."""
-    known = NUMBERS.keys() | DETERMINERS | PREPOSITIONS | CONJUNCTIONS | ADVERBS | VERBS | ADJECTIVES
-    foreign = sum((word in FOREIGN and word not in known) or max(word) > LATIN for word in words)
-    return foreign <= sum(word in known for word in words)
+    """Whether a text is not plainly in another language: by its small words, and by how many words are known."""
+    lower = [plain_letters(word.lower()) for word in words]
+    small = NUMBERS.keys() | DETERMINERS | PREPOSITIONS | CONJUNCTIONS | ADVERBS | VERBS | ADJECTIVES
+    foreign = sum((word in FOREIGN and word not in small) or max(word) > LATIN for word in lower)
+    strange = sum(not known(word) for word in lower)
+    return foreign <= sum(word in small for word in lower) and 2 * strange < max(len(lower), 1)
+
+
+def plain_letters(word: str) -> str:
+    """'café' -> 'cafe'."""
+    return "".join(c for c in unicodedata.normalize("NFD", word) if not unicodedata.combining(c))
 
 
 def is_plural(noun: str) -> bool:
@@ -286,7 +328,7 @@ def seen(noun: str) -> str:
 @cache
 def can_describe(word: str) -> bool:
     """Whether a word can be an adjective, and names nothing that can be seen: 'glossy', 'solid'."""
-    return is_adjective(word) or ("a" in wordnet.kinds(word) and not seen(word))
+    return not seen(word) and (is_adjective(word) or "a" in wordnet.kinds(word))
 
 
 @cache
@@ -298,12 +340,12 @@ def mostly_verb(word: str) -> bool:
 @cache
 def known(word: str) -> bool:
     """Whether a word is English: 'balls', 'rain-soaked', "woman's", '747'; not 'wiht'."""
-    word = re.sub("['’]s?$", "", word)
+    word = plain_letters(re.sub("['’]s?$", "", word))
     if "-" in word:
         return all(known(part) for part in word.split("-") if part)
     closed = word in ADVERBS | PREPOSITIONS | DETERMINERS | CONJUNCTIONS or word in NUMBERS or word in PRONOUNS
     return bool(
-        closed or word.isdecimal() or word in SEEN or is_adjective(word) or wordnet.kinds(word)
+        closed or word.isnumeric() or word in SEEN or is_adjective(word) or wordnet.kinds(word)
         or wordnet.kinds(singular(word)) or infinitive(word) or re.search("['’]", word)
         or wordnet.kinds(re.sub("ly$", "", word)) or wordnet.kinds(re.sub("(?:er|est)$", "", word))
     )  # fmt: skip

@@ -19,6 +19,7 @@ PLACE_ROOTS = tuple((
     "way area geological_formation land body_of_water room geographical_area building_complex tract establishment"
     " mercantile_establishment weather atmospheric_phenomenon"
 ).split())
+TOPS = ("person", "animal", "plant", "artifact", "food")
 WORN_ROOTS = ("clothing", "hair", "footwear", "jewelry", "headdress", "eyeglasses")
 
 
@@ -38,7 +39,7 @@ def build(folder: Path) -> str:
                 lemma, _, number, *rest = line.split()
                 for rank, offset in enumerate(rest[-int(number) :], start=1):
                     said = counts.get((lemma, part, rank), 0) + counts.get((lemma, "5", rank), 0) * (part == "3")
-                    weights[lemma][kinds_of[offset]] += said + 0.5 / rank
+                    weights[lemma][kinds_of[offset]] += said + 1 / rank
     lines = defaultdict(list)
     for lemma, by_kind in weights.items():
         lines[_letters(by_kind)].append(lemma)
@@ -53,12 +54,12 @@ def build(folder: Path) -> str:
 
 
 def _letters(weights: dict[str, float]) -> str:
-    """One letter for all nouns of a word: what can be seen where a quarter of their uses can."""
+    """One letter for all nouns of a word: what can be seen where some of their uses can."""
     nouns = {kind: weights.get(kind, 0.0) for kind in "TPBX"}
     total = sum(nouns.values())
     letters = ""
     if total:
-        letters = "X" if nouns["X"] > 0.75 * total else max("TPB", key=nouns.get)
+        letters = "X" if nouns["X"] > 0.85 * total else max("TPB", key=lambda kind: nouns[kind] / (1 + 2 * (kind == "B")))
     if "v" in weights:
         letters += "V" if weights["v"] > total else "v"
     return letters + "".join(kind for kind in "ar" if kind in weights)
@@ -86,6 +87,8 @@ def _noun_kinds(senses: dict) -> dict[str, str]:
         file = senses[offset][0]
         if file in PLACES or (file in THINGS and below(offset, PLACE_ROOTS)):
             return "P"
+        if file == 3 and not set(senses[offset][1]).isdisjoint(TOPS):
+            return "T"
         if file == 8 or below(offset, WORN_ROOTS):
             return "B"
         return "T" if file in THINGS else "X"

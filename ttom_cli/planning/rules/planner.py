@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from ...errors import PlanningError
 from ...layout import Layout
 from ...text import plain
-from . import lexicon as lex
 from .clean import background, camera
 from .compose import compose
-from .reader import abstract_scene, read
+from .reader import Reading, abstract_scene, read_surely
 
 
 class RulesPlanner:
@@ -22,14 +20,16 @@ class RulesPlanner:
 
     def plan(self, prompt: str) -> Layout:
         """Raises PlanningError where the prompt names no object."""
-        text, mentions = read(prompt)
+        reading = read_surely(prompt)
+        text, mentions = reading.text, reading.mentions
         if not mentions:
             raise PlanningError(
-                f"the rules planner finds no object in {prompt!r}",
-                "name the objects ('a red ball rolls right'), or give a layout with --layout",
+                f"the rules planner finds no object that it is sure of in {prompt!r}",
+                "name the objects in plain English ('a red ball rolls right'), give a --layout, or a language model "
+                "with --planner openai",
             )
-        if not lex.is_english(re.findall(r"[\w'-]+", text.lower())):
-            self.tell(f"the rules planner knows English alone, and this is none: {text!r}; look at the layout")
+        if reading.left:
+            self.tell(unsure_line(reading))
         return Layout(
             prompt=plain(prompt),
             enriched_prompt=text if text != plain(prompt) else "",
@@ -38,3 +38,9 @@ class RulesPlanner:
             camera=camera(text),
             scene=abstract_scene(text, mentions),
         )
+
+
+def unsure_line(reading: Reading) -> str:
+    """What is planned of a prompt that is read in part, and what is left alone."""
+    planned, left = (", ".join(map(repr, dict.fromkeys(names))) for names in ([m.phrase for m in reading.mentions], reading.left))
+    return f"the rules planner is sure of {planned} alone, and leaves the rest to the model: {left}"

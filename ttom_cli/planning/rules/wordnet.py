@@ -23,29 +23,30 @@ VERB_ENDINGS = (("ies", "y"), ("es", "e"), ("es", ""), ("s", ""), ("ied", "y"), 
 
 
 @cache
-def _text() -> str:
-    return gzip.decompress((resources.files(__package__) / FILE).read_bytes()).decode()
+def _words() -> dict[str, dict[str, str]]:
+    """Of all words their kinds, and of irregular forms their base: of nouns ("=n") and of verbs ("=v")."""
+    words: dict[str, dict[str, str]] = {"": {}, "=n": {}, "=v": {}}
+    for line in gzip.decompress((resources.files(__package__) / FILE).read_bytes()).decode().splitlines()[1:]:
+        kind, _, *found = line.split()
+        if kind in words:
+            words[kind][found[0]] = found[1]
+        else:
+            words[""].update(dict.fromkeys(found, kind))
+    return words
 
 
-@cache
 def kinds(word: str) -> str:
     """The letters of a word as it stands; empty for one that is not known."""
-    at = _text().find(f" {word} ") if word.isalpha() else -1
-    return "" if at < 0 else _text()[_text().rfind("\n", 0, at) + 1 : at + 1].split()[0].lstrip("=n")
-
-
-def _irregular(word: str, kind: str) -> str:
-    at = _text().find(f"\n={kind} : {word} ")
-    return _text()[at:].split(maxsplit=4)[3] if at >= 0 else ""
+    return _words()[""].get(word, "")
 
 
 @cache
 def singular(noun: str) -> str:
     """'boxes' -> 'box', 'geese' -> 'goose'; a singular stays as it is."""
-    if found := _irregular(noun, "n"):
+    if found := _words()["=n"].get(noun):
         return found
     if re.search("(ss|us|is|['’]s)$", noun):
-        return noun[:-1] if re.search(".[a-z]{2}[ui]s$", noun) and _noun(noun[:-1]) else noun  # skis, menus
+        return noun[:-1] if re.search("..[ui]s$", noun) and _noun(noun[:-1]) else noun  # skis, menus
     for ending, instead in NOUN_ENDINGS:
         stem = noun.removesuffix(ending) + instead
         if noun.endswith(ending) and len(stem) > 2 and _noun(stem):
@@ -61,7 +62,7 @@ def _noun(word: str) -> bool:
 @cache
 def infinitive(word: str) -> str:
     """'rolling' -> 'roll', 'ran' -> 'run'; empty for what is no form of a verb."""
-    if found := _irregular(word, "v"):
+    if found := _words()["=v"].get(word):
         return found
     if "v" in kinds(word).lower():
         return word
