@@ -37,6 +37,7 @@ class Job:
     """One video to make."""
 
     layout: Layout
+    """Without objects for a video that is not guided."""
     seed: int
     path: Path
     sample: SampleConfig
@@ -223,7 +224,7 @@ def _make(runtime: Runtime, job: Job, targets, recall: Recall | None, guided: Ex
         with hooks or nullcontext():
             frames = sample(runtime, job, report)
     seen = None
-    if runtime.detector and job.check.enabled is not False:
+    if runtime.detector and job.check.enabled is not False and job.layout.objects:
         with clock("check"):
             report.stage("check")
             seen = check(job.layout, frames, runtime.see)
@@ -443,7 +444,12 @@ def replay_job(recipe: dict, path: Path, bank=None) -> tuple[Job, LoadConfig]:
     """
     try:
         memory, seed, planner = recipe["memory"], recipe["seed"], recipe["planner"]
-        layout = layout_from_json(recipe["layout"], source="the video's recipe")
+        data = recipe["layout"]
+        layout = (
+            layout_from_json(data, source="the video's recipe")
+            if data["objects"]
+            else Layout(prompt=data["prompt"], objects=())
+        )
         sample, guide = (
             kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in recipe[name].items()})
             for kind, name in ((SampleConfig, "sample"), (GuideConfig, "guide"))

@@ -61,8 +61,8 @@ ADVERBS = frozenset(
 
 # What one goes down without going down.
 _ALONG = (
-    r"(?:an?|the|his|her|its|their) (?:[\w-]+ ){0,3}?\w*(?:street|road|path|way|hall|corridor|aisle|track|river|lane|alley|avenue|trail"
-    r"|pavement|sidewalk|pier|beach)"
+    r"(?:an?|the|his|her|its|their) (?:[\w-]+ ){0,3}?\w*(?:street|road|path|way|hall|corridor|aisle|track|river|lane"
+    r"|alley|avenue|trail|pavement|sidewalk|pier|beach)"
 )
 # Adverbs and verbs that say where to. Each direction's phrases, longest first where they overlap.
 DIRECTION_PHRASES = {
@@ -165,9 +165,10 @@ STYLES = (
     r"cinematic|[248]k|u?hd|hdr|(?:hyper|photo)-?realis\w+|realistic|masterpiece|\w+ quality|\w+ detailed|ultra \w+"
     r"|detailed|focus|bokeh|depth of field|(?:golden|magic) hour|lighting|resolution|\d+ ?mm|\d+ ?fps|styled?"
     r"|slow[ -]motion|time-?lapse|(?:drone|wide|aerial|tracking|static|establishing|long|low|high)[ -](?:angle|shot)"
-    r"|aerial|shot|footage|render\w*|octane|unreal engine|artstation|national geographic|anime|lights?|mood|moody|palette"
-    r"|tones?|colou?rs?|grain|vibes?|atmosphere|atmospheric|documentary|photography|aesthetic|blur|angle|view|epic|look"
-    r"|feel|dramatic|handheld|film|filmed|noir|pixar|ghibli|animation|grading|flare|lens|vivid|camera|close-?\s?up|pov|vlog"
+    r"|aerial|shot|footage|render\w*|octane|unreal engine|artstation|national geographic|anime|lights?|mood|moody"
+    r"|palette|tones?|colou?rs?|grain|vibes?|atmosphere|atmospheric|documentary|photography|aesthetic|blur|angle|view|epic|look"
+    r"|feel|dramatic|handheld|film|filmed|noir|pixar|ghibli|animation|grading|flare|lens|vivid|camera|close-?\s?up|pov"
+    r"|vlog"
 )
 PLACES = {
     r"(?:top|upper)[ -]left": (0.22, 0.22),
@@ -212,11 +213,15 @@ LOOKS = frozenset(
     """lighting color colour tone mood art animation film cinema quality hour season photography documentary movie clip
     shot style texture detail focus bokeh resolution pan tilt zoom footage render rendering ad feel look aesthetic
     palette flare sound music voice rest kind sort type lot bit one thing something anyone world space back front half
-    rate second minute meter metre foot inch mile kilometer kilometre year blur fps sequence cut trailer work tour""".split()
+    rate second minute metre foot inch mile kilometer kilometre year blur fps sequence cut trailer work
+    tour""".split()
 )
 STUFF = frozenset("water rain snow smoke steam dust light sunlight moonlight fog mist wind powder sand".split())
 PARTS = frozenset("wing tail paw fur horn fin trunk mane feather petal wheel sail roof brim".split())
-UNITS = r"(?:seconds?|secs?|minutes?|hours?|days?|years?|met(?:er|re)s?|feet|foot|inch(?:es)?|miles?|kilomet(?:er|re)s?|frames?|fps|degrees?|times)"
+UNITS = (
+    r"(?:seconds?|secs?|minutes?|hours?|days?|years?|met(?:er|re)s?|feet|foot|inch(?:es)?|miles?|kilomet(?:er|re)s?"
+    r"|frames?|fps|degrees?|times)"
+)
 # Small words of other languages.
 FOREIGN = frozenset(
     """ein eine einen einem einer der die das den dem und nach von zu mit auf ist im in rechts links un une le la les
@@ -224,10 +229,11 @@ FOREIGN = frozenset(
     verso sinistra destra um uma os para com esquerda een het van naar""".split()
 )
 LATIN = "\u024f"  # the last of its letters
+# Before a noun, a part of its name: "a dining table".
+ING_PARTS = frozenset("dining parking vending sewing washing swimming shopping boxing fishing charging wedding".split())
 ING_NOUNS = frozenset(
     """building ring king string ceiling painting wing swing thing spring pudding earring clothing evening
-    morning wedding sibling duckling lighting railing awning dining swimming washing sewing shopping parking
-    racing fishing hiking vending boxing charging drawing""".split()
+    morning wedding sibling duckling lighting railing awning drawing""".split()
 )
 
 
@@ -255,9 +261,9 @@ SEEN = frozenset(
     pentagon hexagon oval heart ring cube sphere lightning fire flame smoke steam robot ufo spaceship guy cyborg
     snowboarder skateboarder jellyfish pickup suv minivan scooter kitten kitty doggo tv laptop
     shadow statue train teddy bolt drawing shape row line
-    sign racket basketball baseball vacuum coin notebook barista ghost clownfish ramen yo-yo ferris rollercoaster gift
-    present medal plant cab phoenix hippo church cabin staircase ladder barrel drawer tornado iceberg waterfall mask
-    pearl toilet footprint footstep jersey cuboid dalmatian""".split()
+    meter sign racket basketball baseball vacuum coin notebook barista ghost clownfish ramen yo-yo ferris rollercoaster
+    gift present medal plant cab phoenix hippo church cabin staircase ladder barrel drawer tornado iceberg waterfall
+    mask pearl toilet footprint footstep jersey cuboid dalmatian""".split()
 )
 PRONOUNS = frozenset(
     """i me you he him she her it we us they them himself herself itself themselves someone something everyone

@@ -1,4 +1,4 @@
-"""Makes `words.txt.gz` (see `wordnet`) of WordNet's own files: `python -m ttom_cli.planning.rules.make_words FOLDER`."""
+"""Makes `words.txt.gz` (see `wordnet`) of a folder of WordNet's own files, when it is run with that folder."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from .wordnet import FILE
 THINGS = {5, 6, 8, 13, 17, 18, 19, 20, 25, 27, 14}
 PLACES = {15}
 # Where things happen, by its synonym set's ancestors: streets, fields, rooms, land and water.
-PLACE_ROOTS = tuple((
-    "way area geological_formation land body_of_water room geographical_area building_complex tract establishment"
-    " mercantile_establishment weather atmospheric_phenomenon"
-).split())
+PLACE_ROOTS = tuple(
+    (
+        "way area geological_formation land body_of_water room geographical_area building_complex tract establishment"
+        " mercantile_establishment weather atmospheric_phenomenon"
+    ).split()
+)
 TOPS = ("person", "animal", "plant", "artifact", "food")
 WORN_ROOTS = ("clothing", "hair", "footwear", "jewelry", "headdress", "eyeglasses")
 
@@ -59,7 +61,9 @@ def _letters(weights: dict[str, float]) -> str:
     total = sum(nouns.values())
     letters = ""
     if total:
-        letters = "X" if nouns["X"] > 0.85 * total else max("TPB", key=lambda kind: nouns[kind] / (1 + 2 * (kind == "B")))
+        letters = (
+            "X" if nouns["X"] > 0.85 * total else max("TPB", key=lambda kind: nouns[kind] / (1 + 2 * (kind == "B")))
+        )
     if "v" in weights:
         letters += "V" if weights["v"] > total else "v"
     return letters + "".join(kind for kind in "ar" if kind in weights)

@@ -103,8 +103,16 @@ def find_mentions(text: str) -> list[Mention]:
                     wish.direction = "up" if ways[0] in lex.RISING else "down"  # "a rising balloon"
                 exact = not lex.VAGUE.intersection(opened)
                 mentions.append(
-                    Mention(*span, phrase, phrase.split()[-1], tuple(words[:-1]), count, wish, exact=exact,
-                            opened=" ".join(opened))
+                    Mention(
+                        *span,
+                        phrase,
+                        phrase.split()[-1],
+                        tuple(words[:-1]),
+                        count,
+                        wish,
+                        exact=exact,
+                        opened=" ".join(opened),
+                    )
                 )
         i = max(j + verb, i + 1)
     return mentions
@@ -165,9 +173,9 @@ def _count(tokens, i: int) -> tuple[int, int]:
         return 2, i + 3
     if words[:3] in (["a", "group", "of"], ["a", "trio", "of"]):
         return 3, i + 3
-    if words[:1] == ["a"] and words[1:2] and words[1] in lex.ROWS and words[2:3] == ["of"] and words[3:4]:
-        if words[3] in lex.NUMBERS or words[3].isdecimal():
-            return _count(tokens, i + 3)
+    if words[:1] == ["a"] and words[2:3] == ["of"] and words[1] in lex.ROWS and len(words) > 3:
+        many = words[3] in lex.NUMBERS or words[3].isdecimal()
+        return _count(tokens, i + 3) if many else (1, i + 1)
     count, j = 1, i
     while j < len(tokens):
         word = tokens[j][0]
@@ -222,19 +230,23 @@ def _stops(word: str, so_far: list[str], following: str, context: _Context) -> b
     if not verb or word in lex.ADJECTIVES or (noun and following in lex.BEING):  # "oak leaves are"
         return False
     if word.endswith("ing"):
-        return word not in lex.ING_NOUNS or _articles(following)
+        does = context.led and ends and so_far[-1] not in lex.ADJECTIVES
+        named = (word in lex.ING_NOUNS and not does) or (word in lex.ING_PARTS and not ends)
+        return not named or _articles(following)
     if (word.endswith("ed") and word not in lex.ED_NOUNS) or word in lex.PARTICIPLES:
         return ends
     if not noun:
         return not lex.is_adjective(word)
-    named = any(lex.can_name(w) or w.isdecimal() for w in so_far)
+    named = any(lex.can_name(w) or w.isdecimal() or not lex.known(w) for w in so_far)
     if word == lex.infinitive(word):
         if lex.is_plural(so_far[-1]) and so_far[-1] not in lex.SIZES:
             known = lex.mostly_verb(word) or (ends and not lex.seen(word))
             return context.many or known  # "two bears fish", and "a sports ball" has none
         named = named and not all(w in lex.ADJECTIVES for w in so_far)
-        return named and ends and (
-            context.made or ((context.many or context.joined) and (word in lex.BASE_FORMS or not noun))
+        return (
+            named
+            and ends
+            and (context.made or ((context.many or context.joined) and (word in lex.BASE_FORMS or not noun)))
         )
     return named and _is_third_person(word, so_far, following, context)
 
@@ -248,6 +260,8 @@ def _begins_no_phrase(word: str, following: str, context: _Context) -> bool:
         return word not in lex.ING_NOUNS or _articles(following)
     if lex.is_adjective(word) or word in lex.PARTICIPLES or word.endswith("ed"):
         return False
+    if context.joined and lex.seen(word) and word.endswith("s") and following not in lex.PREPOSITIONS | lex.ADVERBS:
+        return _articles(following)  # "a train and scissors"
     if context.first and lex.can_name(word) and (word == lex.infinitive(word) or lex.seen(word)):
         return _articles(following)  # "bear journalist interviews", "skis lean"
     return lex.mostly_verb(word) or _articles(following)

@@ -59,6 +59,7 @@ class _Reader:
         self.settings: list[Mention] = []  # subjects that are places, for want of anything else
         self.subject: Mention | None = None
         self.void = False  # the clause is about what is no object
+        self.doubtful = False  # it is about something that is not understood
         self.ahead: tuple[list[str], Mention] | None = None  # "above the sofa hangs a painting"
         parts = [p.split() for p in re.split(r"[,.;:]", text) if p.strip()]
         bare = [p for p in parts if not _is_clause(p)]
@@ -95,12 +96,15 @@ class _Reader:
             last.end, last.phrase = mention.end, self.text[last.start : mention.end]
         elif not self._is_object(mention, before, said, begins, previous):
             if begins:
-                self.void = not _goes_on(before, mention)
+                self.doubtful = mention.kind == "?"
+                self.void = not (self.doubtful or _goes_on(before, mention))
+                self.subject = None if self.doubtful else self.subject
             if self.void:
                 return
         elif begins:
-            if self._begin(mention, before):
-                return
+            self.doubtful = self.doubtful and not _new_clause(before)
+            if self._begin(mention, before) or self.doubtful:
+                return  # what is said of it may be said of what was not understood
         elif self.void:
             self.left.append(mention.phrase)
             return
@@ -112,7 +116,7 @@ class _Reader:
                 if lex.search(_SENDS, before):
                     return  # who throws stays
         relative = lex.match(r",? (?:that|which|who)\b", said)
-        if self.subject:
+        if self.subject and not self.doubtful:
             read_said(_own(said), mention if relative and mention in self.kept else self.subject)
 
     def _is_object(self, mention: Mention, before: str, said: str, begins: bool, previous: Mention | None) -> bool:
@@ -129,9 +133,8 @@ class _Reader:
         if begins and mention.phrase.lower() in lex.STUFF:
             self.left.append(mention.phrase)
             return False
-        does = re.match(r" +(?:of|([\w-]+))\b", said)
-        acts = does and (not does.group(1) or does.group(1) in lex.VERBS)
-        if begins and kind == "P" and not (acts or _relations(before)):
+        still = lex.match(r" *(?:$|[,.;:]|(?:is|are|was|were|looks?|seems?|feels?|with)\b)", said)
+        if begins and kind == "P" and still and not _relations(before):
             self.settings.append(mention)
             return False
         return begins or not _is_setting(before, mention)
@@ -190,7 +193,7 @@ class _Reader:
 def _is_clause(words: list[str]) -> bool:
     """Whether a part between commas says more than a name: it has an article, a number or a verb."""
     words = [w.lower() for w in words]
-    return any(w in lex.DETERMINERS or w in lex.NUMBERS or w in lex.VERBS and w != words[0] for w in words)
+    return any(w in lex.DETERMINERS or w in lex.NUMBERS or (w in lex.VERBS and w != words[0]) for w in words)
 
 
 def _goes_on(before: str, mention: Mention) -> bool:

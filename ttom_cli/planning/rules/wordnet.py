@@ -1,8 +1,8 @@
 """What kinds of words English has: nouns of things, of places and of neither, verbs, adjectives; from WordNet 3.0.
 
-`words.txt.gz` has a line for each set of kinds: " Tv : ball ... " (T a thing, P a place, B what is worn or part of a
-body, X what cannot be seen; v a verb, V one more often than a noun; a an adjective, r an adverb), and one for each irregular form: " =n : geese goose ".
-It is made by `python -m ttom_cli.planning.rules.make_words FOLDER` from WordNet's own files.
+`words.txt.gz` has a line for each set of kinds, "Tv : ball ..." (T a thing, P a place, B what is worn or part of the
+body, X what cannot be seen; v a verb, V one more often than a noun; a an adjective, r an adverb), and one for each
+irregular form, "=n : geese goose". It is made by `make_words` from WordNet's own files.
 """
 
 from __future__ import annotations
