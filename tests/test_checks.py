@@ -286,6 +286,33 @@ def test_bench_plan_judges_by_metadata(capsys):
     Path("bench/motion_binding.json").write_text(json.dumps(entries))
     assert main(["bench", "plan", "bench", "--wrong", "--json"]) == 0
     out, err = capsys.readouterr()
-    assert json.loads(out)[0]["rows"] == [{"name": "motion binding", "prompts": 2, "planned": 1, "right": 0.5}]
+    (row,) = json.loads(out)[0]["rows"]
+    assert row.items() >= {"name": "motion binding", "prompts": 2, "right": 0.5, "wrong": 0.5, "unsure": 0}.items()
     assert "no track for 'horse'" in err
     assert main(["bench", "plan", "nowhere"]) == 1
+
+
+def test_bench_plan_judges_vbench_and_answers(capsys):
+    pair = {"object_a": "cup", "object_b": "skis", "relationship": "on the bottom of"}
+    entries = [
+        {"prompt_en": "a cup on the bottom of skis, front view", "dimension": ["spatial_relationship"],
+         "auxiliary_info": {"spatial_relationship": {"spatial_relationship": pair}}},
+        {"prompt_en": "skis and a cup", "dimension": ["multiple_objects"],
+         "auxiliary_info": {"multiple_objects": {"object": "skis and cup"}}},
+        {"prompt_en": "a cup", "dimension": ["color"], "auxiliary_info": {}},
+    ]  # fmt: skip
+    Path("VBench.json").write_text(json.dumps(entries))
+    answers = [
+        {"prompt": "Make the dog run to the left, please.", "objects": {"dog": "left"}},
+        {"prompt": "a dog and a ktten", "objects": {"dog": "", "kitten": ""}},
+        {"prompt": "slowly", "unsure": True, "held": True},
+        {"prompt": "two dogs", "objects": {"dog": "x3"}},
+        {"prompt": "a dog", "objects": {"cat": ""}},
+    ]
+    Path("own.yaml").write_text(json.dumps(answers))
+    assert main(["bench", "plan", "VBench.json", "--json"]) == 0
+    assert [row["right"] for row in json.loads(capsys.readouterr().out)[0]["rows"]] == [1, 1]
+    assert main(["bench", "plan", "own.yaml", "--json"]) == 0
+    first, held = json.loads(capsys.readouterr().out)[0]["rows"]
+    assert [first[k] for k in ("right", "partly", "unsure", "wrong", "nonsense")] == [0.25] * 2 + [0] + [0.25] * 2
+    assert held["unsure"] == 1

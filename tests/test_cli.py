@@ -151,10 +151,23 @@ def test_no_prompt_at_all(capsys, monkeypatch):
 # ---------------------------------------------------------------- generate and memory
 
 
+def test_what_cannot_be_planned_is_made_without_guidance(capsys, toy_folder, tmp_path):
+    args = ["--model", toy_folder, "--json", "--out", tmp_path / "a.mp4", *TOY]
+    code, out, err = run(capsys, "generate", "一只猫在公园里奔跑", *args)
+    made = json.loads(out)
+    assert code == 0 and made["loss_first"] is None and made["memory"] == {"outcome": "off"}
+    assert "the video is made without guidance" in err and "--llm-model" in err
+    code, out, err = run(capsys, "generate", "--replay", tmp_path / "a.mp4", "--out", tmp_path / "b.mp4")
+    assert code == 0 and "the frames are the same" in err
+    assert run(capsys, "generate", "一只猫", "--planner", "rules", *args)[0] == 1
+    code, out, err = run(capsys, "generate", "一只猫", "--planner", "rules", "--guide", "off", *args)
+    assert code == 0 and "guidance" not in err
+
+
 def test_a_stream_of_prompts_shares_one_model_and_one_memory(capsys, toy_folder, monkeypatch, tmp_path):
     lines = "a red ball rolls right\nslowly\na red ball rolls right\n"
     monkeypatch.setattr("sys.stdin", io.StringIO(lines))
-    code, out, err = run(capsys, "generate", "--model", toy_folder, "--json", *TOY)
+    code, out, err = run(capsys, "generate", "--model", toy_folder, "--json", "--planner-fallback", "error", *TOY)
     assert code == 1  # one failed, the others are done
     first, second = (json.loads(line) for line in out.splitlines())
     assert (first["memory"]["outcome"], second["memory"]["outcome"]) == ("miss", "hit")

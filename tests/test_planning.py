@@ -351,13 +351,79 @@ def test_what_the_camera_does(plan, prompt, camera):
     assert plan(prompt).camera == camera
 
 
-@pytest.mark.parametrize("prompt", ["ein roter Ball rollt nach rechts", "一只红色的球向右滚动"])
-def test_another_language_is_noted(prompt):
+@pytest.mark.parametrize(
+    "prompt",
+    ["ein roter Ball rollt nach rechts", "一只红色的球向右滚动", "asdf qwer zxcv", "make it pop",
+     "samurai, katana, rain, neon city, 8k", "something beautiful and calm"],
+)  # fmt: skip
+def test_what_is_not_surely_read_is_not_planned(prompt):
+    for planner in ("rules", "auto"):
+        with pytest.raises(PlanningError, match="finds no object that it is sure of") as caught:
+            make_planner(PlannerConfig(planner=planner)).plan(prompt)
+        assert "--llm-model" in caught.value.hint
+
+
+def test_letters_with_accents_are_english_too():
     told = []
-    make_planner(tell=told.append).plan(prompt)
-    assert "knows English alone" in told[0]
     make_planner(tell=told.append).plan("Furry dog fetching a rubber ball in a café")
-    assert len(told) == 1
+    assert told == []
+
+
+@pytest.mark.parametrize(
+    ("prompt", "objects", "left"),
+    [
+        ("a realy cute dog next to a cat", ["cat"], "realy cute dog"),
+        ("a dog plays wiht a ball", ["dog"], "wiht"),
+        ("a corgi, a tiny hat, birthday cake, confetti, party, cute", ["corgi"], "confetti"),
+    ],
+)
+def test_only_what_is_sure_is_planned_and_the_rest_is_said(prompt, objects, left):
+    told = []
+    layout = make_planner(tell=told.append).plan(prompt)
+    assert [t.phrase for t in layout.objects][: len(objects)] == objects
+    assert len(told) == 1 and "is sure of" in told[0] and left in told[0]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "objects"),
+    [
+        ("a cat walks to the right for a few seconds. The light is warm and soft, from a tall window.",
+         [("cat", "right")]),
+        ("Create a video of a red ball rolling to the left.", [("red ball", "left")]),
+        ("Make the dog run to the left, please.", [("dog", "left")]),
+        ("Show me a hot air balloon rising slowly", [("hot air balloon", "up")]),
+        ("a ball moves 3 meters to the right", [("ball", "right")]),
+        ("A 5 second clip of a bird flying to the left", [("bird", "left")]),
+        ("A person is tai chi", [("person", None)]),
+        ("One tree stands tall, swaying gently in the breeze.", [("tree", None)]),
+        ("a dog watches a rising balloon", [("dog", None), ("balloon", "up")]),
+        ("a ball rolls left while a red ball rolls right", [("ball", "left"), ("red ball", "right")]),
+        ("A row of four yellow ducks swims to the left.", [("yellow ducks", "left")] * 4),
+        ("skis and a snowboard", [("skis", None), ("snowboard", None)]),
+        ("a snowboard and a sports ball", [("snowboard", None), ("sports ball", None)]),
+        ("a man wearing a red hat and a blue scarf walks to the left",
+         [("man wearing a red hat and a blue scarf", "left")]),
+    ],
+)  # fmt: skip
+def test_prompts_as_people_write_them(plan, prompt, objects):
+    found = [(t.phrase.removeprefix("rising "), t.direction) for t in plan(prompt).objects]
+    assert found == objects
+
+
+@pytest.mark.parametrize(("side", "sign"), [("top", -1), ("bottom", 1)])
+def test_on_the_top_and_on_the_bottom_of(plan, side, sign):
+    a, b = (center(t.box_at(0)) for t in plan(f"a banana on the {side} of an apple, front view").objects)
+    assert sign * (a[1] - b[1]) > abs(a[0] - b[0])
+
+
+def test_fallbacks():
+    sure, partly = "a dog", "a dog plays wiht a ball"
+    for fallback in ("none", "error"):
+        planner = make_planner(PlannerConfig(planner_fallback=fallback))
+        assert planner.plan(sure).objects
+        with pytest.raises(PlanningError, match="is sure of 'dog'"):
+            planner.plan(partly)
+    assert make_planner(PlannerConfig(planner_fallback="rules")).plan(partly).objects
 
 
 def test_controls_do_not_come_through(plan):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -165,15 +166,17 @@ class SampleConfig:
                 raise TTOMError(f"{name} must be at least 1, not {getattr(self, name)}")
 
 
-PLANNERS = ("rules", "openai")
+PLANNERS = ("auto", "rules", "openai")
+FALLBACKS = ("none", "rules", "error")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannerConfig:
     """What makes a layout of a prompt. An endpoint's key comes from OPENAI_API_KEY and nowhere else."""
 
-    planner: str = "rules"
-    """rules (offline), or openai (a language model behind any OpenAI-compatible endpoint)."""
+    planner: str = "auto"
+    """rules (offline), openai (a language model behind any OpenAI-compatible endpoint), or auto (rules where they are
+    sure, else the language model where one is configured, else what the rules are sure of)."""
     llm_model: str = ""
     llm_base_url: str = ""
     """Of the endpoint; empty: OpenAI's own."""
@@ -186,7 +189,8 @@ class PlannerConfig:
     llm_retries: int = 4
     """Tries again after a transport error, a 429 or a 5xx, with backoff."""
     planner_fallback: str = ""
-    """rules: plan by rules what the model cannot plan."""
+    """For what cannot be planned: rules (what they are sure of), none (a video without guidance), or error. Empty:
+    rules and then none for auto, error for the others."""
     template: Path | None = None
     """Folder with files in place of the shipped prompt template."""
     trust_layout: bool = False
@@ -201,8 +205,8 @@ class PlannerConfig:
     def __post_init__(self):
         if self.planner not in PLANNERS:
             raise unknown("planner", self.planner, PLANNERS)
-        if self.planner_fallback not in ("", "rules"):
-            raise unknown("planner to fall back on", self.planner_fallback, ("rules",))
+        if self.planner_fallback not in ("", *FALLBACKS):
+            raise unknown("planner to fall back on", self.planner_fallback, FALLBACKS)
         if self.planner == "openai" and not self.llm_model:
             raise TTOMError("the openai planner needs a model", "name one with --llm-model")
         if not 0 < self.llm_timeout < 86400:
@@ -213,6 +217,16 @@ class PlannerConfig:
             raise TTOMError(f"llm-max-tokens must be at least 1, not {self.llm_max_tokens}")
         if self.llm_retries < 0:
             raise TTOMError(f"llm-retries must be 0 or more, not {self.llm_retries}")
+
+    @property
+    def has_model(self) -> bool:
+        """Whether there is a language model to ask: it is named, and its endpoint or the key of OpenAI's is known."""
+        return bool(self.llm_model and (self.llm_base_url or os.environ.get("OPENAI_API_KEY", "").strip()))
+
+    @property
+    def unguided(self) -> bool:
+        """Whether a prompt that cannot be planned makes a video all the same."""
+        return self.planner_fallback == "none" or (self.planner == "auto" and self.planner_fallback != "error")
 
     @property
     def label(self) -> str:

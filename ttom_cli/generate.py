@@ -130,7 +130,7 @@ def _make(runtime: Runtime, job: Job, targets, recall: Recall | None, guided: Ex
         with hooks or nullcontext():
             frames = sample(runtime, job, report)
     seen = None
-    if runtime.detector and job.check.enabled is not False:
+    if runtime.detector and job.check.enabled is not False and job.layout.objects:
         with clock("check"):
             report.stage("check")
             seen = check(job.layout, frames, runtime.see)

@@ -23,6 +23,7 @@ class Job:
     """One video to make."""
 
     layout: Layout
+    """Without objects for a video that is not guided."""
     seed: int
     path: Path
     sample: SampleConfig

@@ -12,7 +12,7 @@ from . import __version__
 from .config import GuideConfig, LoadConfig, MemoryConfig, SampleConfig
 from .errors import BankError, TTOMError
 from .jobs import Job
-from .layout import layout_from_json
+from .layout import Layout, layout_from_json
 from .runtime import Runtime
 from .seeing.score import Check
 
@@ -64,7 +64,12 @@ def replay_job(recipe: dict, path: Path, bank=None) -> tuple[Job, LoadConfig]:
     """
     try:
         memory, seed, planner = recipe["memory"], recipe["seed"], recipe["planner"]
-        layout = layout_from_json(recipe["layout"], source="the video's recipe")
+        data = recipe["layout"]
+        layout = (
+            layout_from_json(data, source="the video's recipe")
+            if data["objects"]
+            else Layout(prompt=data["prompt"], objects=())
+        )
         sample, guide = (
             kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in recipe[name].items()})
             for kind, name in ((SampleConfig, "sample"), (GuideConfig, "guide"))

@@ -18,6 +18,10 @@ SHARES = (
     "right way",
     "gain kept",
     "right",
+    "partly",
+    "unsure",
+    "wrong",
+    "nonsense",
     "overhead",
 )
 

@@ -133,7 +133,13 @@ def bench_speed(
 
 @app.command("plan")
 def bench_plan(
-    folder: Annotated[Path, typer.Argument(help="With T2V-CompBench's metadata: motion_binding.json and so on.")],
+    path: Annotated[
+        Optional[Path],
+        typer.Argument(
+            metavar="[FOLDER|FILE]",
+            help="T2V-CompBench's metadata, VBench's list, or a YAML of answers; by default the prompts shipped.",
+        ),
+    ] = None,
     planner: PlannerOpt = None,
     planner_fallback: FallbackOpt = None,
     llm_model: LLMModelOpt = None,
@@ -144,18 +150,18 @@ def bench_plan(
     json_: JsonOpt = False,
     markdown: MarkdownOpt = None,
 ) -> None:
-    """How right a planner's layouts are, by T2V-CompBench's own metadata."""
+    """How right a planner's layouts are, by the benchmarks' own metadata, or by answers beside the prompts."""
     from ..bench import plans, report
     from ..planning import make_planner
     from ..settings import resolve_planner
 
     config, _ = resolve_planner(given_options(locals()))
-    verdicts = plans.judge_folder(folder, make_planner(config))
+    verdicts = plans.judge_path(path or plans.OWN, lambda tell: make_planner(config, tell=tell))
     table = plans.plans_table(verdicts, config.label)
     report.show(table, console.err)
     if wrong:
-        for verdict in (v for v in verdicts if v.reason):
-            console.note(f"{verdict.category}: {verdict.prompt!r}: {verdict.reason}")
+        for verdict in (v for v in verdicts if v.grade != "right"):
+            console.note(f"{verdict.category}, {verdict.grade}: {verdict.prompt!r}: {verdict.reason}")
     _keep([table], json_, markdown)
 
 

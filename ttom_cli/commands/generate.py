@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -48,7 +49,7 @@ from .inputs import (
     given_options,
     open_bank,
     own_options,
-    plan_item,
+    plan_or_not,
     read_source,
     title,
 )
@@ -148,7 +149,8 @@ def generate(
             raise TTOMError("how the model is loaded is for the whole run", "give it as a flag or with --config")
         if _eyes(settings.check) != _eyes(shared.check):
             raise TTOMError("the detector is for the whole run", "give it as a flag or with --config")
-        made = plan_item(item, settings.planner, (settings.sample.width, settings.sample.height))
+        size, guided = (settings.sample.width, settings.sample.height), settings.guide.mode != "off"
+        made = plan_or_not(item, settings.planner, size, guided=guided)
         number = item.get("seed", seed if seed is not None else random.randrange(2**31))
         from ..foresight import foresee
         from ..jobs import Job, file_name
@@ -158,7 +160,8 @@ def generate(
             path = path.with_name(f"{path.stem}-again.mp4")
         taken.add(path)
         planned = Job(
-            layout=made, seed=number, path=path, sample=settings.sample, guide=settings.guide, memory=settings.memory,
+            layout=made, seed=number, path=path, sample=settings.sample, memory=settings.memory,
+            guide=settings.guide if made.objects else replace(settings.guide, mode="off"),
             check=settings.check, planner="file" if item.get("layout") else settings.planner.label, compare=compare,
         )  # fmt: skip
         for line in foresee(card, planned, anyway=settings.check.anyway):
@@ -221,8 +224,9 @@ def _tell(outcome, json_: bool, **more) -> None:
     print(to_json(outcome.to_json() | more) if json_ else "\n".join(map(str, paths)), flush=True)
     if outcome.trouble:
         raise outcome.trouble
-    if outcome.job.check.strict and not outcome.check.passed:
-        raise VideoError(f"the video does not pass: {'; '.join(outcome.check.faults)}", "--tries N makes it again")
+    if outcome.job.check.strict and not (outcome.check and outcome.check.passed):
+        faults = outcome.check.faults if outcome.check else ["it has no layout to be held against"]
+        raise VideoError(f"the video does not pass: {'; '.join(faults)}", "--tries N makes it again")
 
 
 def _replay(source: Path, out: Path, bank: Path | None, flags: dict, json_: bool) -> None:

@@ -25,11 +25,16 @@ PromptsOpt = Annotated[Optional[Path], typer.Option("--prompts", help="Prompts: 
 LayoutOpt = Annotated[Optional[Path], typer.Option("--layout", help="A layout in JSON or YAML, in place of a planner.")]
 PLANNING = "Planning"
 PlannerOpt = Annotated[
-    Optional[str], typer.Option(help="What makes the layout: rules (offline) or openai.", rich_help_panel=PLANNING)
+    Optional[str],
+    typer.Option(help="What makes the layout: auto, rules (offline) or openai.", rich_help_panel=PLANNING),
 ]
 FallbackOpt = Annotated[
     Optional[str],
-    typer.Option("--planner-fallback", help="rules: for what the model cannot plan.", rich_help_panel=PLANNING),
+    typer.Option(
+        "--planner-fallback",
+        help="For what cannot be planned: none (no guidance), rules (what they are sure of), or error.",
+        rich_help_panel=PLANNING,
+    ),
 ]
 LLMModelOpt = Annotated[
     Optional[str],
@@ -187,6 +192,27 @@ def own_options(item: dict) -> dict:
     for name in item:
         option_name(name, PER_PROMPT)
     return {k: v for k, v in item.items() if k not in PER_PROMPT}
+
+
+def plan_or_not(item: dict, planner: PlannerConfig, size: tuple[int, int], *, guided: bool) -> Layout:
+    """As `plan_item`, but without objects where the video is to be made without guidance.
+
+    What is not guided asks no language model; the rules' layout, if any, is for the check. Raises TTOMError.
+    """
+    from dataclasses import replace
+
+    from ..errors import PlanningError
+    from ..layout import Layout
+    from ..text import plain
+
+    try:
+        return plan_item(item, planner if guided else replace(planner, planner="rules"), size)
+    except PlanningError as error:
+        if guided and not planner.unguided:
+            raise
+        if guided:
+            console.note(f"{error.message}; the video is made without guidance ({error.hint})")
+        return Layout(prompt=plain(item["prompt"]), objects=())
 
 
 def plan_item(item: dict, planner: PlannerConfig, size: tuple[int, int] | None = None) -> Layout:

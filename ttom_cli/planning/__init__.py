@@ -33,20 +33,48 @@ class WithFallback:
             return self.second.plan(prompt)
 
 
+class AutoPlanner:
+    """The rules where they are sure, else the language model where there is one, else what the rules are sure of.
+
+    `fallback` says what comes last: rules, none (no plan at all), or error.
+    """
+
+    def __init__(self, rules, model: Planner | None, fallback: str, tell: Callable[[str], None]):
+        self.rules, self.model, self.fallback, self.tell = rules, model, fallback, tell
+
+    def plan(self, prompt: str) -> Layout:
+        if self.rules.is_sure(prompt):
+            return self.rules.plan(prompt)
+        if self.model:
+            try:
+                return self.model.plan(prompt)
+            except PlanningError as error:
+                if self.fallback == "error":
+                    raise
+                self.tell(error.message)
+        if self.fallback in ("none", "error"):
+            raise self.rules.doubt(prompt)
+        return self.rules.plan(prompt)
+
+
 def make_planner(
     config: PlannerConfig | None = None,
     *,
     size: tuple[int, int] = DEFAULT_SIZE,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Planner:
-    """The planner of a configuration; `size` is the video's (width, height), `tell` hears of repairs."""
+    """The planner of a configuration; `size` is the video's (width, height), `tell` hears of repairs and doubts."""
     from .rules import RulesPlanner
 
     config = config or PlannerConfig()
-    rules = RulesPlanner(tell)
-    if config.planner == "rules":
-        return rules
-    from .llm import LLMPlanner
+    rules, model = RulesPlanner(tell), None
+    if config.planner == "openai" or (config.planner == "auto" and config.has_model):
+        from .llm import LLMPlanner
 
-    planner = LLMPlanner(config, size, tell)
-    return WithFallback(planner, rules, tell) if config.planner_fallback else planner
+        model = LLMPlanner(config, size, tell)
+    if config.planner == "openai":
+        return WithFallback(model, rules, tell) if config.planner_fallback == "rules" else model
+    fallback = config.planner_fallback or "rules"
+    if config.planner == "rules" and fallback == "rules":
+        return rules
+    return AutoPlanner(rules, model, fallback, tell)

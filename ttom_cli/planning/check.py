@@ -13,11 +13,11 @@ from ..errors import LayoutError
 from ..layout import Keyframe, Layout, Track
 from ..layout.model import Box, center, iou
 from ..text import stands_in
-from . import lexicon as lex
 from .certain import contradictions
-from .compose import STEPS
-from .nouns import Mention
+from .rules import lexicon as lex
 from .rules import read
+from .rules.compose import STEPS
+from .rules.nouns import Mention
 
 COINCIDENT = 0.9  # IoU above which two boxes are one
 TOP_SPEED = 4.0  # frame sides in a video's duration

@@ -10,9 +10,9 @@ import random
 import zlib
 from dataclasses import dataclass, field, replace
 
-from ..errors import PlanningError
-from ..layout import Keyframe, Track
-from ..layout.model import Box, center
+from ...errors import PlanningError
+from ...layout import Keyframe, Track
+from ...layout.model import Box, center
 
 STEPS = {"right": (1, 0), "left": (-1, 0), "up": (0, -1), "down": (0, 1)}
 OPPOSITE = {"right": "left", "left": "right", "up": "down", "down": "up"}

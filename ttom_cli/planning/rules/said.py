@@ -23,17 +23,17 @@ def read_said(said: str, mention: Mention) -> None:
     _read_ways(said, later, verbs, wish)
     _read_curves(said, wish, going=not lex.SPINNING.issuperset(verbs))
     for pair, pattern in lex.PAIRS.items():
-        found = re.search(rf"\b(?:{pattern})", said)
+        found = lex.search(rf"\b(?:{pattern})", said)
         if found and (verbs or pair == "swap" or found.group()[:4] in ("meet", "coll")):
             wish.pair = wish.pair or pair
             break
-    wish.row = wish.row or bool(re.search(rf"\b(?:{lex.IN_A_ROW})\b", said))
+    wish.row = wish.row or bool(lex.search(rf"\b(?:{lex.IN_A_ROW})\b", said))
 
 
 def _read_ways(said: str, later: list[str], verbs: list[str], wish: Wish) -> None:
     """Directions: the first, a second at the same time ("up and to the left"), and those after it."""
-    to_and_fro = next((ways for p, ways in lex.UP_AND_DOWN.items() if re.search(rf"\b(?:{p})\b", said)), None)
-    diagonal = re.search(rf"\b(?:{lex.DIAGONAL})\b", said)
+    to_and_fro = next((ways for p, ways in lex.UP_AND_DOWN.items() if lex.search(rf"\b(?:{p})\b", said)), None)
+    diagonal = lex.search(rf"\b(?:{lex.DIAGONAL})\b", said)
     if to_and_fro and verbs and not wish.direction:
         wish.direction, wish.then = to_and_fro[0], to_and_fro[1:]
     elif diagonal and verbs and not wish.direction:
@@ -44,7 +44,7 @@ def _read_ways(said: str, later: list[str], verbs: list[str], wish: Wish) -> Non
     ways: list[str] = []
     for part in (said, *later):
         verbs = lex.MOVING.intersection(re.findall(r"[\w-]+", part)) or verbs
-        back = ways and re.search(r"\b(?:back|returns?|returning)\b", part)
+        back = ways and lex.search(r"\b(?:back|returns?|returning)\b", part)
         way = OPPOSITE[ways[-1]] if back else _direction(part, verbs)
         ways += [way] if way and way not in ways[-1:] else []
     wish.direction, wish.then = (ways[0], tuple(ways[1:])) if ways else (None, ())
@@ -53,12 +53,12 @@ def _read_ways(said: str, later: list[str], verbs: list[str], wish: Wish) -> Non
 def _direction(said: str, verbs) -> str | None:
     """The direction of motion; `verbs` are those of motion that it may go with."""
     for direction, pattern in lex.DIRECTION_PHRASES.items():
-        found = re.search(rf"\b(?:{pattern})\b", said)
+        found = lex.search(rf"\b(?:{pattern})\b", said)
         if found and (verbs or found.group() not in ("up", "down")):  # not "sits down"
             return direction
     if not verbs:
         return None
-    bare = [d for d, p in lex.BARE.items() if re.search(rf"\b(?<!the )(?:{p})\b", said)]
+    bare = [d for d, p in lex.BARE.items() if lex.search(rf"\b(?<!the )(?:{p})\b", said)]
     words = {*re.findall(r"[\w-]+", said)}.intersection(verbs)
     rises = [d for d, group in (("up", lex.RISING), ("down", lex.FALLING)) if not group.isdisjoint(words)]
     return next(iter(bare + rises), None)
@@ -67,8 +67,8 @@ def _direction(said: str, verbs) -> str | None:
 def _read_crossings(said: str, wish: Wish) -> None:
     """By which side it comes into the frame and goes out of it, and which way that is."""
     for pattern, name in ((lex.ENTERS, "enters"), (lex.LEAVES, "leaves")):
-        if found := re.search(rf"\b(?:{pattern})", said):
-            side = re.search(rf"\b({'|'.join(EDGES)})\b", found.group())
+        if found := lex.search(rf"\b(?:{pattern})", said):
+            side = lex.search(rf"\b({'|'.join(EDGES)})\b", found.group())
             setattr(wish, name, EDGES[side.group()] if side else "somewhere")
     if wish.enters in OPPOSITE:
         wish.direction = wish.direction or OPPOSITE[wish.enters]
@@ -82,27 +82,27 @@ def read_places(said: str, wish: Wish) -> None:
     """Where it begins ("at the top left", "from the top left to") and ends ("to the top", "ends at the top")."""
     for name, point in lex.PLACES.items():
         certain = "[ -]" in name or name.startswith("cent")  # no direction, as "to the left" is
-        if re.search(rf"\b{lex.ENDS}{lex.PLACE_PREFIX}(?:{name}){lex.PLACE_SUFFIX}", said) or (
-            certain and re.search(rf"\bto the (?:{name}){lex.PLACE_SUFFIX}", said)
+        if lex.search(rf"\b{lex.ENDS}{lex.PLACE_PREFIX}(?:{name}){lex.PLACE_SUFFIX}", said) or (
+            certain and lex.search(rf"\bto the (?:{name}){lex.PLACE_SUFFIX}", said)
         ):
             wish.end = wish.end or point
-        elif re.search(rf"\b{lex.PLACE_PREFIX}(?:{name}){lex.PLACE_SUFFIX}", said) or (
-            certain and re.search(rf"\bfrom the (?:{name})\b", said)
+        elif lex.search(rf"\b{lex.PLACE_PREFIX}(?:{name}){lex.PLACE_SUFFIX}", said) or (
+            certain and lex.search(rf"\bfrom the (?:{name})\b", said)
         ):
             wish.start = wish.start or point
 
 
 def _read_curves(said: str, wish: Wish, *, going: bool) -> None:
     """Circles, and motion to the camera or away from it; `going` says that it does not only turn on the spot."""
-    clock = re.search(rf"\b(?:{lex.CLOCKWISE}|{lex.AGAINST})\b", said)
-    if re.search(rf"\b(?:{lex.CIRCLES})\b", said) or (going and (clock or re.search(r"\baround (?:an?|the) ", said))):
+    clock = lex.search(rf"\b(?:{lex.CLOCKWISE}|{lex.AGAINST})\b", said)
+    if lex.search(rf"\b(?:{lex.CIRCLES})\b", said) or (going and (clock or lex.search(r"\baround (?:an?|the) ", said))):
         wish.turn = wish.turn or 1
     if wish.turn and clock:
-        wish.turn = -1 if re.search(rf"\b{lex.AGAINST}\b", said) else 1
-    if re.search(rf"\b(?:{lex.NEARER})", said):
+        wish.turn = -1 if lex.search(rf"\b{lex.AGAINST}\b", said) else 1
+    if lex.search(rf"\b(?:{lex.NEARER})", said):
         wish.nearer = 1
-    elif re.search(rf"\b(?:{lex.FARTHER})\b", said) or (going and re.search(r"\baway\b(?! from)", said)):
+    elif lex.search(rf"\b(?:{lex.FARTHER})\b", said) or (going and lex.search(r"\baway\b(?! from)", said)):
         wish.nearer = -1
     for pattern, way in ((lex.LARGER, 1), (lex.SMALLER, -1)):
-        if re.search(rf"\b(?:{pattern})", said):
+        if lex.search(rf"\b(?:{pattern})", said):
             wish.grows = way

@@ -3,7 +3,30 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import cache
+
+from . import wordnet
+from .wordnet import infinitive, singular
+
+
+@cache
+def pattern(text: str, flags: int = 0) -> re.Pattern:
+    """A regular expression, compiled once: there are more of them than `re` keeps."""
+    return re.compile(text, flags)
+
+
+def search(text: str, said: str) -> re.Match | None:
+    return pattern(text).search(said)
+
+
+def match(text: str, said: str) -> re.Match | None:
+    return pattern(text).match(said)
+
+
+def fullmatch(text: str, said: str) -> re.Match | None:
+    return pattern(text).fullmatch(said)
+
 
 NUMBERS = {
     "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
@@ -11,7 +34,10 @@ NUMBERS = {
     "both": 2, "several": 3, "few": 3, "many": 5,
 }  # fmt: skip
 VAGUE = frozenset("several few many".split())
+ROWS = frozenset("row line column stack pile queue".split())
 STAND_INS = frozenset("one another other others".split())  # as numbers, they may stand for a noun
+BEING = frozenset("is are was were has have".split())
+MAKING = frozenset("make makes making let lets have see watch".split())
 NONE = frozenset({"no", "without"})  # what is named behind them is not there
 SINGULAR = frozenset("a an one another this that each".split())  # no plural stands behind them
 DETERMINERS = frozenset(
@@ -35,8 +61,8 @@ ADVERBS = frozenset(
 
 # What one goes down without going down.
 _ALONG = (
-    r"(?:an?|the|his|her|its|their) \w*(?:street|road|path|way|hall|corridor|aisle|track|river|lane|alley|avenue|trail"
-    r"|pavement|sidewalk|pier|beach)"
+    r"(?:an?|the|his|her|its|their) (?:[\w-]+ ){0,3}?\w*(?:street|road|path|way|hall|corridor|aisle|track|river|lane"
+    r"|alley|avenue|trail|pavement|sidewalk|pier|beach)"
 )
 # Adverbs and verbs that say where to. Each direction's phrases, longest first where they overlap.
 DIRECTION_PHRASES = {
@@ -70,15 +96,15 @@ RELATIONS = {
     "before": r"(?:followed|chased|pursued|trailed) by|leads|leading",
     "left of": r"(?:to|on|at) the left(?: side)? of|left of",
     "right of": r"(?:to|on|at) the right(?: side)? of|right of",
+    "above": r"(?:on|at) the top of|above|over",
+    "below": r"(?:on|at) the bottom of|below|under|underneath|beneath",
     "on": r"on top of|atop|on(?:to)?",
-    "above": r"above|over",
-    "below": r"below|under|underneath|beneath",
     "in front of": r"in front of",
     "behind": r"behind",
     "next to": r"next to|beside|alongside|near|by",
     "inside": r"inside(?: of)?|within",
     "between": r"(?:in )?between",
-    "riding": r"rid(?:es?|ing)|driv(?:es?|ing)",
+    "riding": r"rid(?:es?|ing)|driv(?:es?|ing)|row(?:s|ing)?|steer(?:s|ing)?|paddl(?:es?|ing)|pilot(?:s|ing)?",
     "holding": r"hold(?:s|ing)?|carr(?:y|ies|ying)",
     "pushing": r"push(?:es|ing)?",
     "pulling": r"pull(?:s|ing)?|drags|dragging|tows|towing|walk(?:s|ing)?(?= (?:his|her|its|their|an?) )",
@@ -132,15 +158,17 @@ _SIDE = r"(?:left|right|top|bottom|side|sky|ground|scene)\b"
 _OBJECT = rf" (?:(?:while|as|{'|'.join(NUMBERS)})\b|(?:and )?(?:an?|the)\b(?! {_SIDE}))"
 CAMERA = rf"(?:(?:the|a) )?camera\b(?:(?!{_OBJECT})[^,.;])*"
 SHOTS = (
-    r"shot|footage|video|clip|photo|photograph|painting|rendering|render|animation|time-?lapse|view|close-?up"
-    r"|illustration|drawing|image|picture|sketch|movie"
+    r"shots?|footage|video|clip|photo|photograph|painting|rendering|render|animation|time-?lapse|view|close-?\s?up|scene"
+    r"|illustration|drawing|image|picture|sketch|movie|film|trailer|gif|commercial|advert|ad|sequence|cartoon|pan|tour"
 )
 STYLES = (
-    r"cinematic|[248]k|u?hd|hdr|(?:hyper|photo)-?realis\w+|realistic|masterpiece|(?:best|high|highest) quality"
-    r"|detailed|sharp focus|bokeh|depth of field|golden hour|lighting|resolution|\d+ ?mm|\d+ ?fps|style"
+    r"cinematic|[248]k|u?hd|hdr|(?:hyper|photo)-?realis\w+|realistic|masterpiece|\w+ quality|\w+ detailed|ultra \w+"
+    r"|detailed|focus|bokeh|depth of field|(?:golden|magic) hour|lighting|resolution|\d+ ?mm|\d+ ?fps|styled?"
     r"|slow[ -]motion|time-?lapse|(?:drone|wide|aerial|tracking|static|establishing|long|low|high)[ -](?:angle|shot)"
-    r"|aerial view|shot on|footage|render\w*|octane|unreal engine|artstation|national geographic|anime"
-    r"|vivid colou?rs|camera|close-?up"
+    r"|aerial|shot|footage|render\w*|octane|unreal engine|artstation|national geographic|anime|lights?|mood|moody"
+    r"|palette|tones?|colou?rs?|grain|vibes?|atmosphere|atmospheric|documentary|photography|aesthetic|blur|angle|view|epic|look"
+    r"|feel|dramatic|handheld|film|filmed|noir|pixar|ghibli|animation|grading|flare|lens|vivid|camera|close-?\s?up|pov"
+    r"|vlog"
 )
 PLACES = {
     r"(?:top|upper)[ -]left": (0.22, 0.22),
@@ -176,9 +204,23 @@ SETTINGS = frozenset(
     stadium court gym pool runway station airport harbor dock pier zoo aquarium slope wilderness""".split()
 )
 NOT_OBJECTS = frozenset(
-    """background frame screen scene video image side left right top bottom upper lower center centre middle way
-    day night time distance air corner edge timelapse close-up camera viewer lens view
+    """background foreground frame screen scene video image side left right top bottom upper lower center centre middle
+    way direction day night time distance air corner edge timelapse close-up camera viewer lens view
     it them him himself herself itself themselves they he she""".split()
+)
+# What a sentence may be about that shows no object.
+LOOKS = frozenset(
+    """lighting color colour tone mood art animation film cinema quality hour season photography documentary movie clip
+    shot style texture detail focus bokeh resolution pan tilt zoom footage render rendering ad feel look aesthetic
+    palette flare sound music voice rest kind sort type lot bit one thing something anyone world space back front half
+    rate second minute metre foot inch mile kilometer kilometre year blur fps sequence cut trailer work
+    tour""".split()
+)
+STUFF = frozenset("water rain snow smoke steam dust light sunlight moonlight fog mist wind powder sand".split())
+PARTS = frozenset("wing tail paw fur horn fin trunk mane feather petal wheel sail roof brim".split())
+UNITS = (
+    r"(?:seconds?|secs?|minutes?|hours?|days?|years?|met(?:er|re)s?|feet|foot|inch(?:es)?|miles?|kilomet(?:er|re)s?"
+    r"|frames?|fps|degrees?|times)"
 )
 # Small words of other languages.
 FOREIGN = frozenset(
@@ -187,9 +229,11 @@ FOREIGN = frozenset(
     verso sinistra destra um uma os para com esquerda een het van naar""".split()
 )
 LATIN = "\u024f"  # the last of its letters
+# Before a noun, a part of its name: "a dining table".
+ING_PARTS = frozenset("dining parking vending sewing washing swimming shopping boxing fishing charging wedding".split())
 ING_NOUNS = frozenset(
     """building ring king string ceiling painting wing swing thing spring pudding earring clothing evening
-    morning wedding sibling duckling lighting railing awning""".split()
+    morning wedding sibling duckling lighting railing awning drawing""".split()
 )
 
 
@@ -211,6 +255,20 @@ COLORS = frozenset(
     """red orange yellow green blue purple violet pink brown black white gray grey gold golden silver turquoise cyan
     magenta beige crimson scarlet teal maroon navy tan bronze copper ivory lavender olive""".split()
 )
+# Things and shapes that WordNet has not, or counts among what cannot be seen.
+SEEN = frozenset(
+    """smartphone hoverboard katana hoodie selfie drone wave plus cross square circle triangle star diamond rectangle
+    pentagon hexagon oval heart ring cube sphere lightning fire flame smoke steam robot ufo spaceship guy cyborg
+    snowboarder skateboarder jellyfish pickup suv minivan scooter kitten kitty doggo tv laptop
+    shadow statue train teddy bolt drawing shape row line
+    meter sign racket basketball baseball vacuum coin notebook barista ghost clownfish ramen yo-yo ferris rollercoaster
+    gift present medal plant cab phoenix hippo church cabin staircase ladder barrel drawer tornado iceberg waterfall
+    mask pearl toilet footprint footstep jersey cuboid dalmatian""".split()
+)
+PRONOUNS = frozenset(
+    """i me you he him she her it we us they them himself herself itself themselves someone something everyone
+    everything nothing anything who what which there here its his their my your our""".split()
+)
 ADJECTIVES = COLORS | frozenset(
     """small tiny little large big huge tall short long thin slim slender fat young old new bright dark shiny round
     square soft hard warm cold hot fresh wild calm""".split()
@@ -219,17 +277,21 @@ ADJECTIVES = COLORS | frozenset(
 
 def is_adjective(word: str) -> bool:
     """Whether a word is sure to be one: listed, or by its ending."""
-    return word in ADJECTIVES or bool(re.search("(?:ful|ous|ive|less|able|ible|\\w\\wish)$", word))
+    if word in ADJECTIVES:
+        return True
+    if re.search("(?:ful|ous|ive|less|able|ible|\\w\\wish)$", word) and not re.search("[TBP]", wordnet.kinds(word)):
+        return True
+    return "a" in wordnet.kinds(word) and not can_name(word)
 
 
 # What their object does, it does because of the subject.
 CAUSING = sorted(
-    verb_forms("lift raise hoist drop throw toss kick push pull roll carry drag lower launch".split()),
+    verb_forms("lift raise hoist drop throw toss kick push pull roll carry drag lower launch slide".split()),
     key=len,
     reverse=True,
 )
 # Of those, the ones whose subject stays where it is.
-SENDING = verb_forms("lift raise hoist drop throw toss kick lower launch".split())
+SENDING = verb_forms("lift raise hoist drop throw toss kick lower launch slide".split())
 RISING, FALLING = verb_forms(UP_VERBS), verb_forms(DOWN_VERBS)
 MOVING = verb_forms(MOTION_VERBS) | RISING | FALLING | {"thrown"}
 RELATIONS["towards"] += rf"|(?:{'|'.join(sorted(MOVING))}) (?:over |up )?to(?! the {_SIDE})(?! (?:left|right)\b)"
@@ -238,26 +300,58 @@ BASE_FORMS = frozenset(MOTION_VERBS + OTHER_VERBS + UP_VERBS + DOWN_VERBS)
 
 
 def is_english(words: list[str]) -> bool:
-    """Whether a text is not plainly in another language: with its articles and prepositions, or its letters."""
-    known = NUMBERS.keys() | DETERMINERS | PREPOSITIONS | CONJUNCTIONS | ADVERBS | VERBS | ADJECTIVES
-    foreign = sum((word in FOREIGN and word not in known) or max(word) > LATIN for word in words)
-    return foreign <= sum(word in known for word in words)
+    """Whether a text is not plainly in another language: by its small words, and by how many words are known."""
+    lower = [plain_letters(word.lower()) for word in words]
+    small = NUMBERS.keys() | DETERMINERS | PREPOSITIONS | CONJUNCTIONS | ADVERBS | VERBS | ADJECTIVES
+    foreign = sum((word in FOREIGN and word not in small) or max(word) > LATIN for word in lower)
+    strange = sum(not known(word) for word in lower)
+    return foreign <= sum(word in small for word in lower) and 2 * strange < max(len(lower), 1)
 
 
-@cache
-def singular(noun: str) -> str:
-    """'boxes' -> 'box', 'geese' -> 'goose'; a singular stays as it is."""
-    return _inflect().singular_noun(noun) or noun
+def plain_letters(word: str) -> str:
+    """'café' -> 'cafe'."""
+    return "".join(c for c in unicodedata.normalize("NFD", word) if not unicodedata.combining(c))
 
 
-@cache
 def is_plural(noun: str) -> bool:
     """Whether a noun is a plural: 'boxes', 'geese', 'children'; not 'bus', 'glass', 'sheep'."""
-    return not re.search("(ss|us|is|['’]s)$", noun) and _inflect().singular_noun(noun) not in (False, noun)
+    return singular(noun) != noun
 
 
 @cache
-def _inflect():
-    import inflect
+def can_name(word: str) -> bool:
+    """Whether a word can be a noun: 'ball', 'rolls', 'red'; not 'overtake'."""
+    return word in SEEN or not wordnet.NOUN.isdisjoint(wordnet.kinds(word) + wordnet.kinds(singular(word)))
 
-    return inflect.engine()
+
+@cache
+def seen(noun: str) -> str:
+    """What a noun names, in either number: T a thing, P a place, B what is worn or part of a body; else empty."""
+    kind = wordnet.kinds(singular(noun)) or wordnet.kinds(noun)
+    return "T" if {noun, singular(noun)} & SEEN else next((k for k in kind if k in "TPB"), "")
+
+
+@cache
+def can_describe(word: str) -> bool:
+    """Whether a word can be an adjective, and names nothing that can be seen: 'glossy', 'solid'."""
+    return not seen(word) and (is_adjective(word) or "a" in wordnet.kinds(word))
+
+
+@cache
+def mostly_verb(word: str) -> bool:
+    """Whether a form is one of a verb that is used more often than the noun that is spelt like it."""
+    return word in VERBS or "V" in wordnet.kinds(infinitive(word))
+
+
+@cache
+def known(word: str) -> bool:
+    """Whether a word is English: 'balls', 'rain-soaked', "woman's", '747'; not 'wiht'."""
+    word = plain_letters(re.sub("['’]s?$", "", word))
+    if "-" in word:
+        return all(known(part) for part in word.split("-") if part)
+    closed = word in ADVERBS | PREPOSITIONS | DETERMINERS | CONJUNCTIONS or word in NUMBERS or word in PRONOUNS
+    return bool(
+        closed or word.isnumeric() or word in SEEN or is_adjective(word) or wordnet.kinds(word)
+        or wordnet.kinds(singular(word)) or infinitive(word) or re.search("['’]", word)
+        or wordnet.kinds(re.sub("ly$", "", word)) or wordnet.kinds(re.sub("(?:er|est)$", "", word))
+    )  # fmt: skip

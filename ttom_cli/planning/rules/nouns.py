@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from . import lexicon as lex
 from .compose import Wish
 
-WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*|[,.;:]")
+WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*|[][,.;:!?()\"]")
 
 
 @dataclass
@@ -26,6 +26,30 @@ class Mention:
     moving: bool = False  # a verb of motion is said of it
     governed: bool = False  # stands behind a preposition or a verb
     of: Mention | None = None  # the noun phrase that "another" or "two" stands for
+    opened: str = ""  # its determiners and numbers
+
+    @property
+    def head(self) -> str:
+        """Its head noun in the singular, before any 'in', 'with', 'wearing' or 'of'."""
+        return lex.singular(re.split(r" (?:in|with|wearing|of) ", self.phrase.lower())[0].split()[-1])
+
+    @property
+    def kind(self) -> str:
+        """What it names: T a thing, P a place, B what is worn or part of a body; ? unknown, else what is not seen."""
+        words = [m.group() for m in WORD.finditer(self.phrase.lower()) if m.group() != ","]
+        named = self.word.istitle() and not lex.known(words[-1])
+        if not all(map(lex.known, words[:-1] if named else words)):
+            return "?"
+        if {words[-1], self.head} & (lex.NOT_OBJECTS | lex.LOOKS) or (len(words) > 1 and words[0] in ("light", "lens")):
+            return ""
+        if self.head in lex.SETTINGS:
+            return "P"
+        if self.head == "light" and (len(words) == 1 or lex.can_describe(words[-2])):
+            return ""  # "the soft light", and not "a traffic light"
+        if not self.opened and (lex.mostly_verb(words[-1]) or lex.is_adjective(words[-1])) and len(words) == 1:
+            doubtful = words[-1] == lex.infinitive(words[-1])
+            return "?" if doubtful and lex.seen(words[-1]) else "" if doubtful else lex.seen(words[-1])
+        return "T" if named or words[-1].isdecimal() else lex.seen(words[-1])
 
 
 def find_mentions(text: str) -> list[Mention]:
@@ -52,6 +76,8 @@ def find_mentions(text: str) -> list[Mention]:
             single=bool(lex.SINGULAR.intersection(opened)) and count == 1,
             led=before in lex.PREPOSITIONS or before.endswith("ing"),
             predicate=before in ("is", "are", "was", "were") and not opened,
+            made=bool(lex.MAKING.intersection([t[0] for t in tokens[max(0, i - 2) : i]])),
+            first=before in ("", ".", "!", "?"),
             stands_in=opened[:1] not in ([], ["each"], ["no"]) and opened[-1] in lex.STAND_INS | lex.NUMBERS.keys(),
         )
         j, verb = first, False
@@ -72,9 +98,21 @@ def find_mentions(text: str) -> list[Mention]:
                 span = tokens[first][1], tokens[j - 1][2]
                 phrase = text[span[0] : span[1]]
                 size = next((lex.SIZES[w] for w in words if w in lex.SIZES), 1.0)
+                wish = Wish(size=size, row=not lex.ROWS.isdisjoint(opened) and "stack" not in opened)
+                if ways := [w for w in words[:-1] if w in lex.RISING | lex.FALLING and w.endswith("ing")]:
+                    wish.direction = "up" if ways[0] in lex.RISING else "down"  # "a rising balloon"
                 exact = not lex.VAGUE.intersection(opened)
                 mentions.append(
-                    Mention(*span, phrase, phrase.split()[-1], tuple(words[:-1]), count, Wish(size=size), exact=exact)
+                    Mention(
+                        *span,
+                        phrase,
+                        phrase.split()[-1],
+                        tuple(words[:-1]),
+                        count,
+                        wish,
+                        exact=exact,
+                        opened=" ".join(opened),
+                    )
                 )
         i = max(j + verb, i + 1)
     return mentions
@@ -125,7 +163,7 @@ def _spoken_for(text: str) -> list[tuple[int, int]]:
         r"\b(?:turns?|turning|becom(?:es|ing)) (?!an?\b|the\b)\w+",
         r"\b(?:gets?|getting|grows?|growing) (?:\w+er|more \w+)\b",
     ]
-    return [m.span() for p in patterns for m in re.finditer(p, text, re.IGNORECASE)]
+    return [m.span() for p in patterns for m in lex.pattern(p, re.IGNORECASE).finditer(text)]
 
 
 def _count(tokens, i: int) -> tuple[int, int]:
@@ -135,6 +173,9 @@ def _count(tokens, i: int) -> tuple[int, int]:
         return 2, i + 3
     if words[:3] in (["a", "group", "of"], ["a", "trio", "of"]):
         return 3, i + 3
+    if words[:1] == ["a"] and words[2:3] == ["of"] and words[1] in lex.ROWS and len(words) > 3:
+        many = words[3] in lex.NUMBERS or words[3].isdecimal()
+        return _count(tokens, i + 3) if many else (1, i + 1)
     count, j = 1, i
     while j < len(tokens):
         word = tokens[j][0]
@@ -157,6 +198,8 @@ class _Context:
     led: bool  # a preposition or a participle
     predicate: bool  # a form of "be", and no determiner
     stands_in: bool  # what may be a pronoun, or belong to a noun
+    made: bool  # somebody makes it do something
+    first: bool  # the beginning of a sentence
 
 
 def _joins_adjectives(word: str, so_far: list[str], following: str, *, opened: bool) -> bool:
@@ -171,41 +214,77 @@ def _joins_adjectives(word: str, so_far: list[str], following: str, *, opened: b
 def _stops(word: str, so_far: list[str], following: str, context: _Context) -> bool:
     """Whether a word ends the noun phrase whose words are `so_far`.
 
-    A word that can be noun or verb is taken by agreement, known to the lexicon or not: "two balls roll" and "a
-    ball rolls" have a verb, "a roll" and "two rolls" have none.
+    A word that can be noun or verb is taken by agreement, and then by which it is more often: "two balls roll" and
+    "a ball rolls" have a verb, "a roll" and "two rolls" have none.
     """
-    opened = context.opened
-    if not so_far and context.stands_in and word in lex.VERBS and _closed_class(following):
-        return word.endswith("ing") or (word.endswith("s") != context.many)  # "another flies to", "two run to"
-    if word.endswith("ly") and opened and not so_far:
-        return False  # "an elderly man"
-    articled = _articles(following)
+    opened, ends = context.opened, _closed_class(following) or _articles(following)
     if _closed_class(word) or (so_far and _articles(word)):
-        return True
-    if word.endswith("ing"):
-        return (word not in lex.ING_NOUNS or articled) and (bool(so_far) or not opened)
-    if following in ("are", "is", "were", "was", "have", "has"):
-        return False  # "oak leaves are"
-    third_person = word.endswith("s") and not re.search("(ss|us|is|['’]s)$", word)
+        return not (word.endswith("ly") and opened and not so_far)  # "an elderly man"
     if not so_far:
-        return not opened and (word in lex.VERBS or (third_person and articled))
-    participle = (word.endswith("ed") and word not in lex.ED_NOUNS) or word in lex.PARTICIPLES
-    if participle and _closed_class(following):
+        return _begins_no_phrase(word, following, context)
+    noun, verb = lex.can_name(word), bool(lex.infinitive(word))
+    if word.endswith("ing") and not lex.known(word):
         return True
-    ends = _closed_class(following) or articled
-    if lex.is_plural(so_far[-1]) and so_far[-1] not in lex.SIZES:
-        # "four sports cars" goes on, "three bees buzz" and "a pair of balls falls" do not
-        return not lex.is_plural(word) or (word in lex.VERBS and ends)
-    named = not all(map(lex.is_adjective, so_far))  # "a ball and a blue circle" ends with a noun
-    if not (named or opened or context.predicate):
-        return False  # "red circles, green circles"
-    if (context.many or (context.joined and named)) and word in lex.BASE_FORMS and ends:
-        return True  # "two deer graze", "a cat and a dog run"
-    if context.many:
+    if ends and lex.seen(so_far[-1]) and lex.can_describe(word) and not word.endswith("s"):
+        return True  # "a vase glossy and new"
+    if not verb or word in lex.ADJECTIVES or (noun and following in lex.BEING):  # "oak leaves are"
         return False
+    if word.endswith("ing"):
+        does = context.led and ends and so_far[-1] not in lex.ADJECTIVES
+        named = (word in lex.ING_NOUNS and not does) or (word in lex.ING_PARTS and not ends)
+        return not named or _articles(following)
+    if (word.endswith("ed") and word not in lex.ED_NOUNS) or word in lex.PARTICIPLES:
+        return ends
+    if not noun:
+        return not lex.is_adjective(word)
+    named = any(lex.can_name(w) or w.isdecimal() or not lex.known(w) for w in so_far)
+    if word == lex.infinitive(word):
+        if lex.is_plural(so_far[-1]) and so_far[-1] not in lex.SIZES:
+            known = lex.mostly_verb(word) or (ends and not lex.seen(word))
+            return context.many or known  # "two bears fish", and "a sports ball" has none
+        named = named and not all(w in lex.ADJECTIVES for w in so_far)
+        return (
+            named
+            and ends
+            and (context.made or ((context.many or context.joined) and (word in lex.BASE_FORMS or not noun)))
+        )
+    return named and _is_third_person(word, so_far, following, context)
+
+
+def _begins_no_phrase(word: str, following: str, context: _Context) -> bool:
+    if context.stands_in and lex.mostly_verb(word) and _closed_class(following):
+        return word.endswith("ing") or (word.endswith("s") != context.many)  # "another flies to", "two run to"
+    if context.opened or not lex.infinitive(word) or (context.led and lex.seen(word)):
+        return False
+    if word.endswith("ing"):
+        return word not in lex.ING_NOUNS or _articles(following)
+    if lex.is_adjective(word) or word in lex.PARTICIPLES or word.endswith("ed"):
+        return False
+    if context.joined and lex.seen(word) and word.endswith("s") and following not in lex.PREPOSITIONS | lex.ADVERBS:
+        return _articles(following)  # "a train and scissors"
+    if context.first and lex.can_name(word) and (word == lex.infinitive(word) or lex.seen(word)):
+        return _articles(following)  # "bear journalist interviews", "skis lean"
+    return lex.mostly_verb(word) or _articles(following)
+
+
+def _is_third_person(word: str, so_far: list[str], following: str, context: _Context) -> bool:
+    """Whether a word that can be a noun, and ends as verbs of one do, is one here."""
+    if not lex.search("[^su]s$", word):
+        return False
+    ends = _closed_class(following) or _articles(following)
+    if lex.is_plural(so_far[-1]) and so_far[-1] not in lex.SIZES:
+        return lex.mostly_verb(word) and ends  # "four sports cars" goes on, "a pair of balls falls" does not
+    if not (context.opened or context.predicate) and all(map(lex.is_adjective, so_far)):
+        return False  # "red circles, green circles"
+    if context.many or (so_far[-1] in lex.ADJECTIVES and not lex.mostly_verb(word)):
+        return False
+    if context.single and not context.led and not lex.search("['’]", "".join(so_far)):
+        return True
+    if not ends and lex.infinitive(following) == following and lex.mostly_verb(following):
+        return False  # "light rays fall"
     if context.led:  # "a bottle of milk falls", "a woman in a red dress dances"
-        return third_person and ends and (word in lex.VERBS or context.single)
-    return (third_person and (word in lex.VERBS or opened or ends)) or (word in lex.VERBS and not opened and ends)
+        return ends and (lex.mostly_verb(word) or context.single)
+    return lex.mostly_verb(word) or context.opened or (ends and following not in lex.PREPOSITIONS)
 
 
 def _articles(word: str) -> bool:
@@ -216,5 +295,5 @@ def _closed_class(word: str) -> bool:
     """Punctuation, conjunctions, prepositions, adverbs, and nothing at all."""
     if not word or not word[0].isalnum():
         return True
-    known = word in lex.CONJUNCTIONS or word in lex.PREPOSITIONS or word in lex.ADVERBS
+    known = word in lex.CONJUNCTIONS or word in lex.PRONOUNS or word in lex.PREPOSITIONS or word in lex.ADVERBS
     return known or (word.endswith("ly") and word not in lex.LY_NOUNS | lex.LY_ADJECTIVES)

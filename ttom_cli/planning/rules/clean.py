@@ -10,10 +10,30 @@ from . import lexicon as lex
 _CAMERA = re.compile(
     rf"(?:^|(?<=[,.;:] )|(?<=\band )|(?<=\bwhile )|(?<=\bas )|(?<=\bthen )){lex.CAMERA}", re.IGNORECASE
 )
-_SHOT = re.compile(
-    r"(?:^|(?<=[.;:,] ))(?:(?:an?|the) )?"
-    r"(?:black and white |(?!(?:with|in|on|of|by|and|holding|an?|the)\b)[\w-]+ ){0,3}?"
-    rf"(?:{lex.SHOTS})s?(?: shot)? (?:of|showing) ", re.IGNORECASE,
+_MEDIUM = rf"(?:(?:an?|the|my|some) )?(?:(?!(?:with|in|on|of|by|and|holding|an?|the)\b)[\w-]+ ){{0,5}}?(?:{lex.SHOTS})"
+_LEADS = (
+    r"(?:(?:for|about) [^:.,]{1,40}:|of|showing|featuring|depicting|about|for|where|with|in which"
+    r"|(?:that|which) shows?|:)"
+)
+_SHOT = re.compile(rf"(?:^ *|(?<=[.;:,!] ))(?:black and white )?{_MEDIUM}s?(?: shot)?,? {_LEADS} ", re.IGNORECASE)
+_DOES = rf" (?:the|an?|my) (?:[\w-]+ ){{1,4}}(?:{'|'.join(lex.BASE_FORMS)})\b"  # "make the dog jump"
+_ASK = re.compile(  # "can you please make me a short clip of"
+    r"(?:^|(?<=[.!] ))(?:(?:please|pls|hey|hi|ok(?:ay)?|so|now),? )*(?:(?:can|could|would|will) you (?:please )?)?"
+    rf"(?:(?:create|generate|make(?!{_DOES})|show|give|render|produce|animate|draw|film|design|write|shoot|do)(?: me| us)?"
+    r"|(?:i|we)(?:'d| would)? (?:want|need|like)(?: (?:you )?to (?:see|create|generate|make))?|imagine|picture|we see"
+    rf"|there(?:'s| is| are| was)|(?:the|this) {_MEDIUM} (?:shows?|opens? (?:on|with)|(?:begins?|starts?) with"
+    rf"|features?|depicts?|captures?|focuses on)) +(?:{_MEDIUM}s?:? ?(?:{_LEADS})? )?(?!it |this |that |us )",
+    re.IGNORECASE,
+)  # fmt: skip
+_FILLERS = re.compile(r"\b(?:please|pls|plz|thanks?(?: you)?|lol|haha|btw)\b", re.IGNORECASE)
+_LABEL = re.compile(r"(?:^|(?<=[.;,] ))(?:subject|action|scene|shot \d+|prompt|setting)s?: ", re.IGNORECASE)
+_ASIDE = re.compile(
+    r"(?:^|(?<=[.;] ))(?:style|camera|lighting|mood|tone|colou?rs?|audio|sound|music|lens|format|quality|genre"
+    r"|negative(?: prompt)?): [^.;]*", re.IGNORECASE,
+)  # fmt: skip
+_MEASURE = re.compile(
+    rf"\b(?:(?:for|in|at|within|lasting|over) )?(?:(?:a few|a couple of|several|half an?|an?|{'|'.join(lex.NUMBERS)}"
+    rf"|\d[\d.]*)[ -])+{lex.UNITS}(?:[ -](?:long|old|tall|wide|high))?\b|\bat (?:his|her|their) \d+s\b", re.IGNORECASE,
 )  # fmt: skip
 _NUMBER = rf"(?:(?:{'|'.join(lex.NUMBERS)}|\d+|an?|one|the) )?"
 _ONE = re.compile("(?:an?|one|the) ", re.IGNORECASE)
@@ -27,7 +47,8 @@ _SHARED_NOUN = re.compile(  # several before one noun, which is not part of anot
 
 def objects_only(text: str) -> str:
     """The text with blanks where it speaks of the camera or the style; what is left stands where it stood."""
-    text = _SHOT.sub(_blank, _CAMERA.sub(_blank, text))
+    for said in (_FILLERS, _ASIDE, _LABEL, _MEASURE, _ASK, _SHOT, _CAMERA):
+        text = said.sub(_blank, text)
     parts = list(re.finditer(r"[^,.;]+", text))
     styles = [m for m in parts if _is_style(m.group())]
     if len(styles) < sum(bool(m.group().strip()) for m in parts):
@@ -42,7 +63,7 @@ def _is_style(part: str) -> bool:
     if not words or words[0] in lex.DETERMINERS or words[0] in lex.NUMBERS:
         return False  # "a cat in anime style"
     says = re.search(rf"\b(?:{lex.STYLES})\b", part, re.IGNORECASE)
-    return bool(says) and len(words) <= 6 and lex.MOVING.isdisjoint(words)
+    return bool(says) and len(words) <= 7 and lex.MOVING.isdisjoint(words)
 
 
 def _blank(match: re.Match) -> str:

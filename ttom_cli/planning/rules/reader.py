@@ -1,0 +1,301 @@
+"""Reads objects, counts, places, directions and relations out of a prompt, and knows what it is sure of.
+
+A sentence's first noun phrase is its subject, to which its places, directions and relations belong; noun phrases
+behind a preposition or the verb are objects too, or settings, which are none. Only what is surely the name of a thing
+becomes an object; the rest is left alone, and said.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from ...text import plain
+from . import lexicon as lex
+from .clean import each_with_its_noun, objects_only
+from .compose import AFTER
+from .nouns import Mention, find_mentions
+from .said import read_places, read_said
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read of a prompt."""
+
+    text: str
+    """The prompt with a noun behind each colour."""
+    mentions: list[Mention]
+    """The objects that it surely names, with what is wished of them."""
+    left: list[str]
+    """What may name more, and is left alone."""
+
+
+def read(prompt: str) -> tuple[str, list[Mention]]:
+    """A prompt with a noun behind each colour, and the objects that it names with what is wished of them."""
+    reading = read_surely(prompt)
+    return reading.text, reading.mentions
+
+
+def read_surely(prompt: str) -> Reading:
+    text = each_with_its_noun(plain(prompt))
+    readable = objects_only(text)
+    words = re.findall(r"[^\W_]+(?:[-'’][^\W_]+)*", readable)
+    if not lex.is_english(words):
+        return Reading(text, [], [text])
+    reader = _Reader(readable)
+    reader.read(find_mentions(readable))
+    spoken = {w for phrase in reader.left for w in phrase.split()}
+    strange = [w for w in words if not (w in spoken or w[0].isupper() or lex.known(w.lower()))]
+    return Reading(text, reader.kept, list(dict.fromkeys(reader.left + strange)))
+
+
+class _Reader:
+    """Goes through the noun phrases of a text in order."""
+
+    def __init__(self, text: str):
+        self.text = text
+        self.kept: list[Mention] = []
+        self.left: list[str] = []
+        self.settings: list[Mention] = []  # subjects that are places, for want of anything else
+        self.subject: Mention | None = None
+        self.void = False  # the clause is about what is no object
+        self.doubtful = False  # it is about something that is not understood
+        self.ahead: tuple[list[str], Mention] | None = None  # "above the sofa hangs a painting"
+        parts = [p.split() for p in re.split(r"[,.;:]", text) if p.strip()]
+        bare = [p for p in parts if not _is_clause(p)]
+        self.tags = len(parts) > 3 and len(bare) > len(parts) / 2
+
+    def read(self, mentions: list[Mention]) -> None:
+        for i, mention in enumerate(mentions):
+            until = mentions[i + 1].start if i + 1 < len(mentions) else len(self.text)
+            said = self.text[mention.end : until].lower()
+            if i + 1 < len(mentions) and lex.search(rf"\b(?:up|down){_ARTICLE}$", said):
+                said += mentions[i + 1].phrase.lower()  # "down the street" is not downwards
+            before = self.text[mentions[i - 1].end if i else 0 : mention.start].lower()
+            self._take(mention, before, said, mentions[i - 1] if i else None)
+        if not self.kept and not self.left:
+            self.kept = self.settings
+        _share_verbs(self.text, self.kept)
+        for mention in self.kept:
+            if mention.of:  # "two birds fly up, one on the left"
+                mention.wish.direction = mention.wish.direction or mention.of.wish.direction
+
+    def _take(self, mention: Mention, before: str, said: str, previous: Mention | None) -> None:
+        """Read one noun phrase: as a subject, an object, part of another, or nothing."""
+        last = self.kept[-1] if self.kept and previous and self.kept[-1].end == previous.end else None
+        begins = _new_clause(before) or (self.subject is None and not self.void)
+        if begins and self.subject and lex.fullmatch(rf",? and{_ARTICLE}", before):
+            begins = ("between", len(self.kept) - 1) not in self.subject.wish.relations
+        if begins and _is_fronted_setting(before, mention, said):
+            return
+        _read_side(mention, before, self.text)
+        known = next((m for m in self.kept if _is_again(before, mention, m)), None)
+        if known:
+            return self._again(known, before, said, begins)
+        if last and _modifies(before, mention, last, of_subject=last is self.subject):
+            last.end, last.phrase = mention.end, self.text[last.start : mention.end]
+        elif not self._is_object(mention, before, said, begins, previous):
+            if begins:
+                self.doubtful = mention.kind == "?"
+                self.void = not (self.doubtful or _goes_on(before, mention))
+                self.subject = None if self.doubtful else self.subject
+            if self.void:
+                return
+        elif begins:
+            self.doubtful = self.doubtful and not _new_clause(before)
+            if self._begin(mention, before) or self.doubtful:
+                return  # what is said of it may be said of what was not understood
+        elif self.void:
+            self.left.append(mention.phrase)
+            return
+        else:
+            mention.governed = True
+            self._join(mention, before)
+            if lex.search(rf"\b({'|'.join(lex.CAUSING)}){_ARTICLE}$", before):  # "kicks a ball to the right"
+                read_said(before + said, mention)
+                if lex.search(_SENDS, before):
+                    return  # who throws stays
+        relative = lex.match(r",? (?:that|which|who)\b", said)
+        if self.subject and not self.doubtful:
+            read_said(_own(said), mention if relative and mention in self.kept else self.subject)
+
+    def _is_object(self, mention: Mention, before: str, said: str, begins: bool, previous: Mention | None) -> bool:
+        """Whether a noun phrase surely names an object; what may do so is noted as left alone."""
+        kind = mention.kind
+        owned = _is_owned(before, mention)
+        listed = previous and previous.kind == "B" and lex.fullmatch(rf",?(?: and)?{_ARTICLE}", before)
+        related = _relations(before) and not lex.search(r"\bin\b", before)
+        if kind == "?" or (kind and self._stands_alone(mention, before, said)):
+            self.left.append(mention.phrase)
+            return False
+        if not kind or owned or (kind == "B" and (listed or not (begins or related))):
+            return False
+        if begins and mention.phrase.lower() in lex.STUFF:
+            self.left.append(mention.phrase)
+            return False
+        still = lex.match(r" *(?:$|[,.;:]|(?:is|are|was|were|looks?|seems?|feels?|with)\b)", said)
+        if begins and kind == "P" and still and not _relations(before):
+            self.settings.append(mention)
+            return False
+        return begins or not _is_setting(before, mention)
+
+    def _stands_alone(self, mention: Mention, before: str, said: str) -> bool:
+        """Whether a noun phrase is one of a list, of which nothing is said: "samurai, katana, rain"."""
+        alone = lex.search(r"(?:^|[,.;:]) *(?:and )?$", before) and lex.match(r" *(?:$|[,.;:])", said)
+        rest = self.text[mention.end :].lower()
+        listed = lex.match(r"(?:, (?:[\w-]+ ){0,2}[\w-]+)*,? and ", rest)  # "red circles, green circles and a cube"
+        return not mention.opened and bool(self.tags or (alone and not listed and lex.search("[,;]", self.text)))
+
+    def _again(self, known: Mention, before: str, said: str, begins: bool) -> None:
+        if begins:
+            self.subject, self.void = known, False
+        elif self.subject and known is not self.subject:
+            self.subject.wish.relations += [(r, self.kept.index(known)) for r in _relations(before)]
+        if self.subject:
+            read_said(_own(said), self.subject)
+
+    def _begin(self, mention: Mention, before: str) -> bool:
+        """Take the subject of a clause; True where it only stands ahead of it, in a relation."""
+        self.kept.append(mention)
+        self.void = False
+        if relations := _relations(before):
+            self.ahead, mention.governed, self.subject = (relations, mention), True, mention
+            return True
+        self.subject = mention
+        read_places(re.sub(r"^.*(?:[,.;:]|\b(?:and|while)\b) ?", "", before), mention.wish)
+        if self.ahead:
+            mention.wish.relations += [(r, self.kept.index(self.ahead[1])) for r in self.ahead[0]]
+            self.ahead = None
+        return False
+
+    def _join(self, mention: Mention, before: str) -> None:
+        """Take an object that the clause's verb or preposition governs, with its relation to the subject."""
+        subject, last = self.subject, len(self.kept) - 1
+        self.kept.append(mention)
+        if self.ahead and self.ahead[1] is subject:
+            self.subject = mention
+            read_places(before, mention.wish)
+            mention.wish.relations += [(r, self.kept.index(subject)) for r in self.ahead[0]]
+            mention.governed, self.ahead = False, None
+            return
+        if lex.fullmatch(rf",? and{_ARTICLE}", before) and ("between", last) in subject.wish.relations:
+            subject.wish.relations.append(("between", last + 1))
+            return
+        for relation in _relations(before):
+            if relation == "riding" and lex.is_plural(mention.word.lower()):
+                mention.count = max(mention.count, subject.count)  # "three girls ride horses"
+            if relation == "before":
+                mention.wish.relations.append((AFTER, self.kept.index(subject)))
+            else:
+                subject.wish.relations.append((relation, last + 1))
+
+
+def _is_clause(words: list[str]) -> bool:
+    """Whether a part between commas says more than a name: it has an article, a number or a verb."""
+    words = [w.lower() for w in words]
+    return any(w in lex.DETERMINERS or w in lex.NUMBERS or (w in lex.VERBS and w != words[0]) for w in words)
+
+
+def _goes_on(before: str, mention: Mention) -> bool:
+    """Whether what begins a clause, and is no object, belongs to the subject before it: "its eyes"."""
+    return _is_owned(before, mention) and not lex.search(r"[.;]", before)
+
+
+def _is_owned(before: str, mention: Mention) -> bool:
+    """Whether a noun phrase is a part of what was named before: "its wings", "with red wheels"."""
+    part = mention.kind == "B" or mention.head in lex.PARTS
+    return part and bool(lex.search(r"\b(?:his|her|its|their|with(?: an?)?) $", before))
+
+
+def _read_side(mention: Mention, before: str, text: str) -> None:
+    """ "The left ball" has its side in its phrase, and stands there."""
+    if side := lex.search(r"\b(?:the|an?) ((?:left|right|top|bottom)(?:most|-hand)?) $", before):
+        mention.start -= len(side.group(1)) + 1
+        mention.phrase = text[mention.start : mention.end]
+        mention.wish.start = next(point for p, point in lex.PLACES.items() if side.group(1).startswith(p))
+
+
+def _own(said: str) -> str:
+    """What is said of a noun phrase, without a throw or a lift, which moves another, and without the next clause's
+    place: " falls, on the right "."""
+    said = re.sub(_SENDS, "", said)
+    return re.split(r"[,.;:] (?=(?:on|at|in) the )", said)[0]
+
+
+def _is_again(before: str, mention: Mention, earlier: Mention) -> bool:
+    """Whether a noun phrase with "the" speaks of one named before: "a glass of milk ... the glass"."""
+    words, others = ({lex.singular(w) for w in m.phrase.lower().split()} for m in (mention, earlier))
+    return before.endswith("the ") and mention.head == earlier.head and words <= others
+
+
+_ARTICLE = r"(?: an?| the| his| her| its)? ?"
+_SENDS = rf"\b(?:{'|'.join(lex.SENDING)}){_ARTICLE}$"
+
+
+def _modifies(before: str, mention: Mention, last: Mention, *, of_subject: bool) -> bool:
+    """Whether a noun phrase belongs to the one right before it: "a load of hay", "a girl in a pink sweater"."""
+    if lex.fullmatch(rf" of{_ARTICLE}", before):
+        return True
+    if lex.fullmatch(rf",? and{_ARTICLE}", before) and mention.kind == "B":
+        return bool(lex.search(r" (?:in|with|wearing) ", last.phrase))  # "in a red hat and a blue scarf"
+    within = lex.fullmatch(rf" (?:in|with|wearing|dressed in){_ARTICLE}", before)
+    return bool(within) and of_subject and mention.kind != "P"
+
+
+def _new_clause(before: str) -> bool:
+    """Whether the words before a noun phrase begin a clause of its own."""
+    placed = rf"[,.;:] (?:on|at|in) the [a-z -]+{_ARTICLE}$"  # ", on the right a clock"
+    linked = rf"(?:[,.;:]|\b(?:and|while|as|but|with|whereas|when|then)\b){_ARTICLE}(?:\w+ )?$"
+    return bool(lex.search(rf"{placed}|{linked}|[.;!?]", before))
+
+
+def _is_setting(before: str, mention: Mention) -> bool:
+    """Whether a noun phrase says where things happen."""
+    relations = [r for r in _relations(before) if r not in ("on", AFTER)]
+    if mention.kind == "P":
+        return not relations or bool(lex.search(r"\bfrom .* to the (?:left|right)(?: side)? of the $", before))
+    return bool(lex.search(rf"\b(?:in|during){_ARTICLE}$", before)) and not relations
+
+
+def _is_fronted_setting(before: str, mention: Mention, said: str) -> bool:
+    """Whether a noun phrase is a place or a time that comes first: "in a park, a cat walks"."""
+    led = lex.search(rf"(?:^|[.;] )(?:in|at|during|on|inside){_ARTICLE}(?:\w+ )?$", before)
+    if not led or not said.startswith(","):
+        return False
+    return mention.kind == "P" or not lex.search(r"\bon\b|\binside\b", led.group())
+
+
+def _relations(before: str) -> list[str]:
+    """The relation of the subject to a noun phrase, by the words before it."""
+    for name, pattern in lex.RELATIONS.items():
+        if lex.search(rf"\b(?:{pattern})\b{_ARTICLE}(?:\w+ )?$", before):
+            return [name]
+    return []
+
+
+def _share_verbs(text: str, kept: list[Mention]) -> None:
+    """ "A ball and a cube move up": one verb for both."""
+    for a, b in zip(reversed(kept[:-1]), reversed(kept), strict=False):
+        between = text[a.end : b.start].lower()
+        if lex.fullmatch(r",? ?(?:and|,) (?:an?|the|\w+)? ?", between) and not (a.wish.direction or a.governed):
+            shared = ("direction", "drift", "then", "enters", "leaves", "row", "pair")
+            a.wish = replace(a.wish, **{name: getattr(b.wish, name) for name in shared})
+            if not a.wish.relations:  # "a cup and a plate on a table"
+                a.wish.relations = [(r, k) for r, k in b.wish.relations if kept[k] is not a]
+            if b.wish.row and a.count == b.count == 1:
+                b.wish.relations.append(("next to", kept.index(a)))
+    for a, b in zip(kept, kept[1:], strict=False):
+        if bool(a.wish.pair) != bool(b.wish.pair) and max(a.count, b.count) == 1:  # "a ball swaps places with a cube"
+            a.wish.pair = b.wish.pair = a.wish.pair or b.wish.pair
+            break
+
+
+def abstract_scene(text: str, mentions: list[Mention]) -> str:
+    """The scene with its objects masked: '<object A> rolls right while <object B> rises'."""
+    parts, last = [], 0
+    for i, mention in enumerate(mentions):
+        parts += [text[last : mention.start], f"<object {chr(65 + i)}>"]
+        last = mention.end
+    scene = "".join([*parts, text[last:]])
+    scene = re.sub(r"\b(?:an?|the) (?=<object)", "", scene, flags=re.IGNORECASE)
+    return re.sub(r" (?:on|against|with) an? (?:\w+ ){1,3}background", "", scene)
