@@ -238,10 +238,8 @@ def test_a_trusted_layout_has_its_contradictions_noted(row):
 @pytest.mark.parametrize(
     ("row", "note"),
     [
-        ("Two kids play. Behind them a huge wave rises. | kids: LB; kids: RB; huge wave: MT",
-         "perhaps object 'kids' stands still, and the prompt says up"),
-        ("I want an astronaut | astronaut: MT | An astronaut floats.",
-         "perhaps the enriched prompt leaves out 'I want'"),
+        ("a red ball and a blue cube | red ball: MT | A red ball on a table.",
+         "perhaps the enriched prompt leaves out 'blue cube'"),
         ("a frog turns into a prince | frog: MC; prince: MC", "objects 'frog_1' and 'prince_1' have the same boxes"),
     ],
 )  # fmt: skip
