@@ -10,8 +10,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 @pytest.fixture(autouse=True)
 def _isolated(tmp_path, monkeypatch):
-    """The bank and the working directory are the test's own; only loopback can be reached."""
+    """The bank, the cache and the working directory are the test's own; only loopback can be reached."""
     monkeypatch.setenv("TTOM_BANK", str(tmp_path / "bank"))
+    monkeypatch.setenv("TTOM_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     connect = socket.socket.connect
 
@@ -85,12 +86,14 @@ def layout():
 
 
 @pytest.fixture
-def server(monkeypatch, tmp_path):
-    """A language model's endpoint on loopback; the key and the cache of plans are the test's own."""
+def server(monkeypatch):
+    """A language model's endpoint on loopback; the key is the test's own."""
     import llm_server
 
+    from ttom_cli.commands import inputs
+
     monkeypatch.setenv("OPENAI_API_KEY", llm_server.SECRET)
-    monkeypatch.setenv("TTOM_CACHE", str(tmp_path / "cache"))
+    inputs._planner.cache_clear()  # an earlier test's server may have had the same port
     made = llm_server.Server()
     yield made
     made.http.shutdown()
