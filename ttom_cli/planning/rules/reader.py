@@ -59,6 +59,7 @@ class _Reader:
         self.settings: list[Mention] = []  # subjects that are places, for want of anything else
         self.subject: Mention | None = None
         self.void = False  # the clause is about what is no object
+        self.caused: tuple[Mention, str] | None = None  # what was last thrown or pushed, and the words for it
         self.worn = False  # what was named last is worn
         self.doubtful = False  # the clause is about something that is not understood
         self.ahead: tuple[list[str], Mention] | None = None  # "above the sofa hangs a painting"
@@ -98,6 +99,8 @@ class _Reader:
             return self._again(known, before, said, begins)
         if last and _modifies(before, mention, last, of_subject=last is self.subject):
             last.end, last.phrase = mention.end, self.text[last.start : mention.end]
+            if self.caused and self.caused[0] is last:  # "slides a glass of beer to the left"
+                return read_said(self.caused[1] + said, last)
         elif not self._is_object(mention, before, said, begins, previous):
             if begins and not self.worn:
                 self.doubtful = mention.kind == "?"
@@ -121,6 +124,7 @@ class _Reader:
             self._join(mention, before)
             if lex.search(rf"\b({'|'.join(lex.CAUSING)}){_ARTICLE}$", before):  # "kicks a ball to the right"
                 read_said(before + said, mention)
+                self.caused = mention, before
                 if lex.search(_SENDS, before):
                     return  # who throws stays
         relative = lex.match(r",? (?:that|which|who)\b", said)
@@ -146,6 +150,8 @@ class _Reader:
             return False
         if not kind or owned or part or (kind == "B" and listed) or (kind == "N" and not begins):
             return False
+        if mention.phrase.istitle() and not (begins or mention.opened):
+            return False  # "over New York"
         if begins and mention.phrase.lower() in lex.STUFF:
             self.left.append(mention.phrase)
             return False
@@ -154,6 +160,7 @@ class _Reader:
             r"|in the (?:background|distance))",
             said,
         )
+        still = still or (self.kept and not _moves(said))  # "The ocean sparkles."
         if begins and kind == "P" and (still or not (mention.opened or _does(said))) and not _relations(before):
             self.settings.append(mention)
             return False
@@ -220,6 +227,10 @@ def _does(said: str) -> bool:
     """Whether a verb follows: " wears a tie"."""
     first = lex.match(r" ([\w-]+)", said)
     return bool(first) and lex.mostly_verb(first.group(1))
+
+
+def _moves(said: str) -> bool:
+    return not lex.MOVING.isdisjoint(re.findall(r"[\w-]+", said)[:2])
 
 
 def _goes_on(before: str, mention: Mention) -> bool:
