@@ -225,7 +225,7 @@ LOOKS = frozenset(
     shot style texture detail focus bokeh resolution pan tilt zoom footage render rendering ad feel look aesthetic
     palette flare sound music voice rest kind sort type lot bit one thing something anyone world space back front half
     rate second minute metre foot inch mile kilometer kilometre year blur fps sequence cut trailer work
-    tour breeze gust sunlight moonlight""".split()
+    tour breeze gust""".split()
 )
 STUFF = frozenset("water rain snow smoke steam dust light sunlight moonlight fog mist wind powder sand".split())
 PARTS = frozenset("wing tail paw fur horn fin trunk mane feather petal wheel sail roof brim".split())
