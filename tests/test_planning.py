@@ -37,7 +37,7 @@ def plan():
         ("a drone follows a red truck that drives to the left", [("drone", "left"), ("red truck", "left")]),
         ("an eagle swoops down and catches a fish", [("eagle", "down"), ("fish", None)]),
         ("a man's hat falls off", [("man's hat", "down")]),
-        ("a woman runs down the street", [("woman", None)]),
+        ("a woman sits down the street", [("woman", None)]),
         ("a cat sits down", [("cat", None)]),
         (
             "a cup on the table, a fly walks across the table to the right",
@@ -414,6 +414,38 @@ def test_prompts_as_people_write_them(plan, prompt, objects):
 def test_on_the_top_and_on_the_bottom_of(plan, side, sign):
     a, b = (center(t.box_at(0)) for t in plan(f"a banana on the {side} of an apple, front view").objects)
     assert sign * (a[1] - b[1]) > abs(a[0] - b[0])
+
+
+@pytest.mark.parametrize(
+    "prompt", ["a woman walks down a Tokyo street", "a bird flies", "a man runs down a busy street"]
+)
+def test_what_moves_without_a_direction_moves_a_little_across(plan, prompt):
+    dx, dy = plan(prompt).objects[0].displacement
+    assert 0.1 < abs(dx) < 0.4 and dy == 0
+
+
+def test_over_onto_and_past_another(plan):
+    horse, fence = check(plan("a horse jumps over a fence"))[0].objects
+    start, top, end = (center(horse.box_at(t)) for t in (0, 0.5, 1))
+    x, y = center(fence.box_at(0.5))
+    assert start[0] < x < end[0] and top[1] < y - 0.2 and top[0] == pytest.approx(x, abs=0.05)
+    bird, branch = check(plan("a bird lands on a branch"))[0].objects
+    assert bird.direction == "down" or center(bird.box_at(0))[1] < center(bird.box_at(1))[1]
+    assert bird.box_at(1)[3] == pytest.approx(branch.box_at(1)[1], abs=0.08)
+    fast, slow = check(plan("a motorcycle overtakes a truck to the left"))[0].objects
+    assert fast.direction == slow.direction == "left"
+    assert center(fast.box_at(0))[0] > center(slow.box_at(0))[0]
+    assert center(fast.box_at(1))[0] < center(slow.box_at(1))[0]
+
+
+def test_a_stack_stands_upright(plan):
+    xs, ys = zip(*(center(t.box_at(0)) for t in plan("a stack of three books").objects), strict=True)
+    assert len(ys) == 3 and max(xs) - min(xs) < 0.05 and max(ys) - min(ys) > 0.3
+
+
+def test_to_the_upper_right(plan):
+    dx, dy = plan("an eagle moves diagonally to the upper right").objects[0].displacement
+    assert dx > 0.3 and dy < -0.3
 
 
 def test_fallbacks():

@@ -15,12 +15,12 @@ _LEADS = (
     r"(?:(?:for|about) [^:.,]{1,40}:|of|showing|featuring|depicting|about|for|where|with|in which"
     r"|(?:that|which) shows?|:)"
 )
-_SHOT = re.compile(rf"(?:^ *|(?<=[.;:,!] ))(?:black and white )?{_MEDIUM}s?(?: shot)?,? {_LEADS} ", re.IGNORECASE)
+_SHOT = re.compile(rf"(?:^ *|(?<=[.;:,!] ))(?:black and white )?{_MEDIUM}s?(?: shot)?(?:,? {_LEADS}|:) ", re.IGNORECASE)
 _DOES = rf" (?:the|an?|my) (?:[\w-]+ ){{1,4}}(?:{'|'.join(lex.BASE_FORMS)})\b"  # "make the dog jump"
 _ASK = re.compile(  # "can you please make me a short clip of"
     r"(?:^|(?<=[.!] ))(?:(?:please|pls|hey|hi|ok(?:ay)?|so|now),? )*(?:(?:can|could|would|will) you (?:please )?)?"
-    rf"(?:(?:create|generate|make(?!{_DOES})|show|give|render|produce|animate|draw|film|design|write|shoot|do)"
-    r"(?: me| us)?"
+    rf"(?:(?:create|generate|make(?!{_DOES})|show|give|render|produce|animate|draw|film|design|write"
+    r"|shoot|do)(?: me| us)?"
     r"|(?:i|we)(?:'d| would)? (?:want|need|like)(?: (?:you )?to (?:see|create|generate|make))?|imagine|picture|we see"
     rf"|there(?:'s| is| are| was)|(?:the|this) {_MEDIUM} (?:shows?|opens? (?:on|with)|(?:begins?|starts?) with"
     rf"|features?|depicts?|captures?|focuses on)) +(?:{_MEDIUM}s?:? ?(?:{_LEADS})? )?(?!it |this |that |us )",

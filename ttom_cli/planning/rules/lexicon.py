@@ -62,7 +62,7 @@ ADVERBS = frozenset(
 # What one goes down without going down.
 _ALONG = (
     r"(?:an?|the|his|her|its|their) (?:[\w-]+ ){0,3}?\w*(?:street|road|path|way|hall|corridor|aisle|track|river|lane"
-    r"|alley|avenue|trail|pavement|sidewalk|pier|beach)"
+    r"|alley|avenue|trail|stream|highway|pavement|sidewalk|pier|beach)"
 )
 # Adverbs and verbs that say where to. Each direction's phrases, longest first where they overlap.
 DIRECTION_PHRASES = {
@@ -70,8 +70,8 @@ DIRECTION_PHRASES = {
     r"|(?:to|towards?) the right(?! of)|(?:to|towards?) right(?! of)|to the right side(?! of (?:an?|two|three) )",
     "left": r"from (?:the )?right(?: side)?(?: of the \w+)? to (?:the )?left|right[ -]to[ -](?:the )?left|leftwards?"
     r"|(?:to|towards?) the left(?! of)|(?:to|towards?) left(?! of)|to the left side(?! of (?:an?|two|three) )",
-    "up": r"upwards?|up(?: into)?|from (?:the )?bottom to (?:the )?top|(?:to|towards?) the (?:top|sky)"
-    r"|into (?:the (?:sky|air)|space)",
+    "up": r"upwards?|up(?: into)?(?! to (?!the (?:sky|top)))|from (?:the )?bottom to (?:the )?top"
+    r"|(?:to|towards?) the (?:top|sky)|into (?:the (?:sky|air)|space)",
     "down": rf"downwards?|down(?! {_ALONG})|from (?:the )?top to (?:the )?bottom"
     r"|(?:to|towards?) the (?:bottom|ground|floor)",
 }
@@ -82,7 +82,8 @@ DOWN_VERBS = "fall sink drop descend plummet tumble dive".split()
 MOTION_VERBS = """move swoop roll slide drift fly go float glide run walk travel crawl swim drive dash dart hop
 jump race sail march ride push pull bounce fall rise sneak slink gallop skate ski pedal throw kick wander
 trot sprint stroll cruise zoom rush head jog stride shuffle creep sweep swing leap spin rotate turn come
-pass cross chase return shoot launch speed flutter""".split()
+pass cross chase return shoot launch speed flutter toss hurtle scurry bound trek hike climb
+descend steer row soar wade""".split()
 OTHER_VERBS = """stand sit lie rest hang sleep wait stay hold play eat drink look watch change become
 transform dance sing smile laugh talk read write paint cook pour cut chop open close shine glow blow flow melt
     burn explode grow bloom shrink expand bark wave clap nod pick catch grab reach give take place put smell bite
@@ -96,6 +97,9 @@ RELATIONS = {
     "before": r"(?:followed|chased|pursued|trailed) by|leads|leading",
     "left of": r"(?:to|on|at) the left(?: side)? of|left of",
     "right of": r"(?:to|on|at) the right(?: side)? of|right of",
+    "over": r"(?:jump|leap|hop|vault|step)(?:s|ing)? over",
+    "landing on": r"(?:land|alight|settl)(?:es|s|ing)? (?:up)?on(?:to)?",
+    "overtaking": r"overtak(?:es|ing)|overtake",
     "above": r"(?:on|at) the top of|above|over",
     "below": r"(?:on|at) the bottom of|below|under|underneath|beneath",
     "on": r"on top of|atop|on(?:to)?",
@@ -113,6 +117,9 @@ RELATIONS = {
 }
 # Paths that are no straight lines across the frame.
 _ACROSS, _UPRIGHT = r"(?:left|right)(?:wards?)?", r"(?:up|down)(?:wards?)?"
+CORNERS = (
+    r"(?:to|towards?|into) the (?:upper|lower|top|bottom)[ -](?:left|right)"  # as ways: "flies to the upper right"
+)
 DIAGONAL = rf"{_UPRIGHT}(?: and |[ -])(?:to the )?{_ACROSS}|{_ACROSS} and {_UPRIGHT}"
 UP_AND_DOWN = {
     r"up and down": ("up", "down"),
@@ -146,6 +153,10 @@ LEAVES = (
     rf"(?:leav(?:es?|ing)|exit(?:s|ing)?)(?: {_FRAME})? {_OUT_BY}"
     rf"|(?:leav(?:es?|ing)|exit(?:s|ing)?|out of|off) (?:{_FRAME}|sight)\b(?: {_OUT_BY})?|off ?-?screen(?: {_OUT_BY})?"
 )
+# Where one looks, nothing goes.
+LOOKING = (
+    r"(?:look|gaz|star|glanc|fac|point|wav|turn)(?:e?s|ing|e)?(?: (?:his|her|its|their) (?:head|face|eyes))?(?: \w+)?"
+)
 _EACH = r"(?:each other|one another)"
 PAIRS = {
     "swap": r"(?:swap|exchange|switch|trade)(?:s|ing)?(?: \w+)? (?:places|positions|sides)",
@@ -159,7 +170,7 @@ _OBJECT = rf" (?:(?:while|as|{'|'.join(NUMBERS)})\b|(?:and )?(?:an?|the)\b(?! {_
 CAMERA = rf"(?:(?:the|a) )?camera\b(?:(?!{_OBJECT})[^,.;])*"
 SHOTS = (
     r"shots?|footage|video|clip|photo|photograph|painting|rendering|render|animation|time-?lapse|view|close-?\s?up|scene"
-    r"|illustration|drawing|image|picture|sketch|movie|film|trailer|gif|commercial|advert|ad|sequence|cartoon|pan|tour"
+    r"|illustration|portrait|drawing|image|picture|sketch|movie|film|trailer|gif|commercial|advert|ad|sequence|cartoon|pan|tour"
 )
 STYLES = (
     r"cinematic|[248]k|u?hd|hdr|(?:hyper|photo)-?realis\w+|realistic|masterpiece|\w+ quality|\w+ detailed|ultra \w+"
@@ -214,7 +225,7 @@ LOOKS = frozenset(
     shot style texture detail focus bokeh resolution pan tilt zoom footage render rendering ad feel look aesthetic
     palette flare sound music voice rest kind sort type lot bit one thing something anyone world space back front half
     rate second minute metre foot inch mile kilometer kilometre year blur fps sequence cut trailer work
-    tour""".split()
+    tour breeze gust""".split()
 )
 STUFF = frozenset("water rain snow smoke steam dust light sunlight moonlight fog mist wind powder sand".split())
 PARTS = frozenset("wing tail paw fur horn fin trunk mane feather petal wheel sail roof brim".split())
@@ -295,6 +306,10 @@ SENDING = verb_forms("lift raise hoist drop throw toss kick lower launch slide".
 RISING, FALLING = verb_forms(UP_VERBS), verb_forms(DOWN_VERBS)
 MOVING = verb_forms(MOTION_VERBS) | RISING | FALLING | {"thrown"}
 RELATIONS["towards"] += rf"|(?:{'|'.join(sorted(MOVING))}) (?:over |up )?to(?! the {_SIDE})(?! (?:left|right)\b)"
+# Verbs of motion that change no place, or that of another.
+STAYING = SPINNING | verb_forms(
+    "throw toss kick push pull shoot launch flutter bounce hop jump leap bound rise".split()
+)
 VERBS = MOVING | verb_forms(OTHER_VERBS) | {"stood", "sat", "lying"}
 BASE_FORMS = frozenset(MOTION_VERBS + OTHER_VERBS + UP_VERBS + DOWN_VERBS)
 
@@ -325,10 +340,21 @@ def can_name(word: str) -> bool:
 
 
 @cache
+def _second_half(word: str) -> str:
+    """'sandcastle' -> 'castle', of a word that is not known and is two that are."""
+    halves = ((word[:i], word[i:]) for i in range(3, len(word) - 3))
+    return next((b for a, b in halves if not wordnet.NOUN.isdisjoint(wordnet.kinds(a)) and seen(b)), "")
+
+
+@cache
 def seen(noun: str) -> str:
     """What a noun names, in either number: T a thing, P a place, B what is worn or part of a body; else empty."""
     kind = wordnet.kinds(singular(noun)) or wordnet.kinds(noun)
-    return "T" if {noun, singular(noun)} & SEEN else next((k for k in kind if k in "TPB"), "")
+    if {noun, singular(noun)} & SEEN:
+        return "T"
+    if not noun:
+        return ""
+    return next((k for k in kind if k in "TPB"), "") if kind else seen(_second_half(noun))
 
 
 @cache
@@ -352,6 +378,6 @@ def known(word: str) -> bool:
     closed = word in ADVERBS | PREPOSITIONS | DETERMINERS | CONJUNCTIONS or word in NUMBERS or word in PRONOUNS
     return bool(
         closed or word.isnumeric() or word in SEEN or is_adjective(word) or wordnet.kinds(word)
-        or wordnet.kinds(singular(word)) or infinitive(word) or re.search("['’]", word)
+        or wordnet.kinds(singular(word)) or infinitive(word) or _second_half(word) or re.search("['’]", word)
         or wordnet.kinds(re.sub("ly$", "", word)) or wordnet.kinds(re.sub("(?:er|est)$", "", word))
     )  # fmt: skip

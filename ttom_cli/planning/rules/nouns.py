@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 
 from . import lexicon as lex
-from .compose import Wish
+from .wishes import Wish
 
 WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*|[][,.;:!?()\"]")
 
@@ -24,6 +24,7 @@ class Mention:
     wish: Wish = field(default_factory=Wish)
     exact: bool = True  # "three", and not "several"
     moving: bool = False  # a verb of motion is said of it
+    going: bool = False  # and one of those that change the place
     governed: bool = False  # stands behind a preposition or a verb
     of: Mention | None = None  # the noun phrase that "another" or "two" stands for
     opened: str = ""  # its determiners and numbers
@@ -35,13 +36,15 @@ class Mention:
 
     @property
     def kind(self) -> str:
-        """What it names: T a thing, P a place, B what is worn or part of a body; ? unknown, else what is not seen."""
+        """What it names: T a thing, P a place, B what is worn or part of a body, N a name; ? unknown, else not seen."""
         words = [m.group() for m in WORD.finditer(self.phrase.lower()) if m.group() != ","]
         named = self.word.istitle() and not lex.known(words[-1])
         if not all(map(lex.known, words[:-1] if named else words)):
             return "?"
         if {words[-1], self.head} & (lex.NOT_OBJECTS | lex.LOOKS) or (len(words) > 1 and words[0] in ("light", "lens")):
             return ""
+        if words[-1] in lex.COLORS and words[-1] != "orange":
+            return ""  # "a blue one"
         if self.head in lex.SETTINGS:
             return "P"
         if self.head == "light" and (len(words) == 1 or lex.can_describe(words[-2])):
@@ -49,7 +52,7 @@ class Mention:
         if not self.opened and (lex.mostly_verb(words[-1]) or lex.is_adjective(words[-1])) and len(words) == 1:
             doubtful = words[-1] == lex.infinitive(words[-1])
             return "?" if doubtful and lex.seen(words[-1]) else "" if doubtful else lex.seen(words[-1])
-        return "T" if named or words[-1].isdecimal() else lex.seen(words[-1])
+        return "N" if named else "T" if words[-1].isdecimal() else lex.seen(words[-1])
 
 
 def find_mentions(text: str) -> list[Mention]:
@@ -77,6 +80,7 @@ def find_mentions(text: str) -> list[Mention]:
             led=before in lex.PREPOSITIONS or before.endswith("ing"),
             predicate=before in ("is", "are", "was", "were") and not opened,
             made=bool(lex.MAKING.intersection([t[0] for t in tokens[max(0, i - 2) : i]])),
+            object=bool(mentions) and mentions[-1].end < tokens[i - 1][1] and _is_verb(before),
             first=before in ("", ".", "!", "?"),
             stands_in=opened[:1] not in ([], ["each"], ["no"]) and opened[-1] in lex.STAND_INS | lex.NUMBERS.keys(),
         )
@@ -98,7 +102,8 @@ def find_mentions(text: str) -> list[Mention]:
                 span = tokens[first][1], tokens[j - 1][2]
                 phrase = text[span[0] : span[1]]
                 size = next((lex.SIZES[w] for w in words if w in lex.SIZES), 1.0)
-                wish = Wish(size=size, row=not lex.ROWS.isdisjoint(opened) and "stack" not in opened)
+                stacked = not {"stack", "pile"}.isdisjoint(opened)
+                wish = Wish(size=size, row=not (stacked or lex.ROWS.isdisjoint(opened)), stack=stacked)
                 if ways := [w for w in words[:-1] if w in lex.RISING | lex.FALLING and w.endswith("ing")]:
                     wish.direction = "up" if ways[0] in lex.RISING else "down"  # "a rising balloon"
                 exact = not lex.VAGUE.intersection(opened)
@@ -200,6 +205,7 @@ class _Context:
     stands_in: bool  # what may be a pronoun, or belong to a noun
     made: bool  # somebody makes it do something
     first: bool  # the beginning of a sentence
+    object: bool  # what a verb does something to
 
 
 def _joins_adjectives(word: str, so_far: list[str], following: str, *, opened: bool) -> bool:
@@ -243,6 +249,8 @@ def _stops(word: str, so_far: list[str], following: str, context: _Context) -> b
             known = lex.mostly_verb(word) or (ends and not lex.seen(word))
             return context.many or known  # "two bears fish", and "a sports ball" has none
         named = named and not all(w in lex.ADJECTIVES for w in so_far)
+        if context.led and ends is False and word in lex.BASE_FORMS and lex.seen(so_far[-1]) == "B":
+            return True  # "a man and a woman in a red dress dance tango"
         return (
             named
             and ends
@@ -256,6 +264,8 @@ def _begins_no_phrase(word: str, following: str, context: _Context) -> bool:
         return word.endswith("ing") or (word.endswith("s") != context.many)  # "another flies to", "two run to"
     if context.opened or not lex.infinitive(word) or (context.led and lex.seen(word)):
         return False
+    if word in lex.STUFF and lex.infinitive(following):
+        return False  # "steam rising"
     if word.endswith("ing"):
         return word not in lex.ING_NOUNS or _articles(following)
     if lex.is_adjective(word) or word in lex.PARTICIPLES or word.endswith("ed"):
@@ -276,6 +286,10 @@ def _is_third_person(word: str, so_far: list[str], following: str, context: _Con
         return lex.mostly_verb(word) and ends  # "four sports cars" goes on, "a pair of balls falls" does not
     if not (context.opened or context.predicate) and all(map(lex.is_adjective, so_far)):
         return False  # "red circles, green circles"
+    if lex.seen(word) and following.endswith("ing") and lex.infinitive(following):
+        return False  # "neon signs reflecting"
+    if context.object and not context.opened:
+        return False  # "battles giant waves"
     if context.many or (so_far[-1] in lex.ADJECTIVES and not lex.mostly_verb(word)):
         return False
     if context.single and not context.led and not lex.search("['’]", "".join(so_far)):
@@ -285,6 +299,10 @@ def _is_third_person(word: str, so_far: list[str], following: str, context: _Con
     if context.led:  # "a bottle of milk falls", "a woman in a red dress dances"
         return ends and (lex.mostly_verb(word) or context.single)
     return lex.mostly_verb(word) or context.opened or (ends and following not in lex.PREPOSITIONS)
+
+
+def _is_verb(word: str) -> bool:
+    return bool(lex.infinitive(word)) and not _closed_class(word)
 
 
 def _articles(word: str) -> bool:

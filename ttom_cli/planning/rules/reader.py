@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from ...text import plain
 from . import lexicon as lex
 from .clean import each_with_its_noun, objects_only
-from .compose import AFTER
 from .nouns import Mention, find_mentions
 from .said import read_places, read_said
+from .wishes import AFTER
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,9 @@ class _Reader:
         self.settings: list[Mention] = []  # subjects that are places, for want of anything else
         self.subject: Mention | None = None
         self.void = False  # the clause is about what is no object
-        self.doubtful = False  # it is about something that is not understood
+        self.caused: tuple[Mention, str] | None = None  # what was last thrown or pushed, and the words for it
+        self.worn = False  # what was named last is worn
+        self.doubtful = False  # the clause is about something that is not understood
         self.ahead: tuple[list[str], Mention] | None = None  # "above the sofa hangs a painting"
         parts = [p.split() for p in re.split(r"[,.;:]", text) if p.strip()]
         bare = [p for p in parts if not _is_clause(p)]
@@ -76,7 +78,10 @@ class _Reader:
         if not self.kept and not self.left:
             self.kept = self.settings
         _share_verbs(self.text, self.kept)
-        for mention in self.kept:
+        held = {k for m in self.kept for _, k in m.wish.relations}
+        for k, mention in enumerate(self.kept):
+            if mention.going and k not in held and mention.wish.is_free:
+                mention.wish.roams = "any" if mention.count == 1 else "right"  # several go the same way
             if mention.of:  # "two birds fly up, one on the left"
                 mention.wish.direction = mention.wish.direction or mention.of.wish.direction
 
@@ -94,8 +99,10 @@ class _Reader:
             return self._again(known, before, said, begins)
         if last and _modifies(before, mention, last, of_subject=last is self.subject):
             last.end, last.phrase = mention.end, self.text[last.start : mention.end]
+            if self.caused and self.caused[0] is last:  # "slides a glass of beer to the left"
+                return read_said(self.caused[1] + said, last)
         elif not self._is_object(mention, before, said, begins, previous):
-            if begins:
+            if begins and not self.worn:
                 self.doubtful = mention.kind == "?"
                 self.void = not (self.doubtful or _goes_on(before, mention))
                 self.subject = None if self.doubtful else self.subject
@@ -105,6 +112,10 @@ class _Reader:
             self.doubtful = self.doubtful and not _new_clause(before)
             if self._begin(mention, before) or self.doubtful:
                 return  # what is said of it may be said of what was not understood
+        elif self.void and lex.search(rf"\b(?:{'|'.join(lex.CAUSING)}){_ARTICLE}$", before):
+            self.kept.append(mention)  # "a gust lifts a kite"
+            read_said(before + said, mention)
+            return
         elif self.void:
             self.left.append(mention.phrase)
             return
@@ -113,6 +124,7 @@ class _Reader:
             self._join(mention, before)
             if lex.search(rf"\b({'|'.join(lex.CAUSING)}){_ARTICLE}$", before):  # "kicks a ball to the right"
                 read_said(before + said, mention)
+                self.caused = mention, before
                 if lex.search(_SENDS, before):
                     return  # who throws stays
         relative = lex.match(r",? (?:that|which|who)\b", said)
@@ -123,18 +135,33 @@ class _Reader:
         """Whether a noun phrase surely names an object; what may do so is noted as left alone."""
         kind = mention.kind
         owned = _is_owned(before, mention)
-        listed = previous and previous.kind == "B" and lex.fullmatch(rf",?(?: and)?{_ARTICLE}", before)
-        related = _relations(before) and not lex.search(r"\bin\b", before)
+        following = lex.fullmatch(rf",?(?: and)?{_ARTICLE}", before)
+        self.worn = bool(lex.search(rf"\b(?:wear(?:s|ing)?|dons?|dressed in){_ARTICLE}$", before)) or (
+            self.worn and bool(following) and not _does(said)
+        )
+        if self.worn or lex.search(rf"\b(?:play|tak|mak)(?:e?s|ing|e)? $|\blike{_ARTICLE}$", before):
+            return False  # "wears a coat", "plays chess", "shaped like a whale"
+        listed = previous and previous.kind == "B" and following
+        related = not {"on", "inside", "holding"}.issuperset(_relations(before))
+        part = kind == "B" or (mention.head in lex.PARTS and not begins and not _relations(before))
+        part = part and not (related or (begins and (mention.opened or not self.kept)))
         if kind == "?" or (kind and self._stands_alone(mention, before, said)):
             self.left.append(mention.phrase)
             return False
-        if not kind or owned or (kind == "B" and (listed or not (begins or related))):
+        if not kind or owned or part or (kind == "B" and listed) or (kind == "N" and not begins):
             return False
+        if mention.phrase.istitle() and not (begins or mention.opened):
+            return False  # "over New York"
         if begins and mention.phrase.lower() in lex.STUFF:
             self.left.append(mention.phrase)
             return False
-        still = lex.match(r" *(?:$|[,.;:]|(?:is|are|was|were|looks?|seems?|feels?|with)\b)", said)
-        if begins and kind == "P" and still and not _relations(before):
+        still = lex.match(
+            r" *(?:$|[,.;:]|(?:is|are|was|were|looks?|seems?|feels?|with)\b"
+            r"|in the (?:background|distance))",
+            said,
+        )
+        still = still or (self.kept and not _moves(said))  # "The ocean sparkles."
+        if begins and kind == "P" and (still or not (mention.opened or _does(said))) and not _relations(before):
             self.settings.append(mention)
             return False
         return begins or not _is_setting(before, mention)
@@ -196,6 +223,16 @@ def _is_clause(words: list[str]) -> bool:
     return any(w in lex.DETERMINERS or w in lex.NUMBERS or (w in lex.VERBS and w != words[0]) for w in words)
 
 
+def _does(said: str) -> bool:
+    """Whether a verb follows: " wears a tie"."""
+    first = lex.match(r" ([\w-]+)", said)
+    return bool(first) and lex.mostly_verb(first.group(1))
+
+
+def _moves(said: str) -> bool:
+    return not lex.MOVING.isdisjoint(re.findall(r"[\w-]+", said)[:2])
+
+
 def _goes_on(before: str, mention: Mention) -> bool:
     """Whether what begins a clause, and is no object, belongs to the subject before it: "its eyes"."""
     return _is_owned(before, mention) and not lex.search(r"[.;]", before)
@@ -211,7 +248,7 @@ def _read_side(mention: Mention, before: str, text: str) -> None:
     """ "The left ball" has its side in its phrase, and stands there."""
     if side := lex.search(r"\b(?:the|an?) ((?:left|right|top|bottom)(?:most|-hand)?) $", before):
         mention.start -= len(side.group(1)) + 1
-        mention.phrase = text[mention.start : mention.end]
+        mention.phrase, mention.opened = text[mention.start : mention.end], "the"
         mention.wish.start = next(point for p, point in lex.PLACES.items() if side.group(1).startswith(p))
 
 
@@ -225,7 +262,8 @@ def _own(said: str) -> str:
 def _is_again(before: str, mention: Mention, earlier: Mention) -> bool:
     """Whether a noun phrase with "the" speaks of one named before: "a glass of milk ... the glass"."""
     words, others = ({lex.singular(w) for w in m.phrase.lower().split()} for m in (mention, earlier))
-    return before.endswith("the ") and mention.head == earlier.head and words <= others
+    bare = not mention.opened and words == others and mention.count == 1
+    return (before.endswith("the ") or bare) and mention.head == earlier.head and words <= others
 
 
 _ARTICLE = r"(?: an?| the| his| her| its)? ?"
@@ -251,7 +289,8 @@ def _new_clause(before: str) -> bool:
 
 def _is_setting(before: str, mention: Mention) -> bool:
     """Whether a noun phrase says where things happen."""
-    relations = [r for r in _relations(before) if r not in ("on", AFTER)]
+    ground = ("on", "above", AFTER) if mention.kind == "P" else ("on", AFTER)
+    relations = [r for r in _relations(before) if r not in ground]
     if mention.kind == "P":
         return not relations or bool(lex.search(r"\bfrom .* to the (?:left|right)(?: side)? of the $", before))
     return bool(lex.search(rf"\b(?:in|during){_ARTICLE}$", before)) and not relations

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from . import lexicon as lex
-from .compose import EDGES, OPPOSITE, Wish
 from .nouns import Mention
+from .wishes import EDGES, OPPOSITE, Wish
 
 _THEN = re.compile(rf" then | and (?=(?:{'|'.join(lex.MOVING)})\b)")  # before what is done next
 
@@ -14,12 +14,14 @@ _THEN = re.compile(rf" then | and (?=(?:{'|'.join(lex.MOVING)})\b)")  # before w
 def read_said(said: str, mention: Mention) -> None:
     """Set what `said` asks of an object, where nothing before it did."""
     wish = mention.wish
+    said = lex.pattern(rf"\b{lex.LOOKING} (?:to|towards?) the (?:left|right)\b").sub(" ", said)
     said, *later = _THEN.split(said)
     _read_crossings(said, wish)
     said = re.sub(rf"\b(?:{lex.ENTERS}|{lex.LEAVES})", " ", said)
     read_places(said, wish)
     verbs = [w for w in re.findall(r"[\w-]+", said) if w in lex.MOVING]
     mention.moving = mention.moving or bool(verbs)
+    mention.going = mention.going or not lex.STAYING.issuperset(verbs)
     _read_ways(said, later, verbs, wish)
     _read_curves(said, wish, going=not lex.SPINNING.issuperset(verbs))
     for pair, pattern in lex.PAIRS.items():
@@ -39,6 +41,10 @@ def _read_ways(said: str, later: list[str], verbs: list[str], wish: Wish) -> Non
     elif diagonal and verbs and not wish.direction:
         axes = ("left", "right"), ("up", "down")
         wish.direction, wish.drift = (next(w for w in ways if w in diagonal.group()) for ways in axes)
+    corner = lex.search(rf"\b{lex.CORNERS}\b", said)
+    if corner and verbs and not (wish.direction or wish.start):
+        up = lex.search("upper|top", corner.group())
+        wish.direction, wish.drift, wish.end = corner.group().split("-")[-1].split()[-1], "up" if up else "down", None
     if wish.direction:
         return
     ways: list[str] = []
