@@ -30,10 +30,10 @@ def check_places(out: Path, bank: MemoryBank | None) -> None:
             raise BankError(f"the disk of the bank {bank.folder} is full", "make room, or leave it out: --no-memory")
 
 
-def foresee(card: ModelCard, job: Job, *, anyway: bool = False) -> Iterator[str]:
-    """A line for each thing that the user should know; with `anyway` also for objects that the model cannot draw.
+def foresee(card: ModelCard, job: Job) -> Iterator[str]:
+    """A line for each thing that the user should know: objects that the model cannot draw, where that is wanted anyway.
 
-    Raises TTOMError for those without it, for objects that no latent frame holds, and for a disk too full.
+    Raises TTOMError for those where it is not, for objects that no latent frame holds, and for a disk too full.
     """
     sample = job.sample
     room = sample.width * sample.height * sample.enlarge**2 * sample.frames * 3 // 10  # a tenth of the raw frames
@@ -44,7 +44,7 @@ def foresee(card: ModelCard, job: Job, *, anyway: bool = False) -> Iterator[str]
         )
     if card.world == "shapes":
         strange = dict.fromkeys(line for track in job.layout.objects if (line := cannot_draw(track.phrase)))
-        if strange and not anyway:
+        if strange and not job.check.anyway:
             raise ModelError(
                 f"{Path(card.name).name} draws circles, squares, triangles and crosses in six colours; "
                 + "; ".join(strange),

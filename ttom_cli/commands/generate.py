@@ -164,7 +164,7 @@ def generate(
             guide=settings.guide if made.objects else replace(settings.guide, mode="off"),
             check=settings.check, planner="file" if item.get("layout") else settings.planner.label, compare=compare,
         )  # fmt: skip
-        for line in foresee(card, planned, anyway=settings.check.anyway):
+        for line in foresee(card, planned):
             console.note(line)
         return planned
 

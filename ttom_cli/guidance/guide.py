@@ -259,7 +259,7 @@ class Guide:
     def _not_finite(self, what: str) -> VideoError:
         """The likely cause, and what helps against it."""
         where = f"{what} is not finite in guided step {self._step + 1}"
-        if not self._started:
+        if not any(self.losses):  # no iteration has been made
             return VideoError(
                 f"{where}: the model's own numbers are not finite", "try --dtype bfloat16 or float32; check its weights"
             )
@@ -268,11 +268,6 @@ class Guide:
         name = "latent-lr" if self.config.mode == "latents" else "lr"
         rate = self.config.latent_lr if self.config.mode == "latents" else self.config.lr
         return VideoError(f"{where}: the optimisation ran away at a learning rate of {rate:g}", f"lower --{name}")
-
-    @property
-    def _started(self) -> bool:
-        """Whether an iteration has been made."""
-        return any(self.losses)
 
     def loss(self, kwargs: dict) -> torch.Tensor:
         """Loss of one conditional call, mean over blocks and batch; the forward ends when all is read."""

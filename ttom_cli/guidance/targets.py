@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..layout import Box, Layout, Track
+from ..layout.model import in_frame
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,7 @@ def gaussian_targets(
 
 def absent(layout: Layout, times: list[float]) -> list[Track]:
     """The objects whose box is in the frame at none of the `times`: nothing can guide them."""
-
-    def shown(box: Box | None) -> bool:
-        return box is not None and box[2] > 0 and box[3] > 0 and box[0] < 1 and box[1] < 1
-
-    return [track for track in layout.objects if not any(shown(track.box_at(t)) for t in times)]
+    return [t for t in layout.objects if not any(map(in_frame, filter(None, map(t.box_at, times))))]
 
 
 def gaussian_mass(box: Box, grid: tuple[int, int]) -> torch.Tensor:

@@ -100,6 +100,17 @@ def center(box: Box) -> tuple[float, float]:
     return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
 
 
+def in_frame(box: Box) -> bool:
+    """Whether any of a box is within the frame."""
+    return box[2] > 0 and box[3] > 0 and box[0] < 1 and box[1] < 1
+
+
+def area_in_frame(box: Box) -> float:
+    """Of the part of a box that is within the frame."""
+    x0, y0, x1, y1 = box
+    return max(0.0, min(x1, 1) - max(x0, 0)) * max(0.0, min(y1, 1) - max(y0, 0))
+
+
 def iou(a: Box, b: Box) -> float:
     """Intersection over union of two boxes."""
     width = min(a[2], b[2]) - max(a[0], b[0])

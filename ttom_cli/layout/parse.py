@@ -11,7 +11,7 @@ from pathlib import Path
 from ..errors import LayoutError
 from ..files import read_data
 from ..text import fold, plain, stands_in
-from .model import Keyframe, Layout, Track
+from .model import Keyframe, Layout, Track, in_frame
 
 MIN_SIDE, MAX_SIDE = 0.02, 1.5  # of a box, in frame fractions
 MAX_FAULTS = 8  # as many are listed
@@ -101,7 +101,7 @@ def layout_faults(layout: Layout):
             yield f"{name}: times are not in ascending order: {times}"
         for key in track.boxes:
             yield from (f"{name} at t={key.t:g}: {fault}" for fault in _box_faults(key.box))
-        if not any(map(_in_frame, _on_the_way(track))):
+        if not any(map(in_frame, _on_the_way(track))):
             yield f"{name}: it never touches the frame (0 to 1), its first box is {list(track.boxes[0].box)}"
 
 
@@ -112,10 +112,6 @@ def _on_the_way(track: Track) -> list[tuple]:
         tuple(p + i / 16 * (q - p) for p, q in zip(a.box, b.box, strict=True)) for a, b in pairs for i in range(1, 16)
     ]
     return [k.box for k in track.boxes] + between
-
-
-def _in_frame(box: tuple) -> bool:
-    return box[2] > 0 and box[3] > 0 and box[0] < 1 and box[1] < 1
 
 
 def _box_faults(box: tuple):

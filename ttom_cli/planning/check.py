@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from ..errors import LayoutError
 from ..layout import Keyframe, Layout, Track
-from ..layout.model import Box, center, iou
+from ..layout.model import Box, area_in_frame, center, iou
 from ..text import stands_in
 from .certain import contradictions
 from .rules import lexicon as lex
@@ -109,8 +109,7 @@ def _visible(track: Track, layout: Layout, notes: list[str]) -> Track:
 def _into_frame(box: Box) -> Box:
     """A box of which more than half is outside, shifted until its side lies on the frame's edge."""
     x0, y0, x1, y1 = box
-    inside = max(0.0, min(x1, 1) - max(x0, 0)) * max(0.0, min(y1, 1) - max(y0, 0))
-    if inside >= 0.5 * min(1.0, (x1 - x0) * (y1 - y0)):
+    if area_in_frame(box) >= 0.5 * min(1.0, (x1 - x0) * (y1 - y0)):
         return box
     dx = -x0 if x0 < 0 else min(0.0, 1 - x1)
     dy = -y0 if y0 < 0 else min(0.0, 1 - y1)

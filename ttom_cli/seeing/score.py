@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from ..layout import Layout, Track
-from ..layout.model import Box, center, iou
+from ..layout.model import Box, area_in_frame, center, iou
 from .detector import See, Sighting
 
 MOVED = 0.05  # of the frame; less is standing
@@ -180,8 +180,7 @@ def _shown(box: Box | None) -> Box | None:
     if box is None:
         return None
     x0, y0, x1, y1 = box
-    inside = max(0.0, min(x1, 1) - max(x0, 0)) * max(0.0, min(y1, 1) - max(y0, 0))
-    return box if inside >= SHOWN * (x1 - x0) * (y1 - y0) else None
+    return box if area_in_frame(box) >= SHOWN * (x1 - x0) * (y1 - y0) else None
 
 
 def _assign(tracks: tuple[Track, ...], planned, seen: dict[str, list[Sighting]]):
@@ -216,15 +215,14 @@ def _object(track: Track, planned: list, path: list) -> ObjectCheck:
     overlaps = [iou(box, there) if there else 0.0 for box, there in zip(planned, path, strict=True) if box]
     way, farthest = _planned_way(planned)
     both = [f for f, there in enumerate(path) if there]
-    went = right = motion = None
-    if len(both) > 1:
+    moved, right, motion = (0.0, 0.0), None, None
+    if both:
         # Up to where the plan is farthest from its start: for a straight path that is its end.
         last = max(f for f in both if f <= farthest) if both[0] < farthest else both[-1]
         moved = _between(path[both[0]], path[last])
-        went = _name(moved)
     if way:
-        gone = _along(moved, way) if len(both) > 1 else 0.0
-        aside = math.sqrt(max(sum(v * v for v in moved) - gone**2, 0.0)) if len(both) > 1 else 0.0
+        gone = _along(moved, way)
+        aside = math.sqrt(max(sum(v * v for v in moved) - gone**2, 0.0))
         right = gone > MOVED and gone >= aside - 1e-9
         first = next(f for f, box in enumerate(planned) if box)
         # 0 where undetected at first, .2 for a wrong direction, .2 + .8 of the way gone for the right one.
@@ -232,7 +230,7 @@ def _object(track: Track, planned: list, path: list) -> ObjectCheck:
     return ObjectCheck(
         id=track.id, phrase=track.phrase, frames=sum(b is not None for b in path),
         of=sum(b is not None for b in planned), iou=float(np.mean(overlaps)) if overlaps else 0.0,
-        planned=way and _name(way), went=went, right_way=right, motion=motion, astray=_astray(planned, path),
+        planned=way and _name(way), went=_name(moved), right_way=right, motion=motion, astray=_astray(planned, path),
     )  # fmt: skip
 
 
@@ -285,8 +283,7 @@ def _relations(tracks: tuple[Track, ...], planned: list, paths: list) -> dict[st
     found = {}
     for k, i in enumerate(standing):
         for j in standing[k + 1 :]:
-            a, b = planned[i][0], planned[j][0]
-            side = next((s for s in SIDES if _side(a, b) == s), None)
+            side = _side(planned[i][0], planned[j][0])
             if side is None or tracks[i].phrase == tracks[j].phrase:
                 continue
             values, right = [], []
@@ -296,8 +293,8 @@ def _relations(tracks: tuple[Track, ...], planned: list, paths: list) -> dict[st
                     continue
                 right.append(_dominant(p, q) == side)
                 values.append(0.4 + 0.6 * (1 - iou(p, q)) if right[-1] else 0.4)
-            # What is missing is said as missing, not as standing wrong.
             words = f"{name(tracks[i], tracks)} {side} {name(tracks[j], tracks)}"
+            # What is missing is said as missing, not as standing wrong.
             found[words] = float(np.mean(values)), not right or bool(np.mean(right) > THERE)
     return found
 
