@@ -24,7 +24,11 @@ NEARER = 1.6  # how much an object grows that comes nearer
 
 @dataclass
 class Wish:
-    """What the prompt asks of an object. Places are (x, y) centres, None where free."""
+    """What the prompt asks of an object. Places are (x, y) centres, None where free.
+
+    Its representation seeds the search for free places, so that the same wishes get the same layout; a field
+    that most prompts leave alone stays out of it (`repr=False`).
+    """
 
     start: tuple[float | None, float | None] | None = None
     end: tuple[float | None, float | None] | None = None
@@ -39,8 +43,8 @@ class Wish:
     pair: str | None = None  # what it does with another: swap places, pass, part, meet
     side: str | None = None  # on which it is of that pair
     row: bool = False  # side by side with its like
-    stack: bool = False  # one upon the other
-    roams: str = ""  # moves a little that way, or in any that is free
+    stack: bool = field(default=False, repr=False)  # one upon the other
+    roams: str = field(default="", repr=False)  # moves a little that way, or in any that is free
     length: float = PATH  # of its path, in frame sides
     size: float = 1.0
     relations: list[tuple[str, int]] = field(default_factory=list)  # (relation, index of the other)
