@@ -93,7 +93,7 @@ def plan():
         ("a bear and a rabbit stand side by side", [("bear", None), ("rabbit", None)]),
         ("the balls fall one by one", [("balls", "down")]),
         ("two birds fly up, one follows the other", [("birds", "up"), ("birds", "up")]),
-        ("a cat in anime style, running left", [("cat in anime style", "left")]),
+        ("a cat in anime style, running left", [("cat", "left")]),
         ("two kids play with each other", [("kids", None)] * 2),
         ("a boat to the left of the bridge", [("boat", None), ("bridge", None)]),
         ("the left ball moves up and the right ball moves down", [("left ball", "up"), ("right ball", "down")]),

@@ -119,6 +119,7 @@ def named(layout: Layout, name: str) -> list[Track]:
 
 def _words(phrase: str) -> list[str]:
     """Its words without articles, the head noun (before any 'in', 'with' or 'of') last and in the singular."""
+    phrase = re.sub(r"\b(?:piece|pack|pair|group) of ", "", phrase.lower())
     phrase, *more = re.split(r"\b(?:in|with|wearing|of|on)\b", phrase.lower().replace("-", " "))
     words = [w for part in (*more, phrase) for w in part.split() if w not in ("a", "an", "the")]
     return [*words[:-1], singular(words[-1])] if words else []
@@ -186,7 +187,7 @@ def judge_states(entry: dict, layout: Layout, told: bool = False) -> None:
 
 def judge_interaction(entry: dict, layout: Layout, told: bool = False) -> None:
     """There are no metadata: who acts comes first in these prompts, and has a track, as many as are said."""
-    opening = re.sub(r"^(?:an?|the) (?:(?:group|pack) of )?", "", entry["prompt"].lower())
+    opening = re.sub(r"^(?:an?|the) ", "", entry["prompt"].lower())
     numbers = {"two": 2, "three": 3, "four": 4, "five": 5}
     first, _, rest = opening.partition(" ")
     count = numbers.get(first, 1)

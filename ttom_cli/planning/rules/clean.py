@@ -18,13 +18,25 @@ _LEADS = (
 _SHOT = re.compile(rf"(?:^ *|(?<=[.;:,!] ))(?:black and white )?{_MEDIUM}s?(?: shot)?(?:,? {_LEADS}|:) ", re.IGNORECASE)
 _DOES = rf" (?:the|an?|my) (?:[\w-]+ ){{1,4}}(?:{'|'.join(lex.BASE_FORMS)})\b"  # "make the dog jump"
 _ASK = re.compile(  # "can you please make me a short clip of"
-    r"(?:^|(?<=[.!] ))(?:(?:please|pls|hey|hi|ok(?:ay)?|so|now),? )*(?:(?:can|could|would|will) you (?:please )?)?"
+    r"(?:^|(?<=[.!] ))(?:(?:please|pls|hey|hi|ok(?:ay)?|so|now),? )*(?:(?:can|could|would|will) (?:you|u) (?:please )?"
+    r"|help me (?:to )?)?"
     rf"(?:(?:create|generate|make(?!{_DOES})|show|give|render|produce|animate|draw|film|design|write"
     r"|shoot|do)(?: me| us)?"
-    r"|(?:i|we)(?:'d| would)? (?:want|need|like)(?: (?:you )?to (?:see|create|generate|make))?|imagine|picture|we see"
+    r"|(?:i|we)(?:'d| would)? (?:want|need|like)(?: (?:(?:you|u) )?to (?:see|create|generate|make|animate))?|imagine"
+    r"|picture|we see"
     rf"|there(?:'s| is| are| was)|(?:the|this) {_MEDIUM} (?:shows?|opens? (?:on|with)|(?:begins?|starts?) with"
     rf"|features?|depicts?|captures?|focuses on)) +(?:{_MEDIUM}s?:? ?(?:{_LEADS})? )?(?!it |this |that |us )",
     re.IGNORECASE,
+)  # fmt: skip
+_QUOTED = re.compile(r"\"[^\"]{1,60}\"|(?<!\w)'[A-Z][^']{0,60}'(?!\w)")  # what is written or said
+_STYLE = re.compile(
+    r"\bslow[ -]motion\b|\b(?:in|with) (?:the|an?) (?:[\w'-]+ ){0,3}?style(?: of(?: [\w'-]+){1,5})?"
+    r"|\bin [\w'-]+ style\b", re.IGNORECASE,
+)  # fmt: skip
+_LIKENESS = re.compile(  # "as tall as buildings", "like a river of light", "twice the size of a house"
+    r"\bas \w+ as (?:(?:an?|the) )?[\w'-]+"
+    r"|(?<!looks )(?<!look )(?<!would )\blike (?:an?|the) (?:[\w'-]+ ?){1,2}(?: of \w+)?"
+    r"|\bthe size of (?:an? |the )?[\w'-]+|\b(?:twice|half) (?:its|his|her|their) (?:own )?size", re.IGNORECASE,
 )  # fmt: skip
 _FILLERS = re.compile(r"\b(?:please|pls|plz|thanks?(?: you)?|lol|haha|btw)\b", re.IGNORECASE)
 _LABEL = re.compile(r"(?:^|(?<=[.;,] ))(?:subject|action|scene|shot \d+|prompt|setting)s?: ", re.IGNORECASE)
@@ -48,7 +60,19 @@ _SHARED_NOUN = re.compile(  # several before one noun, which is not part of anot
 
 def objects_only(text: str) -> str:
     """The text with blanks where it speaks of the camera or the style; what is left stands where it stood."""
-    for said in (_FILLERS, _ASIDE, _LABEL, _MEASURE, _ASK, _SHOT, _CAMERA):
+    whole = re.fullmatch('".*"', text.strip())
+    for said in (
+        *(() if whole else (_QUOTED,)),
+        _STYLE,
+        _LIKENESS,
+        _FILLERS,
+        _ASIDE,
+        _LABEL,
+        _MEASURE,
+        _ASK,
+        _SHOT,
+        _CAMERA,
+    ):
         text = said.sub(_blank, text)
     parts = list(re.finditer(r"[^,.;]+", text))
     styles = [m for m in parts if _is_style(m.group())]

@@ -83,9 +83,12 @@ MOTION_VERBS = """move swoop roll slide drift fly go float glide run walk travel
 jump race sail march ride push pull bounce fall rise sneak slink gallop skate ski pedal throw kick wander
 trot sprint stroll cruise zoom rush head jog stride shuffle creep sweep swing leap spin rotate turn come
 pass cross chase return shoot launch speed flutter toss hurtle scurry bound trek hike climb
-descend steer row soar wade""".split()
+descend steer row soar wade amble canter cascade clamber coast cruise drip flit flow hobble hurry hustle inch journey
+limp lope lumber lunge lurch meander pace paddle parade plod pour prance prowl roam romp scamper scoot scramble
+skitter slither snake stagger stalk stampede streak stream strut stumble swerve tiptoe totter tread trickle trudge
+trundle veer waft whizz wriggle zigzag zip""".split()
 OTHER_VERBS = """stand sit lie rest hang sleep wait stay hold play eat drink look watch change become
-transform dance sing smile laugh talk read write paint cook pour cut chop open close shine glow blow flow melt
+transform dance sing smile laugh talk read write paint cook pour cut chop open close shine glow blow melt
     burn explode grow bloom shrink expand bark wave clap nod pick catch grab reach give take place put smell bite
     lick chew scratch dig shake stir mix wash clean brush blink stare gaze fight hug kiss surf graze devour nibble
     stop start begin move build graze perch share explore lean face meet hide bask doze waddle
@@ -167,10 +170,10 @@ PAIRS = {
 IN_A_ROW = r"in (?:a|one) (?:\w+ )?(?:row|line)|side by side|next to (?:each other|one another)|lined up"
 _SIDE = r"(?:left|right|top|bottom|side|sky|ground|scene)\b"
 _OBJECT = rf" (?:(?:while|as|{'|'.join(NUMBERS)})\b|(?:and )?(?:an?|the)\b(?! {_SIDE}))"
-CAMERA = rf"(?:(?:the|a) )?camera\b(?:(?!{_OBJECT})[^,.;])*"
+CAMERA = rf"(?:(?:(?:the|a) )?camera|(?:a )?pedestal (?:up|down))\b(?:(?!{_OBJECT})[^,.;])*"
 SHOTS = (
     r"shots?|footage|video|clip|photo|photograph|painting|rendering|render|animation|time-?lapse|view|close-?\s?up|scene"
-    r"|illustration|portrait|drawing|image|picture|sketch|movie|film|trailer|gif|commercial|advert|ad|sequence|cartoon|pan|tour"
+    r"|illustration|portrait|drawing|image|picture|sketch|movie|film|trailer|gif|commercial|advert|ad|sequence|cartoon|pan|tour|loop"
 )
 STYLES = (
     r"cinematic|[248]k|u?hd|hdr|(?:hyper|photo)-?realis\w+|realistic|masterpiece|\w+ quality|\w+ detailed|ultra \w+"
@@ -209,25 +212,29 @@ SETTINGS = frozenset(
     mountain valley river stream lake pond ocean sea sky moon city town village plaza market playground
     room kitchen bedroom bathroom classroom library office hall lobby shop store cafe restaurant studio stage
     museum gallery factory farm farmyard barn orchard yard backyard courtyard path trail track sidewalk highway
-    bridge floor ground grass lawn snow ice sand water waters waves rain wind sunset sunrise dawn dusk evening
-    morning afternoon winter summer spring autumn festival party parade concert hour season background horizon
+    bridge floor ground grass lawn snow ice sand water waters waves rain wind
+    festival party parade concert background horizon
     distance surface landscape countryside canyon cave shoreline riverbank tundra savanna prairie arena
     stadium court gym pool runway station airport harbor dock pier zoo aquarium slope wilderness""".split()
 )
 NOT_OBJECTS = frozenset(
     """background foreground frame screen scene video image side left right top bottom upper lower center centre middle
     way direction day night time distance air corner edge timelapse close-up camera viewer lens view
-    it them him himself herself itself themselves they he she""".split()
+    end can it them him himself herself itself themselves they he she""".split()
 )
 # What a sentence may be about that shows no object.
 LOOKS = frozenset(
-    """lighting color colour tone mood art animation film cinema quality hour season photography documentary movie clip
+    """sunset sunrise dawn dusk evening morning afternoon midnight noon winter summer spring autumn week month moment
+    lighting color colour tone mood art animation film cinema quality hour season photography documentary movie clip
     shot style texture detail focus bokeh resolution pan tilt zoom footage render rendering ad feel look aesthetic
     palette flare sound music voice rest kind sort type lot bit one thing something anyone world space back front half
     rate second minute metre foot inch mile kilometer kilometre year blur fps sequence cut trailer work
     tour breeze gust""".split()
 )
-STUFF = frozenset("water rain snow smoke steam dust light sunlight moonlight fog mist wind powder sand".split())
+STUFF = frozenset("water rain snow smoke steam dust powder sand".split())
+AIR = frozenset("haze light sunlight moonlight fog mist wind".split())  # and has no place of its own
+LAMPS = frozenset("traffic street head tail brake signal warning christmas string fairy".split())
+PAIRED = frozenset("jeans scissors trousers pants shorts glasses sunglasses goggles binoculars pliers".split())
 PARTS = frozenset("wing tail paw fur horn fin trunk mane feather petal wheel sail roof brim".split())
 UNITS = (
     r"(?:seconds?|secs?|minutes?|hours?|days?|years?|met(?:er|re)s?|feet|foot|inch(?:es)?|miles?|kilomet(?:er|re)s?"
@@ -255,7 +262,7 @@ def forms(verb: str) -> set[str]:
     third = verb[:-1] + "ies" if re.search("[^aeiou]y$", verb) else verb
     third = third if third != verb else verb + ("es" if re.search("(s|sh|ch|x|z|o)$", verb) else "s")
     ing = {"lie": "lying"}.get(verb, (double if double != stem else stem) + "ing")
-    return {verb, third, ing, double + "ed" if double != stem else stem + "ed"}
+    return {verb, third, verb + "s", ing, double + "ed" if double != stem else stem + "ed"}
 
 
 def verb_forms(verbs: list[str]) -> frozenset[str]:
@@ -274,11 +281,14 @@ SEEN = frozenset(
     shadow statue train teddy bolt drawing shape row line
     meter sign racket basketball baseball vacuum coin notebook barista ghost clownfish ramen yo-yo ferris rollercoaster
     gift present medal plant cab phoenix hippo church cabin staircase ladder barrel drawer tornado iceberg waterfall
-    mask pearl toilet footprint footstep jersey cuboid dalmatian""".split()
+    mask pearl toilet footprint footstep jersey cuboid dalmatian human alien martian mammoth husky teen oval
+    mug painting sphere book kite arrow swing trophy newspaper television puzzle tie figure teacup skeleton portrait
+    tapestry volleyball radio sticker sheet soccer coral emu sloth tentacle anchor remote paper scissors""".split()
 )
 PRONOUNS = frozenset(
-    """i me you he him she her it we us they them himself herself itself themselves someone something everyone
-    everything nothing anything who what which there here its his their my your our""".split()
+    """i me you u ya he him she her it we us they them himself herself itself themselves someone something everyone
+    everything nothing anything somebody anybody nobody everybody
+    who what which there here its his their my your our""".split()
 )
 ADJECTIVES = COLORS | frozenset(
     """small tiny little large big huge tall short long thin slim slender fat young old new bright dark shiny round
@@ -290,9 +300,9 @@ def is_adjective(word: str) -> bool:
     """Whether a word is sure to be one: listed, or by its ending."""
     if word in ADJECTIVES:
         return True
-    if re.search("(?:ful|ous|ive|less|able|ible|\\w\\wish)$", word) and not re.search("[TBP]", wordnet.kinds(word)):
+    if re.search("(?:ful|ous|ive|less|able|ible|\\w\\wish)$", word) and not re.search("[TYBP]", wordnet.kinds(word)):
         return True
-    return "a" in wordnet.kinds(word) and not can_name(word)
+    return "a" in wordnet.kinds(word).lower() and not can_name(word)
 
 
 # What their object does, it does because of the subject.
@@ -348,19 +358,22 @@ def _second_half(word: str) -> str:
 
 @cache
 def seen(noun: str) -> str:
-    """What a noun names, in either number: T a thing, P a place, B what is worn or part of a body; else empty."""
+    """What a noun names, in either number: T a thing, Y perhaps one, P a place, B what is worn or part of a body.
+
+    Empty for what cannot be seen.
+    """
     kind = wordnet.kinds(singular(noun)) or wordnet.kinds(noun)
     if {noun, singular(noun)} & SEEN:
         return "T"
-    if not noun:
+    if not noun or ("A" in kind and noun == singular(noun)):
         return ""
-    return next((k for k in kind if k in "TPB"), "") if kind else seen(_second_half(noun))
+    return next((k for k in kind if k in "TYPB"), "") if kind else seen(_second_half(noun))
 
 
 @cache
 def can_describe(word: str) -> bool:
     """Whether a word can be an adjective, and names nothing that can be seen: 'glossy', 'solid'."""
-    return not seen(word) and (is_adjective(word) or "a" in wordnet.kinds(word))
+    return not seen(word) and (is_adjective(word) or "a" in wordnet.kinds(word).lower())
 
 
 @cache

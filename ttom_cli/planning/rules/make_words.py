@@ -56,17 +56,21 @@ def build(folder: Path) -> str:
 
 
 def _letters(weights: dict[str, float]) -> str:
-    """One letter for all nouns of a word: what can be seen where some of their uses can."""
+    """One letter for all nouns of a word, by the share of their uses that can be seen."""
     nouns = {kind: weights.get(kind, 0.0) for kind in "TPBX"}
     total = sum(nouns.values())
     letters = ""
     if total:
-        letters = (
-            "X" if nouns["X"] > 0.85 * total else max("TPB", key=lambda kind: nouns[kind] / (1 + 2 * (kind == "B")))
-        )
+        letters = max("TPB", key=lambda kind: nouns[kind] / (1 + 2 * (kind == "B")))
+        if nouns["X"] > 0.85 * total:
+            letters = "X"
+        elif letters == "T" and nouns["X"] > 0.4 * total:
+            letters = "Y"
     if "v" in weights:
         letters += "V" if weights["v"] > total else "v"
-    return letters + "".join(kind for kind in "ar" if kind in weights)
+    if "a" in weights:
+        letters += "A" if weights["a"] > total else "a"
+    return letters + "r" * ("r" in weights)
 
 
 def _senses(path: Path) -> dict[str, tuple[int, list[str], list[str]]]:

@@ -39,7 +39,7 @@ class Mention:
         """What it names: T a thing, P a place, B what is worn or part of a body, N a name; ? unknown, else not seen."""
         words = [m.group() for m in WORD.finditer(self.phrase.lower()) if m.group() != ","]
         named = self.word.istitle() and not lex.known(words[-1])
-        if not all(map(lex.known, words[:-1] if named else words)):
+        if not all(map(lex.known, words[:-1] if named else words)) or any(map(_is_third, words[1:-1])):
             return "?"
         if {words[-1], self.head} & (lex.NOT_OBJECTS | lex.LOOKS) or (len(words) > 1 and words[0] in ("light", "lens")):
             return ""
@@ -47,12 +47,17 @@ class Mention:
             return ""  # "a blue one"
         if self.head in lex.SETTINGS:
             return "P"
-        if self.head == "light" and (len(words) == 1 or lex.can_describe(words[-2])):
-            return ""  # "the soft light", and not "a traffic light"
+        if self.head == "light":
+            return "T" if lex.LAMPS.intersection(words) else ""
         if not self.opened and (lex.mostly_verb(words[-1]) or lex.is_adjective(words[-1])) and len(words) == 1:
             doubtful = words[-1] == lex.infinitive(words[-1])
             return "?" if doubtful and lex.seen(words[-1]) else "" if doubtful else lex.seen(words[-1])
         return "N" if named else "T" if words[-1].isdecimal() else lex.seen(words[-1])
+
+
+def _is_third(word: str) -> bool:
+    """Whether a word within a name is surely a verb, and the name none: "cats sips coffee"."""
+    return bool(lex.search("[^su]s$", word)) and not lex.seen(word) and lex.mostly_verb(word)
 
 
 def find_mentions(text: str) -> list[Mention]:
@@ -161,6 +166,7 @@ def _spoken_for(text: str) -> list[tuple[int, int]]:
     patterns = [rf"\b{lex.PLACE_PREFIX}(?:{p}){lex.PLACE_SUFFIX}" for p in lex.PLACES]
     patterns += [rf"\b(?:{p})\b" for p in (*lex.DIRECTION_PHRASES.values(), *lex.RELATIONS.values())]
     patterns += [rf"\b(?:{p})" for p in (lex.ENTERS, lex.LEAVES, *lex.PAIRS.values(), lex.IN_A_ROW)]
+    patterns += [rf"(?<=\b{many} )of (?:{'|'.join(lex.NUMBERS)})\b" for many in ("family", "party", "team", "crew")]
     patterns += [r"\bin (?:a )?circles?\b", rf"\b(?:{lex.CLOCKWISE}|{lex.AGAINST})\b"]
     patterns += [r"\bagainst (?:an? )?\w+ background", r"\b(?:on|with|in front of) an? (?:\w+ ){1,3}background"]
     patterns += [
@@ -175,9 +181,9 @@ def _count(tokens, i: int) -> tuple[int, int]:
     """(how many, index of the first word of the phrase proper) at a noun phrase's start."""
     words = [t[0] for t in tokens[i : i + 4]]
     if words[:3] in (["a", "pair", "of"], ["a", "couple", "of"]):
-        return 2, i + 3
+        return 1 if lex.PAIRED.intersection(t[0] for t in tokens[i + 3 : i + 6]) else 2, i + 3
     if words[:3] in (["a", "group", "of"], ["a", "trio", "of"]):
-        return 3, i + 3
+        return _count(tokens, i + 3) if words[3:] and words[3] in lex.NUMBERS else (3, i + 3)
     if words[:1] == ["a"] and words[2:3] == ["of"] and words[1] in lex.ROWS and len(words) > 3:
         many = words[3] in lex.NUMBERS or words[3].isdecimal()
         return _count(tokens, i + 3) if many else (1, i + 1)

@@ -144,15 +144,17 @@ class _Reader:
         listed = previous and previous.kind == "B" and following
         related = not {"on", "inside", "holding"}.issuperset(_relations(before))
         part = kind == "B" or (mention.head in lex.PARTS and not begins and not _relations(before))
-        part = part and not (related or (begins and (mention.opened or not self.kept)))
-        if kind == "?" or (kind and self._stands_alone(mention, before, said)):
+        part = part and not (related or (begins and (mention.opened or mention.start == 0)))
+        unsure = kind == "?" or (kind == "Y" and not _is_vouched(mention, before, said))
+        if unsure or (kind and self._stands_alone(mention, before, said)):
             self.left.append(mention.phrase)
             return False
         if not kind or owned or part or (kind == "B" and listed) or (kind == "N" and not begins):
             return False
-        if mention.phrase.istitle() and not (begins or mention.opened):
-            return False  # "over New York"
-        if begins and mention.phrase.lower() in lex.STUFF:
+        if mention.phrase.istitle() and not ((begins and (kind != "N" or _does(said))) or mention.opened):
+            return False  # "over New York", "Kurosawa inspired"
+        air = mention.head in lex.AIR and lex.COLORS.isdisjoint(mention.attributes)
+        if air or (begins and mention.phrase.lower() in lex.STUFF):
             self.left.append(mention.phrase)
             return False
         still = lex.match(
@@ -227,6 +229,13 @@ def _does(said: str) -> bool:
     """Whether a verb follows: " wears a tie"."""
     first = lex.match(r" ([\w-]+)", said)
     return bool(first) and lex.mostly_verb(first.group(1))
+
+
+def _is_vouched(mention: Mention, before: str, said: str) -> bool:
+    """Whether what is a thing in some uses of its word is one here: it has a colour, a place or a motion."""
+    return bool(lex.COLORS.intersection(mention.attributes) or _moves(said)) or not {"on", "inside"}.issuperset(
+        _relations(before)
+    )
 
 
 def _moves(said: str) -> bool:
@@ -313,10 +322,14 @@ def _relations(before: str) -> list[str]:
 
 
 def _share_verbs(text: str, kept: list[Mention]) -> None:
-    """ "A ball and a cube move up": one verb for both."""
+    """ "A ball, a cube and a ring move up": one verb for all."""
+    listed = False
     for a, b in zip(reversed(kept[:-1]), reversed(kept), strict=False):
         between = text[a.end : b.start].lower()
-        if lex.fullmatch(r",? ?(?:and|,) (?:an?|the|\w+)? ?", between) and not (a.wish.direction or a.governed):
+        listed = bool(
+            lex.fullmatch(r",? ?and (?:an?|the|\w+)? ?" if not listed else r",? (?:and )?(?:an?|the|\w+)? ?", between)
+        )
+        if listed and not (a.wish.direction or a.governed):
             shared = ("direction", "drift", "then", "enters", "leaves", "row", "pair")
             a.wish = replace(a.wish, **{name: getattr(b.wish, name) for name in shared})
             if not a.wish.relations:  # "a cup and a plate on a table"

@@ -1,8 +1,9 @@
 """What kinds of words English has: nouns of things, of places and of neither, verbs, adjectives; from WordNet 3.0.
 
-`words.txt.gz` has a line for each set of kinds, "Tv : ball ..." (T a thing, P a place, B what is worn or part of the
-body, X what cannot be seen; v a verb, V one more often than a noun; a an adjective, r an adverb), and one for each
-irregular form, "=n : geese goose". It is made by `make_words` from WordNet's own files.
+`words.txt.gz` has a line for each set of kinds, "Tv : ball ..." (T a thing, Y what is a thing in some of its uses, P
+a place, B what is worn or part of the body, X what cannot be seen; v a verb, V one more often than a noun; a an
+adjective, A one more often than a noun, r an adverb), and one for each irregular form, "=n : geese goose". It is made
+by `make_words` from WordNet's own files.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from functools import cache
 from importlib import resources
 
 FILE = "words.txt.gz"
-NOUN = frozenset("TPBX")
+NOUN = frozenset("TYPBX")
 NOUN_ENDINGS = (
     ("ies", "y"), ("ves", "f"), ("ves", "fe"), ("men", "man"), ("sses", "ss"), ("ches", "ch"), ("shes", "sh"),
     ("xes", "x"), ("zes", "z"), ("ses", "s"), ("oes", "o"), ("s", ""),
