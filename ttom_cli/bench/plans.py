@@ -187,7 +187,7 @@ def judge_states(entry: dict, layout: Layout, told: bool = False) -> None:
 
 def judge_interaction(entry: dict, layout: Layout, told: bool = False) -> None:
     """There are no metadata: who acts comes first in these prompts, and has a track, as many as are said."""
-    opening = re.sub(r"^(?:an?|the) ", "", entry["prompt"].lower())
+    opening = re.sub(r"^(?:an?|the) (?:group of )?", "", entry["prompt"].lower())
     numbers = {"two": 2, "three": 3, "four": 4, "five": 5}
     first, _, rest = opening.partition(" ")
     count = numbers.get(first, 1)
@@ -223,7 +223,9 @@ def judge_answer(entry: dict, layout: Layout, told: bool = False) -> None:
     wanted = {name: _asked(said) for name, said in entry["objects"].items()}
     for track in layout.objects:
         heads = {_words(track.phrase)[-1], singular(track.phrase.lower().split()[-1])}  # "a row of cars"
-        if not any(track in named(layout, name) for name in wanted) and heads.isdisjoint(entry.get("may", ())):
+        if not any(track in named(layout, name) for name in wanted) and heads.isdisjoint(
+            map(singular, entry.get("may", ()))
+        ):
             raise Faults(f"a box of {track.phrase!r}", "nonsense")
     missing = []
     for name, (count, way) in wanted.items():

@@ -43,8 +43,9 @@ class AutoPlanner:
         self.rules, self.model, self.fallback, self.tell = rules, model, fallback, tell
 
     def plan(self, prompt: str) -> Layout:
-        if self.rules.is_sure(prompt):
-            return self.rules.plan(prompt)
+        layout, doubt = self.rules.draft(prompt)
+        if layout and not doubt:
+            return layout
         if self.model:
             try:
                 return self.model.plan(prompt)
@@ -52,9 +53,10 @@ class AutoPlanner:
                 if self.fallback == "error":
                     raise
                 self.tell(error.message)
-        if self.fallback in ("none", "error"):
-            raise self.rules.doubt(prompt)
-        return self.rules.plan(prompt)
+        if layout is None or self.fallback != "rules":
+            raise doubt
+        self.tell(doubt.message)
+        return layout
 
 
 def make_planner(

@@ -221,7 +221,9 @@ def _wrong_ways(text: str, named: list[Named]) -> Iterator[str]:
             continue
         ways, moving = read_motion(sentence[one.end - start :])
         for way in ways:
-            yield from _against(way, one, moving=moving, alone=alone)
+            against = list(_against(way, one, moving=moving, alone=alone))
+            if one.many or len(against) == len(one.tracks):  # "one bird flies left, another right"
+                yield from against
 
 
 def _against(way: str, one: Named, *, moving: bool, alone: bool) -> Iterator[str]:

@@ -22,8 +22,8 @@ _ASK = re.compile(  # "can you please make me a short clip of"
     r"|help me (?:to )?)?"
     rf"(?:(?:create|generate|make(?!{_DOES})|show|give|render|produce|animate|draw|film|design|write"
     r"|shoot|do)(?: me| us)?"
-    r"|(?:i|we)(?:'d| would)? (?:want|need|like)(?: (?:(?:you|u) )?to (?:see|create|generate|make|animate))?|imagine"
-    r"|picture|we see"
+    r"|(?:i|we)(?:'d| would)? (?:want|need|like|love)(?: (?:(?:you|u) )?to (?:see|create|generate|make|animate))?"
+    r"|imagine|picture|we see"
     rf"|there(?:'s| is| are| was)|(?:the|this) {_MEDIUM} (?:shows?|opens? (?:on|with)|(?:begins?|starts?) with"
     rf"|features?|depicts?|captures?|focuses on)) +(?:{_MEDIUM}s?:? ?(?:{_LEADS})? )?(?!it |this |that |us )",
     re.IGNORECASE,
@@ -34,7 +34,7 @@ _STYLE = re.compile(
     r"|\bin [\w'-]+ style\b", re.IGNORECASE,
 )  # fmt: skip
 _LIKENESS = re.compile(  # "as tall as buildings", "like a river of light", "twice the size of a house"
-    r"\bas \w+ as (?:(?:an?|the) )?[\w'-]+"
+    r"\b(?:dressed|disguised|appearing) as (?:an? )?[\w'-]+|\bas \w+ as (?:(?:an?|the) )?[\w'-]+"
     r"|(?<!looks )(?<!look )(?<!would )\blike (?:an?|the) (?:[\w'-]+ ?){1,2}(?: of \w+)?"
     r"|\bthe size of (?:an? |the )?[\w'-]+|\b(?:twice|half) (?:its|his|her|their) (?:own )?size", re.IGNORECASE,
 )  # fmt: skip

@@ -156,6 +156,8 @@ LEAVES = (
     rf"(?:leav(?:es?|ing)|exit(?:s|ing)?)(?: {_FRAME})? {_OUT_BY}"
     rf"|(?:leav(?:es?|ing)|exit(?:s|ing)?|out of|off) (?:{_FRAME}|sight)\b(?: {_OUT_BY})?|off ?-?screen(?: {_OUT_BY})?"
 )
+# Verbs whose "up" or "down" is no direction.
+PHRASAL = r"\b(?:kick|pick|set|light|wake|stand|get|giv|break|lin|dress|curl|warm|clean|slow|sit|lie)\w* (?:up|down)\b"
 # Where one looks, nothing goes.
 LOOKING = (
     r"(?:look|gaz|star|glanc|fac|point|wav|turn)(?:e?s|ing|e)?(?: (?:his|her|its|their) (?:head|face|eyes))?(?: \w+)?"
@@ -278,7 +280,7 @@ SEEN = frozenset(
     """smartphone hoverboard katana hoodie selfie drone wave plus cross square circle triangle star diamond rectangle
     pentagon hexagon oval heart ring cube sphere lightning fire flame smoke steam robot ufo spaceship guy cyborg
     snowboarder skateboarder jellyfish pickup suv minivan scooter kitten kitty doggo tv laptop
-    shadow statue train teddy bolt drawing shape row line
+    shadow statue train teddy bolt drawing row line
     meter sign racket basketball baseball vacuum coin notebook barista ghost clownfish ramen yo-yo ferris rollercoaster
     gift present medal plant cab phoenix hippo church cabin staircase ladder barrel drawer tornado iceberg waterfall
     mask pearl toilet footprint footstep jersey cuboid dalmatian human alien martian mammoth husky teen oval
@@ -363,6 +365,8 @@ def seen(noun: str) -> str:
     Empty for what cannot be seen.
     """
     kind = wordnet.kinds(singular(noun)) or wordnet.kinds(noun)
+    if singular(noun) == "shape":
+        return "Y"  # "a red shape", and "its original shape"
     if {noun, singular(noun)} & SEEN:
         return "T"
     if not noun or ("A" in kind and noun == singular(noun)):

@@ -41,14 +41,16 @@ class Mention:
         named = self.word.istitle() and not lex.known(words[-1])
         if not all(map(lex.known, words[:-1] if named else words)) or any(map(_is_third, words[1:-1])):
             return "?"
+        if len(words) > 1 and words[-1] in lex.BASE_FORMS and lex.mostly_verb(words[-1]) and lex.seen(words[-2]):
+            return "?"  # "a horse with a carriage trot down the lane"
         if {words[-1], self.head} & (lex.NOT_OBJECTS | lex.LOOKS) or (len(words) > 1 and words[0] in ("light", "lens")):
             return ""
         if words[-1] in lex.COLORS and words[-1] != "orange":
             return ""  # "a blue one"
+        if self.head in lex.AIR:
+            return "T" if (lex.LAMPS | lex.COLORS).intersection(words) else ""
         if self.head in lex.SETTINGS:
             return "P"
-        if self.head == "light":
-            return "T" if lex.LAMPS.intersection(words) else ""
         if not self.opened and (lex.mostly_verb(words[-1]) or lex.is_adjective(words[-1])) and len(words) == 1:
             doubtful = words[-1] == lex.infinitive(words[-1])
             return "?" if doubtful and lex.seen(words[-1]) else "" if doubtful else lex.seen(words[-1])
@@ -99,7 +101,13 @@ def find_mentions(text: str) -> list[Mention]:
                 verb = not (_closed_class(tokens[j][0]) or _articles(tokens[j][0]))
                 break
             j += 1
-        if j == first and context.stands_in and mentions and _is_said_of([t[0] for t in tokens[j : j + 3]]):
+        if (
+            j == first
+            and context.stands_in
+            and opened[-1] != "both"
+            and mentions
+            and _is_said_of([t[0] for t in tokens[j : j + 3]])
+        ):
             mentions.append(_stand_in((tokens[i][1], tokens[j - 1][2]), mentions, count))
         if j > first:
             words = [t[0] for t in tokens[first:j] if t[0] != ","]
@@ -166,7 +174,7 @@ def _spoken_for(text: str) -> list[tuple[int, int]]:
     patterns = [rf"\b{lex.PLACE_PREFIX}(?:{p}){lex.PLACE_SUFFIX}" for p in lex.PLACES]
     patterns += [rf"\b(?:{p})\b" for p in (*lex.DIRECTION_PHRASES.values(), *lex.RELATIONS.values())]
     patterns += [rf"\b(?:{p})" for p in (lex.ENTERS, lex.LEAVES, *lex.PAIRS.values(), lex.IN_A_ROW)]
-    patterns += [rf"(?<=\b{many} )of (?:{'|'.join(lex.NUMBERS)})\b" for many in ("family", "party", "team", "crew")]
+    patterns += [rf"(?<=\b{many} )of (?:{'|'.join(lex.NUMBERS)})\b" for many in ("family", "party")]
     patterns += [r"\bin (?:a )?circles?\b", rf"\b(?:{lex.CLOCKWISE}|{lex.AGAINST})\b"]
     patterns += [r"\bagainst (?:an? )?\w+ background", r"\b(?:on|with|in front of) an? (?:\w+ ){1,3}background"]
     patterns += [
@@ -255,8 +263,10 @@ def _stops(word: str, so_far: list[str], following: str, context: _Context) -> b
             known = lex.mostly_verb(word) or (ends and not lex.seen(word))
             return context.many or known  # "two bears fish", and "a sports ball" has none
         named = named and not all(w in lex.ADJECTIVES for w in so_far)
-        if context.led and ends is False and word in lex.BASE_FORMS and lex.seen(so_far[-1]) == "B":
-            return True  # "a man and a woman in a red dress dance tango"
+        if not ends and word in lex.BASE_FORMS and lex.mostly_verb(word):
+            worn = context.led and lex.seen(so_far[-1]) == "B"
+            if worn or (context.joined and lex.seen(so_far[-1])):
+                return True  # "a man and a woman in a red dress dance tango", "a cat and a dog shake hands"
         return (
             named
             and ends
@@ -268,6 +278,8 @@ def _stops(word: str, so_far: list[str], following: str, context: _Context) -> b
 def _begins_no_phrase(word: str, following: str, context: _Context) -> bool:
     if context.stands_in and lex.mostly_verb(word) and _closed_class(following):
         return word.endswith("ing") or (word.endswith("s") != context.many)  # "another flies to", "two run to"
+    if word.endswith("ing") and not lex.known(word):
+        return not context.opened  # "showcasing"
     if context.opened or not lex.infinitive(word) or (context.led and lex.seen(word)):
         return False
     if word in lex.STUFF and lex.infinitive(following):
@@ -304,7 +316,7 @@ def _is_third_person(word: str, so_far: list[str], following: str, context: _Con
         return False  # "light rays fall"
     if context.led:  # "a bottle of milk falls", "a woman in a red dress dances"
         return ends and (lex.mostly_verb(word) or context.single)
-    return lex.mostly_verb(word) or context.opened or (ends and following not in lex.PREPOSITIONS)
+    return lex.mostly_verb(word) or context.opened or (ends and not (following in lex.PREPOSITIONS and lex.seen(word)))
 
 
 def _is_verb(word: str) -> bool:

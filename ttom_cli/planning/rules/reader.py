@@ -15,7 +15,7 @@ from . import lexicon as lex
 from .clean import each_with_its_noun, objects_only
 from .nouns import Mention, find_mentions
 from .said import read_places, read_said
-from .wishes import AFTER
+from .wishes import AFTER, ATTACHED
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,9 @@ class _Reader:
         _share_verbs(self.text, self.kept)
         held = {k for m in self.kept for _, k in m.wish.relations}
         for k, mention in enumerate(self.kept):
+            beside = [j for relation, j in mention.wish.relations if relation in _OF_PRONOUNS]
+            if mention.going and beside and not mention.wish.direction:  # "swims above it" goes with it
+                mention.wish.direction = self.kept[beside[0]].wish.direction
             if mention.going and k not in held and mention.wish.is_free:
                 mention.wish.roams = "any" if mention.count == 1 else "right"  # several go the same way
             if mention.of:  # "two birds fly up, one on the left"
@@ -97,7 +100,8 @@ class _Reader:
         known = next((m for m in self.kept if _is_again(before, mention, m)), None)
         if known:
             return self._again(known, before, said, begins)
-        if last and _modifies(before, mention, last, of_subject=last is self.subject):
+        apart = _stands_apart(before, mention, said)
+        if last and not apart and _modifies(before, mention, last, of_subject=last is self.subject):
             last.end, last.phrase = mention.end, self.text[last.start : mention.end]
             if self.caused and self.caused[0] is last:  # "slides a glass of beer to the left"
                 return read_said(self.caused[1] + said, last)
@@ -128,8 +132,11 @@ class _Reader:
                 if lex.search(_SENDS, before):
                     return  # who throws stays
         relative = lex.match(r",? (?:that|which|who)\b", said)
+        if apart and mention not in self.kept:
+            return
         if self.subject and not self.doubtful:
-            read_said(_own(said), mention if relative and mention in self.kept else self.subject)
+            self._refer(said, rf"\b(?:{{}}) {_PRONOUN}\b")
+            read_said(_own(said), mention if apart or (relative and mention in self.kept) else self.subject)
 
     def _is_object(self, mention: Mention, before: str, said: str, begins: bool, previous: Mention | None) -> bool:
         """Whether a noun phrase surely names an object; what may do so is noted as left alone."""
@@ -153,8 +160,7 @@ class _Reader:
             return False
         if mention.phrase.istitle() and not ((begins and (kind != "N" or _does(said))) or mention.opened):
             return False  # "over New York", "Kurosawa inspired"
-        air = mention.head in lex.AIR and lex.COLORS.isdisjoint(mention.attributes)
-        if air or (begins and mention.phrase.lower() in lex.STUFF):
+        if begins and mention.phrase.lower() in lex.STUFF:
             self.left.append(mention.phrase)
             return False
         still = lex.match(
@@ -191,15 +197,27 @@ class _Reader:
             self.ahead, mention.governed, self.subject = (relations, mention), True, mention
             return True
         self.subject = mention
+        self._refer(before, rf"\b(?:{{}}) {_PRONOUN}(?: [\w-]+)?{_ARTICLE}$")
         read_places(re.sub(r"^.*(?:[,.;:]|\b(?:and|while)\b) ?", "", before), mention.wish)
         if self.ahead:
             mention.wish.relations += [(r, self.kept.index(self.ahead[1])) for r in self.ahead[0]]
             self.ahead = None
         return False
 
+    def _refer(self, said: str, pattern: str) -> None:
+        """Relations to what a pronoun speaks of, the subject before: "a fish swims above it", "behind him stands a"."""
+        earlier = [k for k, m in enumerate(self.kept) if m is not self.subject and not m.governed]
+        held = {relation for relation, _ in self.subject.wish.relations}
+        for name in _OF_PRONOUNS if earlier else ():
+            if name not in held and lex.search(pattern.format(lex.RELATIONS[name]), said):
+                self.subject.wish.relations.append((name, earlier[-1]))
+                return
+
     def _join(self, mention: Mention, before: str) -> None:
         """Take an object that the clause's verb or preposition governs, with its relation to the subject."""
         subject, last = self.subject, len(self.kept) - 1
+        if lex.match(r" (?:parked|\w+ed) ", before) and self.kept[-1].end + len(before) == mention.start:
+            subject = self.kept[-1]  # "waves from a car parked in front of a house"
         self.kept.append(mention)
         if self.ahead and self.ahead[1] is subject:
             self.subject = mention
@@ -275,6 +293,8 @@ def _is_again(before: str, mention: Mention, earlier: Mention) -> bool:
     return (before.endswith("the ") or bare) and mention.head == earlier.head and words <= others
 
 
+_PRONOUN = r"(?:it|him|her|them)"
+_OF_PRONOUNS = ("after", "left of", "right of", "above", "below", "in front of", "behind", "next to", "on")
 _ARTICLE = r"(?: an?| the| his| her| its)? ?"
 _SENDS = rf"\b(?:{'|'.join(lex.SENDING)}){_ARTICLE}$"
 
@@ -289,11 +309,23 @@ def _modifies(before: str, mention: Mention, last: Mention, *, of_subject: bool)
     return bool(within) and of_subject and mention.kind != "P"
 
 
+def _stands_apart(before: str, mention: Mention, said: str) -> bool:
+    """Whether what follows is said of this and not of the subject: "a cabin with smoke rising from it"."""
+    if not lex.match(r" (?:\w+ly )?\w+ing\b", said):
+        return False
+    led = lex.search(rf"([\w-]+){_ARTICLE}$", before)
+    done = led and lex.infinitive(led.group(1)) and led.group(1) not in lex.PREPOSITIONS
+    if not mention.opened and before.endswith("with "):
+        return mention.kind != "B"  # "a girl with braids feeding a deer"
+    return bool(done) and ATTACHED.keys().isdisjoint(_relations(before))
+
+
 def _new_clause(before: str) -> bool:
     """Whether the words before a noun phrase begin a clause of its own."""
     placed = rf"[,.;:] (?:on|at|in) the [a-z -]+{_ARTICLE}$"  # ", on the right a clock"
+    sent = rf"(?:(?:to|on) the|(?<!the)) (?:left|right)(?:wards?)? {_ARTICLE}$"  # "going right blue car going left"
     linked = rf"(?:[,.;:]|\b(?:and|while|as|but|with|whereas|when|then)\b){_ARTICLE}(?:\w+ )?$"
-    return bool(lex.search(rf"{placed}|{linked}|[.;!?]", before))
+    return bool(lex.search(rf"{placed}|{sent}|{linked}|[.;!?]", before))
 
 
 def _is_setting(before: str, mention: Mention) -> bool:

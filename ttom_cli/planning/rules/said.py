@@ -14,7 +14,7 @@ _THEN = re.compile(rf" then | and (?=(?:{'|'.join(lex.MOVING)})\b)")  # before w
 def read_said(said: str, mention: Mention) -> None:
     """Set what `said` asks of an object, where nothing before it did."""
     wish = mention.wish
-    said = lex.pattern(rf"\b{lex.LOOKING} (?:to|towards?) the (?:left|right)\b").sub(" ", said)
+    said = lex.pattern(rf"\b{lex.LOOKING} (?:to|towards?) the (?:left|right)\b|{lex.PHRASAL}").sub(" ", said)
     said, *later = _THEN.split(said)
     _read_crossings(said, wish)
     said = re.sub(rf"\b(?:{lex.ENTERS}|{lex.LEAVES})", " ", said)

@@ -44,7 +44,7 @@ def kinds(word: str) -> str:
 @cache
 def singular(noun: str) -> str:
     """'boxes' -> 'box', 'geese' -> 'goose'; a singular stays as it is."""
-    if found := _words()["=n"].get(noun):
+    if found := {"people": "person"}.get(noun) or _words()["=n"].get(noun):
         return found
     if re.search("(ss|us|is|['’]s)$", noun):
         return noun[:-1] if re.search("..[ui]s$", noun) and _noun(noun[:-1]) else noun  # skis, menus
