@@ -12,7 +12,7 @@ _CAMERA = re.compile(
 )
 _MEDIUM = rf"(?:(?:an?|the|my|some) )?(?:(?!(?:with|in|on|of|by|and|holding|an?|the)\b)[\w-]+ ){{0,5}}?(?:{lex.SHOTS})"
 _LEADS = (
-    r"(?:(?:for|about) [^:.,]{1,40}:|of|showing|featuring|depicting|about|for|where|with|in which"
+    r"(?:(?:for|about) [^:.,]{1,40}:|of|showing|featuring|depicting|following|capturing|about|for|where|with|in which"
     r"|(?:that|which) shows?|:)"
 )
 _SHOT = re.compile(rf"(?:^ *|(?<=[.;:,!] ))(?:black and white )?{_MEDIUM}s?(?: shot)?(?:,? {_LEADS}|:) ", re.IGNORECASE)
@@ -60,19 +60,9 @@ _SHARED_NOUN = re.compile(  # several before one noun, which is not part of anot
 
 def objects_only(text: str) -> str:
     """The text with blanks where it speaks of the camera or the style; what is left stands where it stood."""
-    whole = re.fullmatch('".*"', text.strip())
-    for said in (
-        *(() if whole else (_QUOTED,)),
-        _STYLE,
-        _LIKENESS,
-        _FILLERS,
-        _ASIDE,
-        _LABEL,
-        _MEASURE,
-        _ASK,
-        _SHOT,
-        _CAMERA,
-    ):
+    if not re.fullmatch('".*"', text.strip()):
+        text = _QUOTED.sub(_blank, text)
+    for said in (_LIKENESS, _FILLERS, _ASIDE, _LABEL, _MEASURE, _ASK, _SHOT, _CAMERA, _STYLE):
         text = said.sub(_blank, text)
     parts = list(re.finditer(r"[^,.;]+", text))
     styles = [m for m in parts if _is_style(m.group())]

@@ -39,7 +39,7 @@ STAND_INS = frozenset("one another other others".split())  # as numbers, they ma
 BEING = frozenset("is are was were has have".split())
 MAKING = frozenset("make makes making let lets have see watch".split())
 NONE = frozenset({"no", "without"})  # what is named behind them is not there
-SINGULAR = frozenset("a an one another this that each".split())  # no plural stands behind them
+SINGULAR = frozenset("a an 1 one another this that each".split())  # no plural stands behind them
 DETERMINERS = frozenset(
     "a an the no other others one another this that its his her their our my your some each".split()
 )
@@ -91,6 +91,7 @@ OTHER_VERBS = """stand sit lie rest hang sleep wait stay hold play eat drink loo
 transform dance sing smile laugh talk read write paint cook pour cut chop open close shine glow blow melt
     burn explode grow bloom shrink expand bark wave clap nod pick catch grab reach give take place put smell bite
     lick chew scratch dig shake stir mix wash clean brush blink stare gaze fight hug kiss surf graze devour nibble
+    see hear feel know want need try help let seem
     stop start begin move build graze perch share explore lean face meet hide bask doze waddle
 appear disappear end finish land settle arrive make keep carry wear hover circle orbit approach follow
 surround touch hit enter exit emerge vanish swap exchange switch trade inflate deflate swell set""".split()
@@ -354,7 +355,7 @@ def can_name(word: str) -> bool:
 @cache
 def _second_half(word: str) -> str:
     """'sandcastle' -> 'castle', of a word that is not known and is two that are."""
-    halves = ((word[:i], word[i:]) for i in range(3, len(word) - 3))
+    halves = () if word.endswith("ing") else ((word[:i], word[i:]) for i in range(3, len(word) - 3))
     return next((b for a, b in halves if not wordnet.NOUN.isdisjoint(wordnet.kinds(a)) and seen(b)), "")
 
 
@@ -394,7 +395,7 @@ def known(word: str) -> bool:
         return all(known(part) for part in word.split("-") if part)
     closed = word in ADVERBS | PREPOSITIONS | DETERMINERS | CONJUNCTIONS or word in NUMBERS or word in PRONOUNS
     return bool(
-        closed or word.isnumeric() or word in SEEN or is_adjective(word) or wordnet.kinds(word)
+        closed or word.isnumeric() or re.search(r"\d", word) or word in SEEN or is_adjective(word) or wordnet.kinds(word)
         or wordnet.kinds(singular(word)) or infinitive(word) or _second_half(word) or re.search("['’]", word)
         or wordnet.kinds(re.sub("ly$", "", word)) or wordnet.kinds(re.sub("(?:er|est)$", "", word))
     )  # fmt: skip

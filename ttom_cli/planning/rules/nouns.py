@@ -316,7 +316,11 @@ def _is_third_person(word: str, so_far: list[str], following: str, context: _Con
         return False  # "light rays fall"
     if context.led:  # "a bottle of milk falls", "a woman in a red dress dances"
         return ends and (lex.mostly_verb(word) or context.single)
-    return lex.mostly_verb(word) or context.opened or (ends and not (following in lex.PREPOSITIONS and lex.seen(word)))
+    return (
+        lex.mostly_verb(word)
+        or context.opened
+        or (ends and not ((following in lex.PREPOSITIONS or not following) and lex.seen(word)))
+    )
 
 
 def _is_verb(word: str) -> bool:

@@ -324,7 +324,8 @@ def _new_clause(before: str) -> bool:
     """Whether the words before a noun phrase begin a clause of its own."""
     placed = rf"[,.;:] (?:on|at|in) the [a-z -]+{_ARTICLE}$"  # ", on the right a clock"
     sent = rf"(?:(?:to|on) the|(?<!the)) (?:left|right)(?:wards?)? {_ARTICLE}$"  # "going right blue car going left"
-    linked = rf"(?:[,.;:]|\b(?:and|while|as|but|with|whereas|when|then)\b){_ARTICLE}(?:\w+ )?$"
+    some = r"(?:(?:pair|couple|group|trio|row|stack) of |\w+ )?"
+    linked = rf"(?:[,.;:]|\b(?:and|while|as|but|with|whereas|when|then)\b){_ARTICLE}{some}$"
     return bool(lex.search(rf"{placed}|{sent}|{linked}|[.;!?]", before))
 
 
