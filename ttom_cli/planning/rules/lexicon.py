@@ -286,7 +286,7 @@ SEEN = frozenset(
     gift present medal plant cab phoenix hippo church cabin staircase ladder barrel drawer tornado iceberg waterfall
     mask pearl toilet footprint footstep jersey cuboid dalmatian human alien martian mammoth husky teen oval
     mug painting sphere book kite arrow swing trophy newspaper television puzzle tie figure teacup skeleton portrait
-    tapestry volleyball radio sticker sheet soccer coral emu sloth tentacle anchor remote paper scissors""".split()
+    tapestry volleyball radio sticker sheet soccer coral emu sloth tentacle anchor remote paper scissors net stable terminal barn""".split()
 )
 PRONOUNS = frozenset(
     """i me you u ya he him she her it we us they them himself herself itself themselves someone something everyone

@@ -41,7 +41,13 @@ class Mention:
         named = self.word.istitle() and not lex.known(words[-1])
         if not all(map(lex.known, words[:-1] if named else words)) or any(map(_is_third, words[1:-1])):
             return "?"
-        if len(words) > 1 and words[-1] in lex.BASE_FORMS and lex.mostly_verb(words[-1]) and lex.seen(words[-2]):
+        if (
+            len(words) > 1
+            and words[-1] in lex.BASE_FORMS
+            and lex.mostly_verb(words[-1])
+            and lex.seen(words[-2])
+            and words[-2] not in lex.ADJECTIVES
+        ):
             return "?"  # "a horse with a carriage trot down the lane"
         if {words[-1], self.head} & (lex.NOT_OBJECTS | lex.LOOKS) or (len(words) > 1 and words[0] in ("light", "lens")):
             return ""
@@ -93,7 +99,9 @@ def find_mentions(text: str) -> list[Mention]:
         )
         j, verb = first, False
         while j < len(tokens) and not skip[j]:
-            following = tokens[j + 1][0] if j + 1 < len(tokens) and not skip[j + 1] else ""
+            following = tokens[j + 1][0] if j + 1 < len(tokens) else ""
+            if j + 1 < len(tokens) and skip[j + 1] and not _closed_class(following):
+                following = ""
             so_far = [t[0] for t in tokens[first:j] if t[0] != ","]
             if not _joins_adjectives(tokens[j][0], so_far, following, opened=context.opened) and _stops(
                 tokens[j][0], so_far, following, context
@@ -304,8 +312,10 @@ def _is_third_person(word: str, so_far: list[str], following: str, context: _Con
         return lex.mostly_verb(word) and ends  # "four sports cars" goes on, "a pair of balls falls" does not
     if not (context.opened or context.predicate) and all(map(lex.is_adjective, so_far)):
         return False  # "red circles, green circles"
-    if lex.seen(word) and following.endswith("ing") and lex.infinitive(following):
+    if lex.seen(word) and lex.search("(?:ing|ed)$", following) and lex.infinitive(following):
         return False  # "neon signs reflecting"
+    if following == "to" and not lex.is_plural(so_far[-1]):
+        return True  # "pollen sticks to its legs"
     if context.object and not context.opened:
         return False  # "battles giant waves"
     if context.many or (so_far[-1] in lex.ADJECTIVES and not lex.mostly_verb(word)):

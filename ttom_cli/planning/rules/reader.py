@@ -49,6 +49,9 @@ def read_surely(prompt: str) -> Reading:
     return Reading(text, reader.kept, list(dict.fromkeys(reader.left + strange)))
 
 
+LONG = 12  # words of a prompt, from which on a noun without an article has to be vouched for
+
+
 class _Reader:
     """Goes through the noun phrases of a text in order."""
 
@@ -65,6 +68,7 @@ class _Reader:
         self.ahead: tuple[list[str], Mention] | None = None  # "above the sofa hangs a painting"
         parts = [p.split() for p in re.split(r"[,.;:]", text) if p.strip()]
         bare = [p for p in parts if not _is_clause(p)]
+        self.long = len(text.split()) > LONG
         self.tags = len(parts) > 3 and len(bare) > len(parts) / 2
 
     def read(self, mentions: list[Mention]) -> None:
@@ -152,7 +156,8 @@ class _Reader:
         related = not {"on", "inside", "holding"}.issuperset(_relations(before))
         part = kind == "B" or (mention.head in lex.PARTS and not begins and not _relations(before))
         part = part and not (related or (begins and (mention.opened or mention.start == 0)))
-        unsure = kind == "?" or (kind == "Y" and not _is_vouched(mention, before, said))
+        doubtful = kind == "Y" or (kind == "T" and self.long and _is_bare(mention, before))
+        unsure = kind == "?" or (doubtful and not _is_vouched(mention, before, said))
         if unsure or (kind and self._stands_alone(mention, before, said)):
             self.left.append(mention.phrase)
             return False
@@ -247,6 +252,11 @@ def _does(said: str) -> bool:
     """Whether a verb follows: " wears a tie"."""
     first = lex.match(r" ([\w-]+)", said)
     return bool(first) and lex.mostly_verb(first.group(1))
+
+
+def _is_bare(mention: Mention, before: str) -> bool:
+    """Whether a singular has neither article nor the beginning of a sentence before it: "holds court"."""
+    return not (mention.opened or lex.is_plural(mention.word.lower()) or lex.search(r"(?:^|[.!?;:]) *$", before))
 
 
 def _is_vouched(mention: Mention, before: str, said: str) -> bool:
