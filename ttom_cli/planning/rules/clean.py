@@ -78,7 +78,7 @@ def _is_style(part: str) -> bool:
     if not words or words[0] in lex.DETERMINERS or words[0] in lex.NUMBERS:
         return False  # "a cat in anime style"
     says = re.search(rf"\b(?:{lex.STYLES})\b", part, re.IGNORECASE)
-    return bool(says) and len(words) <= 7 and lex.MOVING.isdisjoint(words)
+    return bool(says) and len(words) <= 7 and not any(map(lex.moves, words))
 
 
 def _blank(match: re.Match) -> str:

@@ -280,6 +280,7 @@ def _leap(rng: random.Random, wish: Wish, side: float, other: _Other) -> tuple[t
     """Over another from one side of it to the other, or down upon it."""
     (x, y), theirs = other.path.points[0], other.path.sides[0]
     reach, way = (side + theirs) / 2 + MARGIN, -1 if wish.direction == "left" else 1
+    x += (other.rank - (other.count - 1) / 2) * 0.5 * side  # of several, each beside the last
     if other.relation == OVER:
         return (x - way * reach, y), (x, y - reach), (x + way * reach, y)
     on = x, y - reach + MARGIN

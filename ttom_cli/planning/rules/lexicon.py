@@ -64,12 +64,13 @@ _ALONG = (
     r"(?:an?|the|his|her|its|their) (?:[\w-]+ ){0,3}?\w*(?:street|road|path|way|hall|corridor|aisle|track|river|lane"
     r"|alley|avenue|trail|stream|highway|pavement|sidewalk|pier|beach)"
 )
+_NOT_OF = r"(?! of (?!the (?:frame|screen|scene|image|picture|shot|video)\b))"
 # Adverbs and verbs that say where to. Each direction's phrases, longest first where they overlap.
 DIRECTION_PHRASES = {
     "right": r"from (?:the )?left(?: side)?(?: of the \w+)? to (?:the )?right|left[ -]to[ -](?:the )?right|rightwards?"
-    r"|(?:to|towards?) the right(?! of)|(?:to|towards?) right(?! of)|to the right side(?! of (?:an?|two|three) )",
+    rf"|(?:to|towards?) the right{_NOT_OF}|(?:to|towards?) right(?! of)|to the right side(?! of (?:an?|two|three) )",
     "left": r"from (?:the )?right(?: side)?(?: of the \w+)? to (?:the )?left|right[ -]to[ -](?:the )?left|leftwards?"
-    r"|(?:to|towards?) the left(?! of)|(?:to|towards?) left(?! of)|to the left side(?! of (?:an?|two|three) )",
+    rf"|(?:to|towards?) the left{_NOT_OF}|(?:to|towards?) left(?! of)|to the left side(?! of (?:an?|two|three) )",
     "up": r"upwards?|up(?: into)?(?! to (?!the (?:sky|top)))|from (?:the )?bottom to (?:the )?top"
     r"|(?:to|towards?) the (?:top|sky)|into (?:the (?:sky|air)|space)",
     "down": rf"downwards?|down(?! {_ALONG})|from (?:the )?top to (?:the )?bottom"
@@ -86,7 +87,7 @@ pass cross chase return shoot launch speed flutter toss hurtle scurry bound trek
 descend steer row soar wade amble canter cascade clamber coast cruise drip flit flow hobble hurry hustle inch journey
 limp lope lumber lunge lurch meander pace paddle parade plod pour prance prowl roam romp scamper scoot scramble
 skitter slither snake stagger stalk stampede streak stream strut stumble swerve tiptoe totter tread trickle trudge
-trundle veer waft whizz wriggle zigzag zip""".split()
+trundle veer waft whizz wriggle zigzag zip weave carve burst""".split()
 OTHER_VERBS = """stand sit lie rest hang sleep wait stay hold play eat drink look watch change become
 transform dance sing smile laugh talk read write paint cook pour cut chop open close shine glow blow melt
     burn explode grow bloom shrink expand bark wave clap nod pick catch grab reach give take place put smell bite
@@ -107,7 +108,7 @@ RELATIONS = {
     "above": r"(?:on|at) the top of|above|over",
     "below": r"(?:on|at) the bottom of|below|under|underneath|beneath",
     "on": r"on top of|atop|on(?:to)?",
-    "in front of": r"in front of",
+    "in front of": r"in ?front of",
     "behind": r"behind",
     "next to": r"next to|beside|alongside|near|by",
     "inside": r"inside(?: of)?|within",
@@ -235,7 +236,10 @@ LOOKS = frozenset(
     tour breeze gust""".split()
 )
 STUFF = frozenset("water rain snow smoke steam dust powder sand".split())
-AIR = frozenset("haze light sunlight moonlight fog mist wind".split())  # and has no place of its own
+AIR = frozenset(
+    """haze light sunlight moonlight daylight lamplight torchlight candlelight firelight starlight backlight fog mist
+    wind""".split()
+)  # and has no place of its own
 LAMPS = frozenset("traffic street head tail brake signal warning christmas string fairy".split())
 PAIRED = frozenset("jeans scissors trousers pants shorts glasses sunglasses goggles binoculars pliers".split())
 PARTS = frozenset("wing tail paw fur horn fin trunk mane feather petal wheel sail roof brim".split())
@@ -284,9 +288,10 @@ SEEN = frozenset(
     shadow statue train teddy bolt drawing row line
     meter sign racket basketball baseball vacuum coin notebook barista ghost clownfish ramen yo-yo ferris rollercoaster
     gift present medal plant cab phoenix hippo church cabin staircase ladder barrel drawer tornado iceberg waterfall
-    mask pearl toilet footprint footstep jersey cuboid dalmatian human alien martian mammoth husky teen oval
-    mug painting sphere book kite arrow swing trophy newspaper television puzzle tie figure teacup skeleton portrait
-    tapestry volleyball radio sticker sheet soccer coral emu sloth tentacle anchor remote paper scissors net stable terminal barn""".split()
+    mask pearl toilet footprint footstep jersey cuboid dalmatian human alien martian mammoth husky teen oval mug
+    painting sphere book kite arrow swing trophy newspaper television puzzle tie figure teacup skeleton portrait
+    tapestry volleyball radio sticker sheet soccer coral emu sloth tentacle anchor remote paper scissors net
+    stable terminal barn""".split()
 )
 PRONOUNS = frozenset(
     """i me you u ya he him she her it we us they them himself herself itself themselves someone something everyone
@@ -310,18 +315,29 @@ def is_adjective(word: str) -> bool:
 
 # What their object does, it does because of the subject.
 CAUSING = sorted(
-    verb_forms("lift raise hoist drop throw toss kick push pull roll carry drag lower launch slide".split()),
+    verb_forms(
+        "lift raise hoist drop throw toss kick push pull roll carry drag lower launch slide serve send hit".split()
+    ),
     key=len,
     reverse=True,
 )
 # Of those, the ones whose subject stays where it is.
-SENDING = verb_forms("lift raise hoist drop throw toss kick lower launch slide".split())
+SENDING = verb_forms("lift raise hoist drop throw toss kick lower launch slide serve send hit".split())
 RISING, FALLING = verb_forms(UP_VERBS), verb_forms(DOWN_VERBS)
 MOVING = verb_forms(MOTION_VERBS) | RISING | FALLING | {"thrown"}
+
+
+@cache
+def moves(word: str) -> bool:
+    """Whether a word is a form of a verb of motion: 'rolls', 'flew', and as it is misspelt, 'runing'."""
+    return word in MOVING or infinitive(word) in _MOTIONS
+
+
+_MOTIONS = frozenset(MOTION_VERBS + UP_VERBS + DOWN_VERBS)
 RELATIONS["towards"] += rf"|(?:{'|'.join(sorted(MOVING))}) (?:over |up )?to(?! the {_SIDE})(?! (?:left|right)\b)"
 # Verbs of motion that change no place, or that of another.
 STAYING = SPINNING | verb_forms(
-    "throw toss kick push pull shoot launch flutter bounce hop jump leap bound rise".split()
+    "weave carve burst throw toss kick push pull shoot launch flutter bounce hop jump leap bound rise".split()
 )
 VERBS = MOVING | verb_forms(OTHER_VERBS) | {"stood", "sat", "lying"}
 BASE_FORMS = frozenset(MOTION_VERBS + OTHER_VERBS + UP_VERBS + DOWN_VERBS)
@@ -395,7 +411,7 @@ def known(word: str) -> bool:
         return all(known(part) for part in word.split("-") if part)
     closed = word in ADVERBS | PREPOSITIONS | DETERMINERS | CONJUNCTIONS or word in NUMBERS or word in PRONOUNS
     return bool(
-        closed or word.isnumeric() or re.search(r"\d", word) or word in SEEN or is_adjective(word) or wordnet.kinds(word)
-        or wordnet.kinds(singular(word)) or infinitive(word) or _second_half(word) or re.search("['’]", word)
-        or wordnet.kinds(re.sub("ly$", "", word)) or wordnet.kinds(re.sub("(?:er|est)$", "", word))
+        closed or word.isnumeric() or re.search(r"\d", word) or word in SEEN or is_adjective(word)
+        or wordnet.kinds(word) or wordnet.kinds(singular(word)) or infinitive(word) or _second_half(word)
+        or re.search("['’]", word) or wordnet.kinds(re.sub("ly$", "", word)) or wordnet.kinds(re.sub("(?:er|est)$", "", word))
     )  # fmt: skip

@@ -267,7 +267,7 @@ def _is_vouched(mention: Mention, before: str, said: str) -> bool:
 
 
 def _moves(said: str) -> bool:
-    return not lex.MOVING.isdisjoint(re.findall(r"[\w-]+", said)[:2])
+    return any(map(lex.moves, re.findall(r"[\w-]+", said)[:2]))
 
 
 def _goes_on(before: str, mention: Mention) -> bool:

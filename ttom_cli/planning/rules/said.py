@@ -19,7 +19,7 @@ def read_said(said: str, mention: Mention) -> None:
     _read_crossings(said, wish)
     said = re.sub(rf"\b(?:{lex.ENTERS}|{lex.LEAVES})", " ", said)
     read_places(said, wish)
-    verbs = [w for w in re.findall(r"[\w-]+", said) if w in lex.MOVING]
+    verbs = [w for w in re.findall(r"[\w-]+", said) if lex.moves(w)]
     mention.moving = mention.moving or bool(verbs)
     mention.going = mention.going or not lex.STAYING.issuperset(verbs)
     _read_ways(said, later, verbs, wish)
@@ -49,7 +49,7 @@ def _read_ways(said: str, later: list[str], verbs: list[str], wish: Wish) -> Non
         return
     ways: list[str] = []
     for part in (said, *later):
-        verbs = lex.MOVING.intersection(re.findall(r"[\w-]+", part)) or verbs
+        verbs = [w for w in re.findall(r"[\w-]+", part) if lex.moves(w)] or verbs
         back = ways and lex.search(r"\b(?:back|returns?|returning)\b", part)
         way = OPPOSITE[ways[-1]] if back else _direction(part, verbs)
         ways += [way] if way and way not in ways[-1:] else []
