@@ -87,7 +87,7 @@ pass cross chase return shoot launch speed flutter toss hurtle scurry bound trek
 descend steer row soar wade amble canter cascade clamber coast cruise drip flit flow hobble hurry hustle inch journey
 limp lope lumber lunge lurch meander pace paddle parade plod pour prance prowl roam romp scamper scoot scramble
 skitter slither snake stagger stalk stampede streak stream strut stumble swerve tiptoe totter tread trickle trudge
-trundle veer waft whizz wriggle zigzag zip weave carve burst""".split()
+trundle veer waft whizz wriggle zigzag zip weave carve burst pop""".split()
 OTHER_VERBS = """stand sit lie rest hang sleep wait stay hold play eat drink look watch change become
 transform dance sing smile laugh talk read write paint cook pour cut chop open close shine glow blow melt
     burn explode grow bloom shrink expand bark wave clap nod pick catch grab reach give take place put smell bite
@@ -177,10 +177,12 @@ _OBJECT = rf" (?:(?:while|as|{'|'.join(NUMBERS)})\b|(?:and )?(?:an?|the)\b(?! {_
 CAMERA = rf"(?:(?:(?:the|a) )?camera|(?:a )?pedestal (?:up|down))\b(?:(?!{_OBJECT})[^,.;])*"
 SHOTS = (
     r"shots?|footage|video|clip|photo|photograph|painting|rendering|render|animation|time-?lapse|view|close-?\s?up|scene"
-    r"|illustration|portrait|drawing|image|picture|sketch|movie|film|trailer|gif|commercial|advert|ad|sequence|cartoon|pan|tour|loop"
+    r"|illustration|portrait|drawing|image|picture|sketch|movie|film|trailer|gif|commercial|advert|ad|sequence|cartoon|pan|tour"
+    r"|loop"
 )
 STYLES = (
-    r"cinematic|[248]k|u?hd|hdr|(?:hyper|photo)-?realis\w+|realistic|masterpiece|\w+ quality|\w+ detailed|ultra \w+"
+    r"cinematic|[248]k|u?hd|hdr|(?:hyper|photo)-?realis\w+|realistic|inspired|masterpiece|\w+ quality|\w+ detailed"
+    r"|ultra \w+"
     r"|detailed|focus|bokeh|depth of field|(?:golden|magic) hour|lighting|resolution|\d+ ?mm|\d+ ?fps|styled?"
     r"|slow[ -]motion|time-?lapse|(?:drone|wide|aerial|tracking|static|establishing|long|low|high)[ -](?:angle|shot)"
     r"|aerial|shot|footage|render\w*|octane|unreal engine|artstation|national geographic|anime|lights?|mood|moody"
@@ -233,7 +235,8 @@ LOOKS = frozenset(
     shot style texture detail focus bokeh resolution pan tilt zoom footage render rendering ad feel look aesthetic
     palette flare sound music voice rest kind sort type lot bit one thing something anyone world space back front half
     rate second minute metre foot inch mile kilometer kilometre year blur fps sequence cut trailer work
-    tour breeze gust""".split()
+    tour breeze gust energy power gravity material grade groove ingredient voiceover narration caption subtitle
+    """.split()
 )
 STUFF = frozenset("water rain snow smoke steam dust powder sand".split())
 AIR = frozenset(
@@ -242,7 +245,8 @@ AIR = frozenset(
 )  # and has no place of its own
 LAMPS = frozenset("traffic street head tail brake signal warning christmas string fairy".split())
 PAIRED = frozenset("jeans scissors trousers pants shorts glasses sunglasses goggles binoculars pliers".split())
-PARTS = frozenset("wing tail paw fur horn fin trunk mane feather petal wheel sail roof brim".split())
+PLURAL_PARTS = frozenset("sports arms clothes customs goods savings news".split())  # before another noun
+PARTS = frozenset("wing tail paw fur horn fin trunk mane feather petal wheel sail roof brim skin".split())
 UNITS = (
     r"(?:seconds?|secs?|minutes?|hours?|days?|years?|met(?:er|re)s?|feet|foot|inch(?:es)?|miles?|kilomet(?:er|re)s?"
     r"|frames?|fps|degrees?|times)"
@@ -337,7 +341,7 @@ _MOTIONS = frozenset(MOTION_VERBS + UP_VERBS + DOWN_VERBS)
 RELATIONS["towards"] += rf"|(?:{'|'.join(sorted(MOVING))}) (?:over |up )?to(?! the {_SIDE})(?! (?:left|right)\b)"
 # Verbs of motion that change no place, or that of another.
 STAYING = SPINNING | verb_forms(
-    "weave carve burst throw toss kick push pull shoot launch flutter bounce hop jump leap bound rise".split()
+    "pop weave carve burst throw toss kick push pull shoot launch flutter bounce hop jump leap bound rise".split()
 )
 VERBS = MOVING | verb_forms(OTHER_VERBS) | {"stood", "sat", "lying"}
 BASE_FORMS = frozenset(MOTION_VERBS + OTHER_VERBS + UP_VERBS + DOWN_VERBS)
@@ -413,5 +417,5 @@ def known(word: str) -> bool:
     return bool(
         closed or word.isnumeric() or re.search(r"\d", word) or word in SEEN or is_adjective(word)
         or wordnet.kinds(word) or wordnet.kinds(singular(word)) or infinitive(word) or _second_half(word)
-        or re.search("['’]", word) or wordnet.kinds(re.sub("ly$", "", word)) or wordnet.kinds(re.sub("(?:er|est)$", "", word))
+        or re.search("['’]", word) or any(wordnet.kinds(re.sub(f"{end}$", "", word)) for end in ("ly", "er", "est"))
     )  # fmt: skip

@@ -258,6 +258,8 @@ def _stops(word: str, so_far: list[str], following: str, context: _Context) -> b
     if not verb or word in lex.ADJECTIVES or (noun and following in lex.BEING):  # "oak leaves are"
         return False
     if word.endswith("ing"):
+        if opened and all(map(lex.is_adjective, so_far)) and lex.seen(following):
+            return False  # "a wooden rocking horse"
         does = context.led and ends and so_far[-1] not in lex.ADJECTIVES
         named = (word in lex.ING_NOUNS and not does) or (word in lex.ING_PARTS and not ends)
         return not named or _articles(following)
@@ -267,9 +269,8 @@ def _stops(word: str, so_far: list[str], following: str, context: _Context) -> b
         return not lex.is_adjective(word)
     named = any(lex.can_name(w) or w.isdecimal() or not lex.known(w) for w in so_far)
     if word == lex.infinitive(word):
-        if lex.is_plural(so_far[-1]) and so_far[-1] not in lex.SIZES:
-            known = lex.mostly_verb(word) or (ends and not lex.seen(word))
-            return context.many or known  # "two bears fish", and "a sports ball" has none
+        if lex.is_plural(so_far[-1]) and so_far[-1] not in lex.SIZES.keys() | lex.PLURAL_PARTS:
+            return context.many or ends or lex.mostly_verb(word)  # "two bears fish", and "a sports ball" has none
         named = named and not all(w in lex.ADJECTIVES for w in so_far)
         if not ends and word in lex.BASE_FORMS and lex.mostly_verb(word):
             worn = context.led and lex.seen(so_far[-1]) == "B"

@@ -165,6 +165,8 @@ class _Reader:
             return False
         if mention.phrase.istitle() and not ((begins and (kind != "N" or _does(said))) or mention.opened):
             return False  # "over New York", "Kurosawa inspired"
+        if not begins and mention.head in lex.AIR and lex.LAMPS.isdisjoint(mention.attributes):
+            return False  # "throws orange light"
         if begins and mention.phrase.lower() in lex.STUFF:
             self.left.append(mention.phrase)
             return False
@@ -213,6 +215,7 @@ class _Reader:
         """Relations to what a pronoun speaks of, the subject before: "a fish swims above it", "behind him stands a"."""
         earlier = [k for k, m in enumerate(self.kept) if m is not self.subject and not m.governed]
         held = {relation for relation, _ in self.subject.wish.relations}
+        said = lex.pattern(r"\b(?:to|on|at) (?:his|her|its|their) (left|right)\b").sub(r"to the \1 of him", said)
         for name in _OF_PRONOUNS if earlier else ():
             if name not in held and lex.search(pattern.format(lex.RELATIONS[name]), said):
                 self.subject.wish.relations.append((name, earlier[-1]))
@@ -278,7 +281,7 @@ def _goes_on(before: str, mention: Mention) -> bool:
 def _is_owned(before: str, mention: Mention) -> bool:
     """Whether a noun phrase is a part of what was named before: "its wings", "with red wheels"."""
     part = mention.kind == "B" or mention.head in lex.PARTS
-    return part and bool(lex.search(r"\b(?:his|her|its|their|with(?: an?)?) $", before))
+    return part and bool(lex.search(r"\b(?:his|her|its|their|with(?: \w+)?) $", before))
 
 
 def _read_side(mention: Mention, before: str, text: str) -> None:
@@ -326,14 +329,14 @@ def _stands_apart(before: str, mention: Mention, said: str) -> bool:
     led = lex.search(rf"([\w-]+){_ARTICLE}$", before)
     done = led and lex.infinitive(led.group(1)) and led.group(1) not in lex.PREPOSITIONS
     if not mention.opened and before.endswith("with "):
-        return mention.kind != "B"  # "a girl with braids feeding a deer"
+        return mention.kind != "B" and mention.head not in lex.PARTS  # "a girl with braids feeding a deer"
     return bool(done) and ATTACHED.keys().isdisjoint(_relations(before))
 
 
 def _new_clause(before: str) -> bool:
     """Whether the words before a noun phrase begin a clause of its own."""
     placed = rf"[,.;:] (?:on|at|in) the [a-z -]+{_ARTICLE}$"  # ", on the right a clock"
-    sent = rf"(?:(?:to|on) the|(?<!the)) (?:left|right)(?:wards?)? {_ARTICLE}$"  # "going right blue car going left"
+    sent = rf"(?:(?:to|on) the|(?<!the)) (?:left|right)(?:wards?)?{_ARTICLE}$"  # "going right blue car going left"
     some = r"(?:(?:pair|couple|group|trio|row|stack) of |\w+ )?"
     linked = rf"(?:[,.;:]|\b(?:and|while|as|but|with|whereas|when|then)\b){_ARTICLE}{some}$"
     return bool(lex.search(rf"{placed}|{sent}|{linked}|[.;!?]", before))
