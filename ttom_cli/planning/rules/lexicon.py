@@ -201,6 +201,7 @@ PLACES = {
     r"right": (0.8, None),
     r"cent(?:er|re)|middle": (0.5, 0.5),
 }
+ABOVE, BELOW = "above|overhead", "below|underneath|beneath"  # as adverbs
 PLACE_PREFIX = r"(?:at|in|on|from|near) the (?:far )?"
 PLACE_SUFFIX = r"(?: (?:corner|side|edge|half))?(?: of the (?:frame|screen|scene|image|video|picture))?(?! of)(?! to)\b"
 

@@ -42,7 +42,7 @@ def read_surely(prompt: str) -> Reading:
     words = re.findall(r"[^\W_]+(?:[-'’][^\W_]+)*", readable)
     if not lex.is_english(words):
         return Reading(text, [], [text])
-    reader = _Reader(readable)
+    reader = _Reader(readable + ".")
     reader.read(find_mentions(readable))
     spoken = {w for phrase in reader.left for w in phrase.split()}
     strange = [w for w in words if not (w in spoken or w[0].isupper() or lex.known(w.lower()))]

@@ -19,6 +19,9 @@ def read_said(said: str, mention: Mention) -> None:
     _read_crossings(said, wish)
     said = re.sub(rf"\b(?:{lex.ENTERS}|{lex.LEAVES})", " ", said)
     read_places(said, wish)
+    for adverbs, height in ((lex.ABOVE, 0.2), (lex.BELOW, 0.8)):
+        if lex.search(rf"\b(?:{adverbs})(?= *(?:[,.;:]|(?:and|while|as)\b))", said):
+            wish.start = wish.start or (None, height)
     verbs = [w for w in re.findall(r"[\w-]+", said) if lex.moves(w)]
     mention.moving = mention.moving or bool(verbs)
     mention.going = mention.going or not lex.STAYING.issuperset(verbs)
