@@ -144,12 +144,13 @@ def judge_spatial(entry: dict, layout: Layout, told: bool = False) -> None:
     _stand(layout, entry["object_1"], entry["spatial"], entry["object_2"])
 
 
-def _stand(layout: Layout, one: str, relation: str, other: str) -> None:
+def _stand(layout: Layout, one: str, relation: str, other: str, *, passing: bool = False) -> None:
+    """A relation holds at all times; where one of two goes past the other (`passing`), at one of them."""
     a, b = _found(layout, one)[0], _found(layout, other)[0]
-    for t in TIMES:
-        boxes = a.box_at(t), b.box_at(t)
-        if None in boxes or not _holds(relation, *boxes):
-            raise Faults(f"at t={t:g} {one!r} is not {relation} {other!r}")
+    boxes = [(a.box_at(t), b.box_at(t)) for t in TIMES]
+    holds = [None not in pair and _holds(relation, *pair) for pair in boxes]
+    if not (any(holds) if passing and a.direction != b.direction else all(holds)):
+        raise Faults(f"at t={TIMES[holds.index(False)]:g} {one!r} is not {relation} {other!r}")
 
 
 def _holds(relation: str, a, b) -> bool:
@@ -239,7 +240,7 @@ def judge_answer(entry: dict, layout: Layout, told: bool = False) -> None:
             raise Faults(f"{name!r} goes {tracks[0].direction}, not {way}")
     for one, relation, other in entry.get("relations", ()):
         if named(layout, one) and named(layout, other):  # one of them may be scenery, without a box
-            _stand(layout, one, relation, other)
+            _stand(layout, one, relation, other, passing=True)
     if missing:
         raise Faults(f"no track for {missing}", "partly" if told else "wrong")
 

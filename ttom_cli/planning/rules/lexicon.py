@@ -50,7 +50,7 @@ PREPOSITIONS = frozenset(
 )
 CONJUNCTIONS = frozenset("and while as but or then when before after until whereas where that which who".split())
 ADVERBS = frozenset(
-    """slowly quickly gently gradually smoothly gracefully rapidly steadily suddenly together away back
+    """straight slowly quickly gently gradually smoothly gracefully rapidly steadily suddenly together away back
     forward forwards nearby overhead apart left right leftward leftwards rightward rightwards upward
     upwards downward downwards up down still hard there here clockwise counterclockwise anticlockwise
     is are was were be been being has have had do does not very then sideways backward backwards uphill downhill
@@ -78,8 +78,8 @@ DIRECTION_PHRASES = {
 }
 _CORNER = r"(?<!upper )(?<!lower )(?<!top )(?<!bottom )"
 BARE = {way: rf"{_CORNER}{way}(?! of)" for way in ("right", "left")}  # directions only after a verb of motion
-UP_VERBS = "rise ascend climb lift soar levitate".split()
-DOWN_VERBS = "fall sink drop descend plummet tumble dive".split()
+UP_VERBS = "raise hoist rise ascend climb lift soar levitate".split()
+DOWN_VERBS = "lower fall sink drop descend plummet tumble dive".split()
 MOTION_VERBS = """move swoop roll slide drift fly go float glide run walk travel crawl swim drive dash dart hop
 jump race sail march ride push pull bounce fall rise sneak slink gallop skate ski pedal throw kick wander
 trot sprint stroll cruise zoom rush head jog stride shuffle creep sweep swing leap spin rotate turn come
@@ -159,7 +159,8 @@ LEAVES = (
     rf"|(?:leav(?:es?|ing)|exit(?:s|ing)?|out of|off) (?:{_FRAME}|sight)\b(?: {_OUT_BY})?|off ?-?screen(?: {_OUT_BY})?"
 )
 # Verbs whose "up" or "down" is no direction.
-PHRASAL = r"\b(?:kick|pick|set|light|wake|stand|get|giv|break|lin|dress|curl|warm|clean|slow|sit|lie)\w* (?:up|down)\b"
+_PARTICLED = "kick pick set light wake stand get give break line dress curl warm clean slow sit lie".split()
+PHRASAL = rf"\b(?:{'|'.join(_PARTICLED)})(?:s|es|ing|ting|ed)? (?:up|down)\b"
 # Where one looks, nothing goes.
 LOOKING = (
     r"(?:look|gaz|star|glanc|fac|point|wav|turn)(?:e?s|ing|e)?(?: (?:his|her|its|their) (?:head|face|eyes))?(?: \w+)?"
@@ -236,7 +237,7 @@ LOOKS = frozenset(
     shot style texture detail focus bokeh resolution pan tilt zoom footage render rendering ad feel look aesthetic
     palette flare sound music voice rest kind sort type lot bit one thing something anyone world space back front half
     rate second minute metre foot inch mile kilometer kilometre year blur fps sequence cut trailer work
-    tour breeze gust energy power gravity material grade groove ingredient voiceover narration caption subtitle
+    graphics glow gleam climax tour breeze gust energy power gravity material grade groove ingredient voiceover narration caption subtitle
     """.split()
 )
 STUFF = frozenset("water rain snow smoke steam dust powder sand".split())
@@ -327,7 +328,7 @@ CAUSING = sorted(
     reverse=True,
 )
 # Of those, the ones whose subject stays where it is.
-SENDING = verb_forms("lift raise hoist drop throw toss kick lower launch slide serve send hit".split())
+SENDING = verb_forms("lift raise hoist drop throw toss kick lower launch slide serve send hit smash spike hurl".split())
 RISING, FALLING = verb_forms(UP_VERBS), verb_forms(DOWN_VERBS)
 MOVING = verb_forms(MOTION_VERBS) | RISING | FALLING | {"thrown"}
 

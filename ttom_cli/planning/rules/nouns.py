@@ -315,6 +315,8 @@ def _is_third_person(word: str, so_far: list[str], following: str, context: _Con
         return False  # "red circles, green circles"
     if lex.seen(word) and lex.search("(?:ing|ed)$", following) and lex.infinitive(following):
         return False  # "neon signs reflecting"
+    if following.endswith("ing") and word in lex.VERBS and lex.infinitive(following):
+        return True  # "keeps playing"
     if following == "to" and not lex.is_plural(so_far[-1]):
         return True  # "pollen sticks to its legs"
     if context.object and not context.opened:

@@ -224,8 +224,13 @@ class _Reader:
     def _join(self, mention: Mention, before: str) -> None:
         """Take an object that the clause's verb or preposition governs, with its relation to the subject."""
         subject, last = self.subject, len(self.kept) - 1
-        if lex.match(r" (?:parked|\w+ed) ", before) and self.kept[-1].end + len(before) == mention.start:
-            subject = self.kept[-1]  # "waves from a car parked in front of a house"
+        near = self.kept[-1]
+        if (
+            near.end + len(before) == mention.start
+            and near is not self.subject
+            and (lex.match(r" (?:parked|\w+ed) ", before) or (near.governed and self._is_what_stands(before)))
+        ):
+            subject = near  # "waves from a car parked in front of a house", "chops carrots on a board"
         self.kept.append(mention)
         if self.ahead and self.ahead[1] is subject:
             self.subject = mention
@@ -243,6 +248,13 @@ class _Reader:
                 mention.wish.relations.append((AFTER, self.kept.index(subject)))
             else:
                 subject.wish.relations.append((relation, last + 1))
+
+    def _is_what_stands(self, before: str) -> bool:
+        """Whether what was named last, and not who does something to it, has the relation that follows."""
+        relation = _relations(before)
+        bare = relation and lex.fullmatch(rf" (?:{lex.RELATIONS[relation[0]]}){_ARTICLE}(?:\w+ )?", before)
+        mine = {r for r, k in self.subject.wish.relations if k == len(self.kept) - 1}
+        return bool(bare) and relation[0] in _OF_PRONOUNS and ATTACHED.keys().isdisjoint(mine)
 
 
 def _is_clause(words: list[str]) -> bool:
@@ -361,6 +373,8 @@ def _is_fronted_setting(before: str, mention: Mention, said: str) -> bool:
 
 def _relations(before: str) -> list[str]:
     """The relation of the subject to a noun phrase, by the words before it."""
+    if lex.search(rf"\b{_PRONOUN} (?:[\w-]+ )?(?:an?|the|two|three) $", before):
+        return []  # "behind her a dog runs"
     for name, pattern in lex.RELATIONS.items():
         if lex.search(rf"\b(?:{pattern})\b{_ARTICLE}(?:\w+ )?$", before):
             return [name]
