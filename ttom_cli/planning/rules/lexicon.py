@@ -233,12 +233,12 @@ NOT_OBJECTS = frozenset(
 # What a sentence may be about that shows no object.
 LOOKS = frozenset(
     """sunset sunrise dawn dusk evening morning afternoon midnight noon winter summer spring autumn week month moment
-    lighting color colour tone mood art animation film cinema quality hour season photography documentary movie clip
-    shot style texture detail focus bokeh resolution pan tilt zoom footage render rendering ad feel look aesthetic
-    palette flare sound music voice rest kind sort type lot bit one thing something anyone world space back front half
-    rate second minute metre foot inch mile kilometer kilometre year blur fps sequence cut trailer work
-    graphics glow gleam climax tour breeze gust energy power gravity material grade groove ingredient voiceover narration caption subtitle
-    """.split()
+    lighting color colour tone mood art animation film cinema quality hour season photography documentary movie
+    clip shot style texture detail focus bokeh resolution pan tilt zoom footage render rendering ad feel look
+    aesthetic palette flare sound music voice rest kind sort type lot bit one thing something anyone world space
+    back front half rate second minute metre foot inch mile kilometer kilometre year blur fps sequence cut
+    trailer work graphics glow gleam climax tour breeze gust energy power gravity material grade groove
+    ingredient voiceover narration caption subtitle""".split()
 )
 STUFF = frozenset("water rain snow smoke steam dust powder sand".split())
 AIR = frozenset(
