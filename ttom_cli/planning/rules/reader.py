@@ -42,14 +42,23 @@ def read_surely(prompt: str) -> Reading:
     words = re.findall(r"[^\W_]+(?:[-'’][^\W_]+)*", readable)
     if not lex.is_english(words):
         return Reading(text, [], [text])
-    reader = _Reader(readable + ".")
-    reader.read(find_mentions(readable))
+    told = _what_is_told_first(readable, len(words))
+    reader = _Reader(told + ".")
+    reader.read(find_mentions(told))
+    reader.left += [m.phrase for m in find_mentions(readable[len(told) :]) if m.kind == "T"]
     spoken = {w for phrase in reader.left for w in phrase.split()}
     strange = [w for w in words if not (w in spoken or w[0].isupper() or lex.known(w.lower()))]
     return Reading(text, reader.kept, list(dict.fromkeys(reader.left + strange)))
 
 
 LONG = 12  # words of a prompt, from which on a noun without an article has to be vouched for
+VERY_LONG = 60  # and of one whose first sentence alone is read
+
+
+def _what_is_told_first(text: str, count: int) -> str:
+    """The first sentence of a prompt of very many words: those after it dwell on its things, their parts and looks."""
+    ends = [m.end() for m in re.finditer("[.!?](?= )", text) if len(text[: m.end()].split()) >= LONG]
+    return text[: ends[0]] if count > VERY_LONG and ends else text
 
 
 class _Reader:
