@@ -36,6 +36,7 @@ class Verdict:
     prompt: str
     grade: str
     reason: str = ""
+    silent: bool = False  # the planner told of no doubt
 
 
 class Faults(Exception):
@@ -97,17 +98,19 @@ def _judged(category: str, prompt: str, planner: Planner, judge, told: list[str]
     try:
         judge(layout=layout, told=bool(told))
     except Faults as fault:
-        return Verdict(category, prompt, fault.grade, str(fault))
-    return Verdict(category, prompt, "right")
+        return Verdict(category, prompt, fault.grade, str(fault), silent=not told)
+    return Verdict(category, prompt, "right", silent=not told)
 
 
 def plans_table(verdicts: list[Verdict], planner: str) -> Table:
-    """Each grade's share of the prompts of a category."""
+    """Each grade's share of the prompts of a category, and that of nonsense without a word of doubt."""
     rows = []
     for category in dict.fromkeys(v.category for v in verdicts):
-        grades = Counter(v.grade for v in verdicts if v.category == category)
-        shares = {grade: grades[grade] / grades.total() for grade in GRADES}
-        rows.append(Row(category.replace("_", " "), {"prompts": grades.total(), **shares}))
+        own = [v for v in verdicts if v.category == category]
+        grades = Counter(v.grade for v in own)
+        shares = {grade: grades[grade] / len(own) for grade in GRADES}
+        shares["silent nonsense"] = sum(v.grade == "nonsense" and v.silent for v in own) / len(own)
+        rows.append(Row(category.replace("_", " "), {"prompts": len(own), **shares}))
     return Table("Plans", f"planner {planner}; {__doc__.splitlines()[0]}", rows)
 
 
