@@ -103,13 +103,13 @@ def _judged(category: str, prompt: str, planner: Planner, judge, told: list[str]
 
 
 def plans_table(verdicts: list[Verdict], planner: str) -> Table:
-    """Each grade's share of the prompts of a category, and that of nonsense without a word of doubt."""
+    """Each grade's share of the prompts of a category, and that of nonsense without a word of doubt ("silent")."""
     rows = []
     for category in dict.fromkeys(v.category for v in verdicts):
         own = [v for v in verdicts if v.category == category]
         grades = Counter(v.grade for v in own)
         shares = {grade: grades[grade] / len(own) for grade in GRADES}
-        shares["silent nonsense"] = sum(v.grade == "nonsense" and v.silent for v in own) / len(own)
+        shares["silent"] = sum(v.grade == "nonsense" and v.silent for v in own) / len(own)
         rows.append(Row(category.replace("_", " "), {"prompts": len(own), **shares}))
     return Table("Plans", f"planner {planner}; {__doc__.splitlines()[0]}", rows)
 

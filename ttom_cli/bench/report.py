@@ -22,6 +22,7 @@ SHARES = (
     "unsure",
     "wrong",
     "nonsense",
+    "silent",
     "overhead",
 )
 
