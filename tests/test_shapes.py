@@ -1,5 +1,7 @@
 """The shapes world: scenes, captions, and the trainer's loop."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from typer.testing import CliRunner
 from ttom_cli.shapes import train
 from ttom_cli.shapes.captions import cannot_draw, caption, caption_and_spans, look_of, vocabulary
 from ttom_cli.shapes.networks import FAMILIES, build_tokenizer
-from ttom_cli.shapes.train import LOOKS, Watched, alignment, binding, words_of
+from ttom_cli.shapes.train import LOOKS, POOL_PLANS, Watched, alignment, binding, words_of
 from ttom_cli.shapes.world import (
     BACKGROUNDS,
     COLORS,
@@ -17,14 +19,15 @@ from ttom_cli.shapes.world import (
     Thing,
     clear,
     coverage,
+    held_out,
     render,
     sample_scene,
 )
 
 
-def scenes(seed, count):
+def scenes(seed, count, *args, **options):
     rng = np.random.default_rng(seed)
-    return [sample_scene(rng) for _ in range(count)]
+    return [sample_scene(rng, *args, **options) for _ in range(count)]
 
 
 def test_a_scene_is_its_seed():
@@ -60,6 +63,32 @@ def test_a_seed_draws_what_it_always_drew():
     assert one == Scene(groups=((purple,), (blue,)), background="black")
     assert two == Scene(groups=((orange,),), background="white")
     assert three == Scene(groups=((turning,),), background="white")
+
+
+def test_paths_cross_where_that_is_asked_for():
+    def apart(scene, *times):
+        return all(clear(a, b, *times) for a, b in itertools.combinations(scene.things, 2))
+
+    several = scenes(5, 150, 1.0, plans={(1, 1): 0.8, (1, 1, 1, 1): 0.2})
+    assert {len(s.groups) for s in several} == {2, 4}
+    assert all(apart(scene, np.array([0.0, 1.0])) for scene in several)
+    assert 0.1 < np.mean([not apart(scene) for scene in several]) < 0.6
+    assert all(map(apart, scenes(5, 50, plans=POOL_PLANS)))
+
+
+def test_about_one_pair_of_looks_in_six_is_held_out():
+    def of(*looks):
+        things = [Thing(color=c, shape=s, radius=0.1, start=(0.5, 0.5), end=(0.5, 0.5)) for c, s in looks]
+        return held_out(Scene(groups=tuple((thing,) for thing in things), background="white"))
+
+    pairs = list(itertools.combinations(LOOKS, 2))
+    kept = [pair for pair in pairs if of(*pair)]
+    assert all(of(b, a) for a, b in kept) and all(a[0] != b[0] for a, b in kept)
+    assert 0.12 < len(kept) / len(pairs) < 0.2
+    assert {look for pair in kept for look in pair} == set(LOOKS)  # every look is seen, with others
+    assert not any(of(look) for look in LOOKS)
+    (a, b), other = kept[0], next(look for look in LOOKS if not any(of(look, x) for x in kept[0]))
+    assert of(a, other, b) and not of(a, other)
 
 
 def test_rendering_puts_the_colour_where_the_thing_is():
@@ -145,6 +174,12 @@ def test_words_are_found_among_the_tokens():
     _, words = two_groups()
     assert words.shape == (2, 2, 2, 16) and not words[1].any()
     assert words[0].argmax(-1).tolist() == [[1, 2], [5, 6]] and words[0].sum() == 4
+
+
+def test_words_beyond_the_text_that_is_read_are_left_out():
+    text = "a red circle and a blue square"
+    words = words_of(build_tokenizer(), [(text, [[(2, 5), (6, 12)], [(19, 23), (24, 30)]]), ("", [])], 5)
+    assert words[0, 0].any() and not words[0, 1].any()
 
 
 def test_alignment_is_least_where_each_place_attends_to_its_own_words():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 import math
 import os
 import re
@@ -25,7 +26,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from . import networks
 from .captions import caption, caption_and_spans
 from .sheet import loss_curve, video_sheet
-from .world import COLORS, SHAPES, SIZE, Scene, coverage, render, sample_scene
+from .world import COLORS, MANY, SHAPES, SIZE, Plans, Scene, coverage, held_out, render, sample_scene
 
 STAGES = ("vae", "denoiser", "decoder", "all")
 CROP = 32  # pixels a side of the clips, full of edges, that the VAE learns from before whole videos
@@ -35,6 +36,9 @@ ALIGNMENT = 0.1  # weight of that loss, unless asked for otherwise
 BINDING = 0.2  # weight of the loss that teaches the text encoder which colour goes with which noun
 BIAS_LR = 4e-2  # of the encoder's position biases: at the others' rate it stays a bag of words
 SEVERAL = 3.0  # how much more often scenes of several kinds of things are drawn
+# The denoiser's scenes: four kinds of things as well, and now and then one that passes before another.
+POOL_PLANS: Plans = {(1,): 0.25, (1, 1): 0.38, (1, 1, 1): 0.1, (1, 1, 1, 1): 0.05, (MANY,): 0.16, (2, 1): 0.06}
+POOL_CROSSING = 0.12
 DENSE = 0.3  # share of full captions in the first part of the denoiser's training
 LOOKS = [(color, shape) for color in COLORS for shape in SHAPES]
 app = typer.Typer(add_completion=False)
@@ -295,7 +299,8 @@ class Watched(torch.nn.Module):
 
 def words_of(tokenizer, captions, length: int) -> torch.Tensor:
     """Which tokens are the colour and which the noun of each group: 0 or 1, (B, groups, 2, length)."""
-    offsets = tokenizer([text for text, _ in captions], return_offsets_mapping=True).offset_mapping
+    texts = [text for text, _ in captions]
+    offsets = tokenizer(texts, truncation=True, max_length=length, return_offsets_mapping=True).offset_mapping
     words = torch.zeros(len(captions), max(1, *(len(spans) for _, spans in captions)), 2, length)
     for i, (_, spans) in enumerate(captions):
         for j, pair in enumerate(spans):
@@ -314,7 +319,7 @@ def alignment(maps: list[torch.Tensor], words: torch.Tensor, scenes: list[Scene]
         if words[i].any():  # else an empty caption
             there[i, : len(scene.groups)] = torch.from_numpy(coverage(scene, cells=SIZE // 8, frames=frames)).flatten(1)
     there = there.to(words.device)
-    nothing = 1 - there.sum(1)
+    nothing = (1 - there.sum(1)).clamp_min(0)  # two things may be at one place
     losses = []
     for attention in (m.float() for m in maps):
         mass = torch.einsum("bsl,bnkl->bnks", attention, words)
@@ -373,9 +378,10 @@ def finish(out: Path, kind: networks.Family, seed: int) -> None:
 def _latent_pool(
     out: Path, kind: networks.Family, count: int, seed: int, device: str
 ) -> tuple[list[Scene], torch.Tensor]:
-    """Scenes, and their latents as the denoiser sees them: (N, C, F, H, W)."""
+    """Scenes, none of them held out, and their latents as the denoiser sees them: (N, C, F, H, W)."""
     rng = np.random.default_rng([seed, 4])
-    scenes = [sample_scene(rng) for _ in range(count)]
+    drawn = (sample_scene(rng, POOL_CROSSING, plans=POOL_PLANS) for _ in itertools.count())
+    scenes = list(itertools.islice((scene for scene in drawn if not held_out(scene)), count))
     path, vae = out / f"pool-{count}-{seed}.pt", load_vae(out, kind).to(device)
     if not path.exists():
         chunks = []
