@@ -1,13 +1,16 @@
 """The shapes world: scenes, captions, and the trainer's loop."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
 
+from ttom_cli.shapes import train
 from ttom_cli.shapes.captions import cannot_draw, caption, caption_and_spans, look_of, vocabulary
 from ttom_cli.shapes.networks import FAMILIES, build_tokenizer
-from ttom_cli.shapes.train import LOOKS, Watched, alignment, binding, words_of
+from ttom_cli.shapes.train import LOOKS, POOL_PLANS, Watched, alignment, binding, words_of
 from ttom_cli.shapes.world import (
     BACKGROUNDS,
     COLORS,
@@ -16,14 +19,15 @@ from ttom_cli.shapes.world import (
     Thing,
     clear,
     coverage,
+    held_out,
     render,
     sample_scene,
 )
 
 
-def scenes(seed, count):
+def scenes(seed, count, *args, **options):
     rng = np.random.default_rng(seed)
-    return [sample_scene(rng) for _ in range(count)]
+    return [sample_scene(rng, *args, **options) for _ in range(count)]
 
 
 def test_a_scene_is_its_seed():
@@ -46,6 +50,45 @@ def test_the_world_is_as_rich_as_said():
     assert {*moving} == {None, "left", "right", "up", "down"}
     assert any(t.color_end for s in many for t in s.things)
     assert {s.background for s in many} == set(BACKGROUNDS)
+
+
+def test_a_seed_draws_what_it_always_drew():
+    """The tests' and the benchmark's figures rest on it."""
+    one, two, three = scenes(11, 3)
+    purple = Thing(color="purple", shape="circle", radius=0.165, start=(0.5625, 0.25), end=(0.5625, 0.625))
+    blue = Thing(color="blue", shape="circle", radius=0.13, start=(0.1875, 0.75), end=(0.1875, 0.1875))
+    orange = Thing(color="orange", shape="circle", radius=0.165, start=(0.375, 0.25), end=(0.375, 0.625))
+    at = (0.8125, 0.1875)
+    turning = Thing(color="purple", shape="square", radius=0.13, start=at, end=at, color_end="red")
+    assert one == Scene(groups=((purple,), (blue,)), background="black")
+    assert two == Scene(groups=((orange,),), background="white")
+    assert three == Scene(groups=((turning,),), background="white")
+
+
+def test_paths_cross_where_that_is_asked_for():
+    def apart(scene, *times):
+        return all(clear(a, b, *times) for a, b in itertools.combinations(scene.things, 2))
+
+    several = scenes(5, 150, 1.0, plans={(1, 1): 0.8, (1, 1, 1, 1): 0.2})
+    assert {len(s.groups) for s in several} == {2, 4}
+    assert all(apart(scene, np.array([0.0, 1.0])) for scene in several)
+    assert 0.1 < np.mean([not apart(scene) for scene in several]) < 0.6
+    assert all(map(apart, scenes(5, 50, plans=POOL_PLANS)))
+
+
+def test_about_one_pair_of_looks_in_six_is_held_out():
+    def of(*looks):
+        things = [Thing(color=c, shape=s, radius=0.1, start=(0.5, 0.5), end=(0.5, 0.5)) for c, s in looks]
+        return held_out(Scene(groups=tuple((thing,) for thing in things), background="white"))
+
+    pairs = list(itertools.combinations(LOOKS, 2))
+    kept = [pair for pair in pairs if of(*pair)]
+    assert all(of(b, a) for a, b in kept) and all(a[0] != b[0] for a, b in kept)
+    assert 0.12 < len(kept) / len(pairs) < 0.2
+    assert {look for pair in kept for look in pair} == set(LOOKS)  # every look is seen, with others
+    assert not any(of(look) for look in LOOKS)
+    (a, b), other = kept[0], next(look for look in LOOKS if not any(of(look, x) for x in kept[0]))
+    assert of(a, other, b) and not of(a, other)
 
 
 def test_rendering_puts_the_colour_where_the_thing_is():
@@ -133,6 +176,12 @@ def test_words_are_found_among_the_tokens():
     assert words[0].argmax(-1).tolist() == [[1, 2], [5, 6]] and words[0].sum() == 4
 
 
+def test_words_beyond_the_text_that_is_read_are_left_out():
+    text = "a red circle and a blue square"
+    words = words_of(build_tokenizer(), [(text, [[(2, 5), (6, 12)], [(19, 23), (24, 30)]]), ("", [])], 5)
+    assert words[0, 0].any() and not words[0, 1].any()
+
+
 def test_alignment_is_least_where_each_place_attends_to_its_own_words():
     scene, words = two_groups()
     there = torch.from_numpy(coverage(scene, cells=8)).flatten(1).float()
@@ -198,30 +247,40 @@ def test_the_watched_attention_is_the_one_that_is_computed(family):
     assert torch.allclose((q @ k.mT).softmax(-1).mean(1), maps[0], atol=1e-5)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_attention_is_not_looked_at_where_it_is_not_taught(tmp_path, monkeypatch, family):
+    monkeypatch.setattr(train, "Watched", None)
+    monkeypatch.setattr(train, "finish", lambda *_: None)
+    weights = FAMILIES[family]().vae().state_dict()
+    torch.save(dict(model=weights, ema=weights, losses=[]), tmp_path / "vae.pt")
+    argv = ["--out", str(tmp_path), "--family", family, "--stage", "denoiser", "--alignment", "0"]
+    result = CliRunner().invoke(train.app, [*argv, "--steps", "1", "--pool", "4", "--batch", "2"])
+    assert result.exit_code == 0, result.output
+    assert len(torch.load(tmp_path / "denoiser.pt", weights_only=True)["losses"]) == 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_training_runs_from_nothing_and_resumes(tmp_path, family):
     from diffusers import DiffusionPipeline
 
-    from ttom_cli.shapes.train import app
-
-    def train(*argv):
+    def run(*argv):
         argv = ["--out", str(tmp_path), "--family", family, "--pool", "16", "--batch", "2", *argv]
-        result = CliRunner().invoke(app, argv)
+        result = CliRunner().invoke(train.app, argv)
         assert result.exit_code == 0, result.output
 
-    train("--stage", "vae", "--vae-steps", "2")
+    run("--stage", "vae", "--vae-steps", "2")
     first = torch.load(tmp_path / "vae.pt", weights_only=True)["losses"]
-    train("--stage", "vae", "--vae-steps", "4")
+    run("--stage", "vae", "--vae-steps", "4")
     losses = torch.load(tmp_path / "vae.pt", weights_only=True)["losses"]
     assert len(losses) == 4 and losses[:2] == first
-    train("--stage", "denoiser", "--steps", "2")
+    run("--stage", "denoiser", "--steps", "2")
     assert len(torch.load(tmp_path / "denoiser.pt", weights_only=True)["losses"]) == 2
     for name in ("vae_loss.png", "vae_samples.png", "denoiser_loss.png", "samples.png"):
         assert (tmp_path / name).stat().st_size > 1000
     pipe = DiffusionPipeline.from_pretrained(tmp_path / "model")
     assert pipe.vae.config.get("scaling_factor") != 1.0
-    train("--stage", "decoder", "--decoder-steps", "2")
+    run("--stage", "decoder", "--decoder-steps", "2")
     sharper = DiffusionPipeline.from_pretrained(tmp_path / "model")
     old, new = pipe.vae.state_dict(), sharper.vae.state_dict()
     changed = {name.split(".")[0] for name in old if not torch.equal(old[name], new[name])}

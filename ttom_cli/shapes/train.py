@@ -9,6 +9,8 @@ last two write the diffusers folder `model/`.
 from __future__ import annotations
 
 import copy
+import functools
+import itertools
 import math
 import os
 import re
@@ -24,16 +26,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from . import networks
 from .captions import caption, caption_and_spans
 from .sheet import loss_curve, video_sheet
-from .world import COLORS, SHAPES, SIZE, Scene, coverage, render, sample_scene
+from .world import COLORS, MANY, SHAPES, SIZE, Plans, Scene, coverage, held_out, render, sample_scene
 
 STAGES = ("vae", "denoiser", "decoder", "all")
 CROP = 32  # pixels a side of the clips, full of edges, that the VAE learns from before whole videos
 MUON_LR = 1.5e-3
 ALIGNED = (2, 3, 4)  # blocks whose attention to the objects' words is taught to lie on the objects
-ALIGNMENT = 0.1  # weight of that loss
+ALIGNMENT = 0.1  # weight of that loss, unless asked for otherwise
 BINDING = 0.2  # weight of the loss that teaches the text encoder which colour goes with which noun
 BIAS_LR = 4e-2  # of the encoder's position biases: at the others' rate it stays a bag of words
 SEVERAL = 3.0  # how much more often scenes of several kinds of things are drawn
+# The denoiser's scenes: four kinds of things as well, and now and then one that passes before another.
+POOL_PLANS: Plans = {(1,): 0.25, (1, 1): 0.38, (1, 1, 1): 0.1, (1, 1, 1, 1): 0.05, (MANY,): 0.16, (2, 1): 0.06}
+POOL_CROSSING = 0.12
 DENSE = 0.3  # share of full captions in the first part of the denoiser's training
 LOOKS = [(color, shape) for color in COLORS for shape in SHAPES]
 app = typer.Typer(add_completion=False)
@@ -50,6 +55,9 @@ def main(
     decoder_steps: int = 3000,
     batch: int = 16,
     pool: Annotated[int, typer.Option(help="Scenes encoded once for the denoiser.")] = 18000,
+    alignment: Annotated[
+        float, typer.Option(min=0, help="Weight of the loss that teaches the attention; at 0 nobody teaches it.")
+    ] = ALIGNMENT,
     seed: int = 0,
     compile: Annotated[bool, typer.Option(help="torch.compile the denoiser.")] = False,
     start_from: Annotated[Path | None, typer.Option(help="Begin with the weights of this model folder.")] = None,
@@ -66,7 +74,9 @@ def main(
     if stage in ("vae", "all"):
         train_vae(out, kind, steps=vae_steps, device=device, seed=seed)
     if stage in ("denoiser", "all"):
-        train_denoiser(out, kind, steps=steps, batch=batch, pool=pool, device=device, seed=seed, compiled=compile)
+        train_denoiser(
+            out, kind, steps=steps, batch=batch, pool=pool, taught=alignment, device=device, seed=seed, compiled=compile
+        )
     if stage in ("decoder", "all"):
         train_decoder(out, kind, steps=decoder_steps, device=device, seed=seed)
 
@@ -193,9 +203,21 @@ def _reconstructions(kind: networks.Family, vae, seed: int, device: str) -> list
 
 
 def train_denoiser(
-    out: Path, kind: networks.Family, *, steps: int, batch: int, pool: int, device: str, seed: int, compiled: bool
+    out: Path,
+    kind: networks.Family,
+    *,
+    steps: int,
+    batch: int,
+    pool: int,
+    taught: float,
+    device: str,
+    seed: int,
+    compiled: bool,
 ) -> None:
-    """The text encoder and the denoiser together, on noised latents, as the family does it."""
+    """The text encoder and the denoiser together, on noised latents, as the family does it.
+
+    `taught` is the weight of the alignment loss; at 0 the attention is not even looked at.
+    """
     torch.manual_seed(seed + 1)
     scenes, latents = _latent_pool(out, kind, pool, seed, device)
     tokenizer = networks.build_tokenizer()
@@ -206,8 +228,8 @@ def train_denoiser(
     muon, adamw = _optimizers(both, head)
     half = torch.autocast(device, torch.bfloat16, enabled=device != "cpu" or torch.cpu._is_avx512_bf16_supported())
     transformer.set_attention_backend("_native_math")  # for so few tokens the fastest on a CPU
-    watched = Watched(kind, transformer)
-    forward = torch.compile(watched, dynamic=False) if compiled else watched
+    forward = Watched(kind, transformer) if taught else functools.partial(kind.predict, transformer)
+    forward = torch.compile(forward, dynamic=False) if compiled else forward
     # Several kinds of things in one scene are what is hardest, and come more often than in the pool.
     chances = np.array([1.0 if len(scene.groups) == 1 else SEVERAL for scene in scenes])
     chances /= chances.sum()
@@ -230,11 +252,14 @@ def train_denoiser(
         set_lr(trapezoid(step, steps, warmup=300), muon, adamw)
         with half:
             context = kind.encode_text(encoder, tokenizer, [text for text, _ in captions], length)
-            prediction, maps = forward(noisy, timesteps, context)
+            said = forward(noisy, timesteps, context)
+        prediction, maps = said if taught else (said, None)
         loss = (prediction.float() - wanted).square().mean()
         words = words_of(tokenizer, captions, context.shape[1]).to(device)
         shown = [scenes[i] for i in chosen]
-        extra = ALIGNMENT * alignment(maps, words, shown, kind.frames) + BINDING * binding(head, context, words, shown)
+        extra = BINDING * binding(head, context, words, shown)
+        if taught:
+            extra = extra + taught * alignment(maps, words, shown, kind.frames)
         descend(loss + extra, both.parameters(), muon, adamw)
         update_ema(ema, both, min(0.999, (step + 1) / (step + 10)))
         run.log(loss.item())
@@ -274,7 +299,8 @@ class Watched(torch.nn.Module):
 
 def words_of(tokenizer, captions, length: int) -> torch.Tensor:
     """Which tokens are the colour and which the noun of each group: 0 or 1, (B, groups, 2, length)."""
-    offsets = tokenizer([text for text, _ in captions], return_offsets_mapping=True).offset_mapping
+    texts = [text for text, _ in captions]
+    offsets = tokenizer(texts, truncation=True, max_length=length, return_offsets_mapping=True).offset_mapping
     words = torch.zeros(len(captions), max(1, *(len(spans) for _, spans in captions)), 2, length)
     for i, (_, spans) in enumerate(captions):
         for j, pair in enumerate(spans):
@@ -293,7 +319,7 @@ def alignment(maps: list[torch.Tensor], words: torch.Tensor, scenes: list[Scene]
         if words[i].any():  # else an empty caption
             there[i, : len(scene.groups)] = torch.from_numpy(coverage(scene, cells=SIZE // 8, frames=frames)).flatten(1)
     there = there.to(words.device)
-    nothing = 1 - there.sum(1)
+    nothing = (1 - there.sum(1)).clamp_min(0)  # two things may be at one place
     losses = []
     for attention in (m.float() for m in maps):
         mass = torch.einsum("bsl,bnkl->bnks", attention, words)
@@ -352,9 +378,10 @@ def finish(out: Path, kind: networks.Family, seed: int) -> None:
 def _latent_pool(
     out: Path, kind: networks.Family, count: int, seed: int, device: str
 ) -> tuple[list[Scene], torch.Tensor]:
-    """Scenes, and their latents as the denoiser sees them: (N, C, F, H, W)."""
+    """Scenes, none of them held out, and their latents as the denoiser sees them: (N, C, F, H, W)."""
     rng = np.random.default_rng([seed, 4])
-    scenes = [sample_scene(rng) for _ in range(count)]
+    drawn = (sample_scene(rng, POOL_CROSSING, plans=POOL_PLANS) for _ in itertools.count())
+    scenes = list(itertools.islice((scene for scene in drawn if not held_out(scene)), count))
     path, vae = out / f"pool-{count}-{seed}.pt", load_vae(out, kind).to(device)
     if not path.exists():
         chunks = []
