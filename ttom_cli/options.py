@@ -7,6 +7,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import NoneType
@@ -78,6 +79,13 @@ class Option:
         if not parts:
             raise self._wrong(value)
         return tuple(self._one(part, value) for part in parts)
+
+    def parse(self, text: str):
+        """The value of a text on the command line. Raises TTOMError for a wrong one."""
+        if self.kind in (int, float) and not self.listed:
+            with suppress(ValueError):
+                return self.read(self.kind(text))
+        return self.read(text)
 
     def _one(self, value, whole):
         if self.choices and value is False and "off" in self.choices:

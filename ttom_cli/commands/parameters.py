@@ -46,13 +46,14 @@ def parameter(name: str) -> Any:
     option = OPTIONS[name]
     names = [f"--{name}/--no-{name}" if option.kind is bool else f"--{name}"]
     names += [f"-{option.short}"] if option.short else []
-    default = default_of(option)
-    kind = str if option.listed else option.kind
+    default, kind = default_of(option), str if option.listed else option.kind
     said = {
         "help": f"{option.help} Default: {default}." if default else option.help,
         "rich_help_panel": option.panel or None,
         "envvar": option.env or None,
     }
+    if option.kind is not bool:  # what is wrong is said in the words that it is said in of files
+        said |= {"parser": option.parse, "metavar": f"<{kind.__name__.lower()}>"}
     return Annotated[Optional[kind], typer.Option(*names, **said)]
 
 
