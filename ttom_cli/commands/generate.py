@@ -27,7 +27,7 @@ from .inputs import (
     read_source,
     settle,
     title,
-)  # fmt: skip
+)
 from .parameters import takes
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def generate(
 ) -> None:  # fmt: skip
     """Make videos: plan, recall or optimise, look at what came out, write the MP4, remember. Prints the paths.
 
-    One model load serves all prompts; a prompt that fails is reported and the rest are done.
+    One model load serves all prompts that name no other; a prompt that fails is reported and the rest are done.
     """
     common = read_config(config)
     run = resolve_slice(RunConfig, common, given)
@@ -107,7 +107,7 @@ class Loaded:
 
     def __init__(self):
         self.runtime: Runtime | None = None
-        self.of: tuple = ()
+        self.of: tuple = ()  # what was asked for
 
     def runtime_for(self, settings: Settings) -> Runtime:
         from ..runtime import Runtime, detector_for
@@ -119,9 +119,10 @@ class Loaded:
         )  # fmt: skip
         blind = self.runtime and not self.runtime.detector and detector_for(self.runtime.card, check)
         if of != self.of or blind:
-            self.runtime, self.of = None, of  # what is held goes before more is loaded
+            self.runtime, self.of = None, ()  # what is held goes before more is loaded
             bank = open_bank(run.bank, settings.memory)
             self.runtime = Runtime.open(run.model, bank=bank, load=load, guide=guide, check=check)
+            self.of = of
         return self.runtime
 
 

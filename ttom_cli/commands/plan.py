@@ -48,7 +48,8 @@ def plan(
     if show_template:
         return _show_template(given.get("template"), out)
     common = read_config(config)
-    layout, _ = resolve_slice(RunConfig, common, given).layout, _planning(common, given)  # bad options are said first
+    _planning(common, given)  # bad options are said before anything is asked of a model
+    layout = resolve_slice(RunConfig, common, given).layout
     source = None if import_ else read_source(prompt, prompts, layout)
     batch = source is None or source.batch
     if import_ and (prompt or prompts or layout):
