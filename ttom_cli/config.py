@@ -23,13 +23,9 @@ class RunConfig(Checked):
     out: Path = option(Path("videos"), "A folder, or for one prompt an .mp4.", short="o", panel=OUTPUT)
     compare: bool = option(False, "Also write unguided beside guided, with the boxes drawn.", panel=OUTPUT)
     seed: int | None = option(
-        None,
-        "Of the noise; drawn and shown if not given.",
-        panel=SAMPLING,
-        least=-(2**63),
-        below=2**63,
+        None, "Of the noise; drawn and shown if not given.", panel=SAMPLING, least=-(2**63), below=2**63,
         like="a whole number of 64 bits",
-    )
+    )  # fmt: skip
     profile: Path | None = option(None, "A file of `ttom probe --profile`, whose blocks are aligned.", panel=GUIDANCE)
     bank: Path | None = option(None, "The memory bank's folder.", panel=MEMORY, env="TTOM_BANK")
 
@@ -51,13 +47,9 @@ class SampleConfig(Checked):
     height: int
     """Pixels."""
     width: int = option(
-        help="WIDTHxHEIGHT in pixels.",
-        name="size",
-        kind=str,
-        like="WIDTHxHEIGHT in pixels, such as 832x480",
-        into=_size,
-        back=lambda sample: f"{sample.width}x{sample.height}",
-    )
+        help="WIDTHxHEIGHT in pixels.", name="size", kind=str, like="WIDTHxHEIGHT in pixels, such as 832x480",
+        into=_size, back=lambda sample: f"{sample.width}x{sample.height}",
+    )  # fmt: skip
     frames: int = option(help="Frames of the video.", least=1)
     fps: int = option(help="Frames a second in the MP4.", least=1)
     steps: int = option(help="Denoising steps.", least=1)
@@ -85,21 +77,17 @@ class LoadConfig(Checked):
 
     device: str = option("", "cpu, cuda, ...; without it a GPU where there is one.")
     dtype: str = option(
-        "",
-        "Of the frozen model: float32, bfloat16 or float16; without it bfloat16 on a GPU, float32 on a CPU.",
+        "", "Of the frozen model: float32, bfloat16 or float16; without it bfloat16 on a GPU, float32 on a CPU.",
         choices=("float32", "bfloat16", "float16"),
-    )
+    )  # fmt: skip
     offload: str = option(
-        "none",
-        "none, model (one part of the pipeline on the GPU at a time), or group (one block at a time as well, "
-        "but for the blocks that the guide needs gradients through).",
-        choices=("none", "model", "group"),
-    )
+        "none", "none, model (one part of the pipeline on the GPU at a time), or group (one block at a time as well, "
+        "but for the blocks that the guide needs gradients through).", choices=("none", "model", "group"),
+    )  # fmt: skip
     quantize: str = option(
-        "none",
-        "Of the frozen denoiser's and text encoder's matrices: none, int8 or nf4.",
+        "none", "Of the frozen denoiser's and text encoder's matrices: none, int8 or nf4.",
         choices=("none", "int8", "nf4"),
-    )
+    )  # fmt: skip
     tiling: bool = option(False, "Decode the video in tiles from the start; without it, only once memory runs out.")
     attention_backend: str = option(
         "", "One of diffusers', for all attention that is not read: flash, sage, xformers, ...; without it PyTorch's."
@@ -113,37 +101,28 @@ class GuideConfig(Checked):
     PANEL: ClassVar[str] = GUIDANCE
 
     mode: str = option(
-        "params",
-        "params (optimise an inserted LoRA), latents, both, or off.",
-        name="guide",
+        "params", "params (optimise an inserted LoRA), latents, both, or off.", name="guide",
         choices=("params", "latents", "both", "off"),
-    )
+    )  # fmt: skip
     loss: str = option(
         "jsd", "jsd (Jensen-Shannon divergence) or l2 (squared distance of the distributions).", choices=("jsd", "l2")
     )
     blocks: tuple[int, ...] = option(
-        (3,),
-        "Denoiser blocks whose attention is aligned, from 0: 2,3,4.",
-        least=0,
+        (3,), "Denoiser blocks whose attention is aligned, from 0: 2,3,4.", least=0,
         like="block numbers from 0, such as 2,3,4",
-    )
+    )  # fmt: skip
     adapt: tuple[int, ...] | None = option(
-        None,
-        "Blocks that carry the adapter; without it every block up to the last aligned one.",
-        least=0,
+        None, "Blocks that carry the adapter; without it every block up to the last aligned one.", least=0,
         like="block numbers from 0, such as 2,3,4",
-    )
+    )  # fmt: skip
     train_from: int = option(
-        0,
-        "First block that guided steps train, the first aligned one at the latest, in mode params alone. What comes "
-        "before runs once a step; where it carries the adapter, it learns in consolidation.",
-        least=0,
-    )
+        0, "First block that guided steps train, the first aligned one at the latest, in mode params alone. What comes "
+        "before runs once a step; where it carries the adapter, it learns in consolidation.", least=0,
+    )  # fmt: skip
     projections: tuple[str, ...] = option(
-        ("q", "k", "v", "o"),
-        "Of q,k,v,o of the attention to the text: those that carry the adapter.",
+        ("q", "k", "v", "o"), "Of q,k,v,o of the attention to the text: those that carry the adapter.",
         choices=("q", "k", "v", "o"),
-    )
+    )  # fmt: skip
     self_attention: bool = option(False, "Put the adapter on the attention among the video tokens as well.")
     rank: int = option(32, "Of the LoRA; its alpha is the same, so that the scale is 1.", least=1)
     lr: float = option(1e-4, "Learning rate of AdamW on the adapter.", above=0)
@@ -154,26 +133,20 @@ class GuideConfig(Checked):
     iterations: int = option(8, "Optimisation iterations in each guided step, at most.", least=1)
     stop_loss: float = option(0.0, "A guided step ends early once the loss is below this.")
     conditional_only: bool = option(
-        True,
-        "The adapter on the unconditional branch too; without it, classifier-free guidance amplifies it.",
-        name="both-branches",
-        into=lambda both: {"conditional_only": not both},
+        True, "The adapter on the unconditional branch too; without it, classifier-free guidance amplifies it.",
+        name="both-branches", into=lambda both: {"conditional_only": not both},
         back=lambda guide: not guide.conditional_only,
-    )
+    )  # fmt: skip
     keep_on: bool = option(False, "Leave the adapter on after the guided steps.")
     checkpointing: str = option(
-        "none",
-        "What is computed again in the backward pass rather than kept, for less memory and more time: none, "
+        "none", "What is computed again in the backward pass rather than kept, for less memory and more time: none, "
         "blocks (one block's activations are there at a time), or parts (one attention's or feed-forward's).",
-        panel=LOADING,
-        choices=("none", "blocks", "parts"),
-    )
+        panel=LOADING, choices=("none", "blocks", "parts"),
+    )  # fmt: skip
     consolidate: int = option(
-        0,
-        "Iterations over random noises after the video is written, so that the adapter holds for any.",
-        panel=MEMORY,
+        0, "Iterations over random noises after the video is written, so that the adapter holds for any.", panel=MEMORY,
         least=0,
-    )
+    )  # fmt: skip
     consolidate_batch: int = 4
     """Random noises and noise levels in each of these iterations."""
 
@@ -215,11 +188,9 @@ class CheckConfig(Checked):
     strict: bool = option(False, "Exit with 1 for a video that does not pass.")
     anyway: bool = option(False, "Make videos of objects, too, that the model is known not to know.")
     detector: str = option(
-        "",
-        "What looks at the video: shapes (the embedded models' world) or grounded-sam2; without it the one of the "
-        "model's world, if it has one.",
-        choices=("shapes", "grounded-sam2"),
-    )
+        "", "What looks at the video: shapes (the embedded models' world) or grounded-sam2; without it the one of the "
+        "model's world, if it has one.", choices=("shapes", "grounded-sam2"),
+    )  # fmt: skip
     detector_model: str = option(
         "IDEA-Research/grounding-dino-tiny", "Of grounded-sam2: a GroundingDINO, as a hub id or a folder."
     )
@@ -238,17 +209,14 @@ class PlannerConfig(Checked):
     PANEL: ClassVar[str] = PLANNING
 
     planner: str = option(
-        "auto",
-        "What makes the layout: rules (offline), openai (a language model), or auto (rules where they are "
+        "auto", "What makes the layout: rules (offline), openai (a language model), or auto (rules where they are "
         "sure, else the language model where one is configured, else what the rules are sure of).",
         choices=("auto", "rules", "openai"),
-    )
+    )  # fmt: skip
     planner_fallback: str = option(
-        "",
-        "For what cannot be planned: none (a video without guidance), rules (what they are sure of), or error; "
-        "without it rules and then none for auto, error for the others.",
-        choices=("none", "rules", "error"),
-    )
+        "", "For what cannot be planned: none (a video without guidance), rules (what they are sure of), or error; "
+        "without it rules and then none for auto, error for the others.", choices=("none", "rules", "error"),
+    )  # fmt: skip
     llm_model: str = option("", "Of the openai planner.", env="TTOM_LLM_MODEL")
     llm_base_url: str = option(
         "", "Any OpenAI-compatible endpoint; without it OpenAI's own. Its key: OPENAI_API_KEY.", env="TTOM_LLM_BASE_URL"
@@ -295,10 +263,9 @@ class MemoryConfig(Checked):
 
     enabled: bool = option(True, "Use the memory bank.", name="memory")
     on_hit: str = option(
-        "skip",
-        "skip (use the adapter as it is) or continue (optimise it further, then update the entry).",
+        "skip", "skip (use the adapter as it is) or continue (optimise it further, then update the entry).",
         choices=("skip", "continue"),
-    )
+    )  # fmt: skip
     capacity: int = option(256, "Entries at most; above it the least frequently used goes first.", least=1)
     scene: float = 0.7
     """Least cosine between abstracted scenes for a hit."""
