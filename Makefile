@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench options clean
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -22,6 +22,9 @@ test: .venv/.installed
 
 bench: .venv/.installed
 	$(BIN)/ttom bench shapes
+
+options: .venv/.installed
+	$(BIN)/python -m ttom_cli.reference > prompts/OPTIONS.md
 
 clean:
 	rm -rf .venv videos runs

@@ -45,12 +45,6 @@ def test_what_cannot_be_loaded_so_is_said(capsys, args, said):
     assert said in err and len(err.strip().splitlines()) == 1
 
 
-def test_loading_is_for_the_whole_run(capsys):
-    Path("p.yaml").write_text("[{prompt: a red ball, dtype: bfloat16}]")
-    assert main(["generate", "--prompts", "p.yaml"]) == 1
-    assert "how the model is loaded is for the whole run" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("kind", ["int8", "nf4"])
 def test_guidance_through_quantised_weights(toy_folder, layout, kind):
     runtime = Runtime.open(str(toy_folder), load=LoadConfig(device="cpu", quantize=kind))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 from .config import GuideConfig, SampleConfig
@@ -204,6 +205,7 @@ def _pipeline_of(index: Path) -> str:
         raise ModelError(f"{index.parent} is no diffusers model folder: {index.name} {reason}") from None
 
 
+@cache
 def _fetch_index(repository: str) -> Path:
     """The `model_index.json` of a hub repository, from the cache if it is there. Raises ModelError."""
     from huggingface_hub import hf_hub_download

@@ -1,123 +1,163 @@
-"""Settings, validated where they are made. Times and sizes carry their unit in their doc line."""
+"""Settings, validated where they are made, and all that is said of each option. What is no option has a doc line."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
-from .errors import TTOMError, unknown
+from .errors import TTOMError
+from .options import Checked, option
 
-DTYPES = ("float32", "bfloat16", "float16")
-OFFLOADS = ("none", "model", "group")
-QUANTIZATIONS = ("none", "int8", "nf4")
+PANELS = "", "Output", "Sampling", "Loading", "Guidance", "Check", "Planning", "Memory"
+_, OUTPUT, SAMPLING, LOADING, GUIDANCE, CHECK, PLANNING, MEMORY = PANELS
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoadConfig:
-    """How the model is held in memory, for all prompts of a run."""
+class RunConfig(Checked):
+    """Which model makes what, and where it goes."""
 
-    device: str = ""
-    """cpu, cuda, ...; empty: a GPU where there is one."""
-    dtype: str = ""
-    """Of the frozen model; empty: bfloat16 on a GPU, float32 on a CPU."""
-    offload: str = "none"
-    """none, model (one part of the pipeline on the GPU at a time), or group (one block at a time as well, but for
-    the blocks that the guide needs gradients through)."""
-    quantize: str = "none"
-    """Of the frozen denoiser's and text encoder's matrices: none, int8, or nf4."""
-    tiling: bool = False
-    """Decode the video in tiles from the start; without it, only once memory runs out."""
-    attention_backend: str = ""
-    """Of diffusers, for all attention that is not read: flash, sage, xformers, ...; empty: PyTorch's own."""
+    model: str = option("shapes", "A name that `ttom models` lists, a hub id, or a diffusers folder.", short="m")
+    layout: Path | None = option(None, "A layout in JSON or YAML, in place of a planner.")
+    out: Path = option(Path("videos"), "A folder, or for one prompt an .mp4.", short="o", panel=OUTPUT)
+    compare: bool = option(False, "Also write unguided beside guided, with the boxes drawn.", panel=OUTPUT)
+    seed: int | None = option(
+        None, "Of the noise; drawn and shown if not given.", panel=SAMPLING, least=-(2**63), below=2**63,
+        like="a whole number of 64 bits",
+    )  # fmt: skip
+    profile: Path | None = option(None, "A file of `ttom probe --profile`, whose blocks are aligned.", panel=GUIDANCE)
+    bank: Path | None = option(None, "The memory bank's folder.", panel=MEMORY, env="TTOM_BANK")
+
+
+def _size(text: str) -> dict[str, int]:
+    """'832x480' or '832*480' -> width and height."""
+    width, height = (int(side) for side in text.lower().replace("*", "x").split("x"))
+    if min(width, height) < 1:
+        raise ValueError
+    return {"width": width, "height": height}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleConfig(Checked):
+    """What the pipeline is called with."""
+
+    PANEL: ClassVar[str] = SAMPLING
+
+    height: int
+    """Pixels."""
+    width: int = option(
+        help="WIDTHxHEIGHT in pixels.", name="size", kind=str, like="WIDTHxHEIGHT in pixels, such as 832x480",
+        into=_size, back=lambda sample: f"{sample.width}x{sample.height}",
+    )  # fmt: skip
+    frames: int = option(help="Frames of the video.", least=1)
+    fps: int = option(help="Frames a second in the MP4.", least=1)
+    steps: int = option(help="Denoising steps.", least=1)
+    guidance_scale: float = option(help="Scale of classifier-free guidance; 1 or less is none.", name="cfg")
+    shift: float | None = option(None, "Of the flow-matching noise levels.")
+    negative_prompt: str = option("", "What the video should not show.")
+    enlarge: int = option(1, "Times that each side is enlarged in the MP4, for models whose frames are tiny.", least=1)
+    max_sequence_length: int = 512
+    """Prompt tokens that the model reads, padding included."""
+    more: dict = field(default_factory=dict)
+    """Further arguments of the pipeline's call, which only its family has."""
 
     def __post_init__(self):
-        for kind, name, known in (
-            ("dtype", self.dtype, ("", *DTYPES)),
-            ("offload", self.offload, OFFLOADS),
-            ("quantize", self.quantize, QUANTIZATIONS),
-        ):
-            if name not in known:
-                raise unknown(kind, name, [k for k in known if k])
-
-
-GUIDES = ("params", "latents", "both", "off")
-LOSSES = ("jsd", "l2")
-PROJECTIONS = ("q", "k", "v", "o")
-CHECKPOINTINGS = ("none", "blocks", "parts")
+        super().__post_init__()
+        for name in ("height", "width", "max_sequence_length"):
+            if getattr(self, name) < 1:
+                raise TTOMError(f"{name} must be at least 1, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class GuideConfig:
+class LoadConfig(Checked):
+    """How the model is held in memory."""
+
+    PANEL: ClassVar[str] = LOADING
+
+    device: str = option("", "cpu, cuda, ...; without it a GPU where there is one.")
+    dtype: str = option(
+        "", "Of the frozen model: float32, bfloat16 or float16; without it bfloat16 on a GPU, float32 on a CPU.",
+        choices=("float32", "bfloat16", "float16"),
+    )  # fmt: skip
+    offload: str = option(
+        "none", "none, model (one part of the pipeline on the GPU at a time), or group (one block at a time as well, "
+        "but for the blocks that the guide needs gradients through).", choices=("none", "model", "group"),
+    )  # fmt: skip
+    quantize: str = option(
+        "none", "Of the frozen denoiser's and text encoder's matrices: none, int8 or nf4.",
+        choices=("none", "int8", "nf4"),
+    )  # fmt: skip
+    tiling: bool = option(False, "Decode the video in tiles from the start; without it, only once memory runs out.")
+    attention_backend: str = option(
+        "", "One of diffusers', for all attention that is not read: flash, sage, xformers, ...; without it PyTorch's."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuideConfig(Checked):
     """How the denoiser's attention is brought to the layout (paper section 3.2)."""
 
-    mode: str = "params"
-    """params (optimise an inserted LoRA), latents, both, or off."""
-    loss: str = "jsd"
-    """jsd (Jensen-Shannon divergence) or l2 (squared distance of the distributions)."""
-    blocks: tuple[int, ...] = (3,)
-    """Denoiser blocks whose attention is aligned, from 0."""
-    adapt: tuple[int, ...] | None = None
-    """Blocks that carry the adapter; None: every block up to the last aligned one."""
-    train_from: int = 0
-    """First block that the guided steps train, the first aligned one at the latest; mode params alone. What comes
-    before runs once a step, not in every iteration; where it carries the adapter, consolidation alone trains it."""
-    projections: tuple[str, ...] = ("q", "k", "v", "o")
-    """Projections of the attention to the text that the adapter is put on."""
-    self_attention: bool = False
-    """Put the adapter on the attention among the video tokens as well."""
-    rank: int = 32
-    """Rank of the LoRA; its alpha is the same, so that the scale is 1."""
-    lr: float = 1e-4
-    """Learning rate of AdamW on the adapter."""
-    latent_lr: float = 0.05
-    """Length of a step on the latents, times the noise level, per root-mean-square of the latents."""
-    steps: int = 5
-    """Denoising steps that are guided, from the first."""
-    iterations: int = 8
-    """Optimisation iterations in each guided step, at most."""
-    stop_loss: float = 0.0
-    """A guided step ends early once the loss is below this."""
-    conditional_only: bool = True
-    """Apply the adapter to the conditional branch alone, so that classifier-free guidance amplifies it."""
-    keep_on: bool = False
-    """Leave the adapter on after the guided steps."""
-    checkpointing: str = "none"
-    """Activations that are computed again in the backward pass instead of kept, for less memory and more time: none,
-    blocks (one block's are there at a time), or parts (one attention's or feed-forward's, computed twice again)."""
-    consolidate: int = 0
-    """Iterations over random noises after the video is written, so that the adapter holds for any."""
+    PANEL: ClassVar[str] = GUIDANCE
+
+    mode: str = option(
+        "params", "params (optimise an inserted LoRA), latents, both, or off.", name="guide",
+        choices=("params", "latents", "both", "off"),
+    )  # fmt: skip
+    loss: str = option(
+        "jsd", "jsd (Jensen-Shannon divergence) or l2 (squared distance of the distributions).", choices=("jsd", "l2")
+    )
+    blocks: tuple[int, ...] = option(
+        (3,), "Denoiser blocks whose attention is aligned, from 0: 2,3,4.", least=0,
+        like="block numbers from 0, such as 2,3,4",
+    )  # fmt: skip
+    adapt: tuple[int, ...] | None = option(
+        None, "Blocks that carry the adapter; without it every block up to the last aligned one.", least=0,
+        like="block numbers from 0, such as 2,3,4",
+    )  # fmt: skip
+    train_from: int = option(
+        0, "First block that guided steps train, the first aligned one at the latest, in mode params alone. What comes "
+        "before runs once a step; where it carries the adapter, it learns in consolidation.", least=0,
+    )  # fmt: skip
+    projections: tuple[str, ...] = option(
+        ("q", "k", "v", "o"), "Of q,k,v,o of the attention to the text: those that carry the adapter.",
+        choices=("q", "k", "v", "o"),
+    )  # fmt: skip
+    self_attention: bool = option(False, "Put the adapter on the attention among the video tokens as well.")
+    rank: int = option(32, "Of the LoRA; its alpha is the same, so that the scale is 1.", least=1)
+    lr: float = option(1e-4, "Learning rate of AdamW on the adapter.", above=0)
+    latent_lr: float = option(
+        0.05, "Length of a step on the latents, times the noise level, per root-mean-square of the latents.", above=0
+    )
+    steps: int = option(5, "Denoising steps that are guided, from the first.", name="guided-steps", least=1)
+    iterations: int = option(8, "Optimisation iterations in each guided step, at most.", least=1)
+    stop_loss: float = option(0.0, "A guided step ends early once the loss is below this.")
+    conditional_only: bool = option(
+        True, "The adapter on the unconditional branch too; without it, classifier-free guidance amplifies it.",
+        name="both-branches", into=lambda both: {"conditional_only": not both},
+        back=lambda guide: not guide.conditional_only,
+    )  # fmt: skip
+    keep_on: bool = option(False, "Leave the adapter on after the guided steps.")
+    checkpointing: str = option(
+        "none", "What is computed again in the backward pass rather than kept, for less memory and more time: none, "
+        "blocks (one block's activations are there at a time), or parts (one attention's or feed-forward's).",
+        panel=LOADING, choices=("none", "blocks", "parts"),
+    )  # fmt: skip
+    consolidate: int = option(
+        0, "Iterations over random noises after the video is written, so that the adapter holds for any.", panel=MEMORY,
+        least=0,
+    )  # fmt: skip
     consolidate_batch: int = 4
     """Random noises and noise levels in each of these iterations."""
 
     def __post_init__(self):
-        for kind, name, known in (
-            ("guide", self.mode, GUIDES),
-            ("loss", self.loss, LOSSES),
-            ("checkpointing", self.checkpointing, CHECKPOINTINGS),
-        ):
-            if name not in known:
-                raise unknown(kind, name, known)
-        for projection in self.projections:
-            if projection not in PROJECTIONS:
-                raise unknown("projection", projection, PROJECTIONS)
-        for name in ("rank", "steps", "iterations", "consolidate_batch"):
-            if getattr(self, name) < 1:
-                raise TTOMError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("lr", "latent_lr"):
-            if not getattr(self, name) > 0:
-                raise TTOMError(f"{name} must be above 0, not {getattr(self, name)}")
-        if not self.blocks or min(self.blocks) < 0:
-            raise TTOMError(f"blocks must name at least one block from 0, not {list(self.blocks)}")
-        if self.adapt is not None and not (self.adapt and 0 <= min(self.adapt) <= max(self.blocks)):
+        super().__post_init__()
+        if self.consolidate_batch < 1:
+            raise TTOMError(f"consolidate_batch must be at least 1, not {self.consolidate_batch}")
+        if self.adapt and min(self.adapt) > max(self.blocks):
             raise TTOMError(
-                f"adapt must name blocks from 0, one of them at most {max(self.blocks)}, the last of blocks, "
-                f"not {list(self.adapt)}"
+                f"adapt must name a block of at most {max(self.blocks)}, the last of blocks, not {list(self.adapt)}"
             )
-        if self.train_from < 0:
-            raise TTOMError(f"train_from must be 0 or more, not {self.train_from}")
-        if self.consolidate < 0:
-            raise TTOMError(f"consolidate must be 0 or more, not {self.consolidate}")
 
     @property
     def adapted(self) -> tuple[int, ...]:
@@ -136,87 +176,68 @@ class GuideConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleConfig:
-    """What the pipeline is called with."""
+class CheckConfig(Checked):
+    """How a finished video is looked at."""
 
-    height: int
-    """Pixels."""
-    width: int
-    """Pixels."""
-    frames: int
-    fps: int
-    """Frames a second in the MP4."""
-    steps: int
-    """Denoising steps."""
-    guidance_scale: float
-    """Of classifier-free guidance; 1 or less is none."""
-    shift: float | None = None
-    """Of the flow-matching noise levels; None: the model's own."""
-    negative_prompt: str = ""
-    max_sequence_length: int = 512
-    """Prompt tokens that the model reads, padding included."""
-    enlarge: int = 1
-    """Times that each side is enlarged in the MP4, for models whose frames are tiny."""
-    more: dict = field(default_factory=dict)
-    """Further arguments of the pipeline's call, which only its family has."""
+    PANEL: ClassVar[str] = CHECK
+
+    enabled: bool | None = option(
+        None, "Look whether the planned objects are there; without it where there is a detector.", name="check"
+    )
+    tries: int = option(1, "Videos at most, each with the next seed, until one passes; the best is kept.", least=1)
+    strict: bool = option(False, "Exit with 1 for a video that does not pass.")
+    anyway: bool = option(False, "Make videos of objects, too, that the model is known not to know.")
+    detector: str = option(
+        "", "What looks at the video: shapes (the embedded models' world) or grounded-sam2; without it the one of the "
+        "model's world, if it has one.", choices=("shapes", "grounded-sam2"),
+    )  # fmt: skip
+    detector_model: str = option(
+        "IDEA-Research/grounding-dino-tiny", "Of grounded-sam2: a GroundingDINO, as a hub id or a folder."
+    )
+    segmenter_model: str = option("facebook/sam2.1-hiera-large", "Of grounded-sam2: a SAM 2, as a hub id or a folder.")
 
     def __post_init__(self):
-        for name in ("height", "width", "frames", "fps", "steps", "max_sequence_length", "enlarge"):
-            if getattr(self, name) < 1:
-                raise TTOMError(f"{name} must be at least 1, not {getattr(self, name)}")
-
-
-PLANNERS = ("auto", "rules", "openai")
-FALLBACKS = ("none", "rules", "error")
+        super().__post_init__()
+        if self.enabled is False and (self.tries > 1 or self.strict):
+            raise TTOMError("--tries and --strict need the check", "leave out --no-check")
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlannerConfig:
+class PlannerConfig(Checked):
     """What makes a layout of a prompt. An endpoint's key comes from OPENAI_API_KEY and nowhere else."""
 
-    planner: str = "auto"
-    """rules (offline), openai (a language model behind any OpenAI-compatible endpoint), or auto (rules where they are
-    sure, else the language model where one is configured, else what the rules are sure of)."""
-    llm_model: str = ""
-    llm_base_url: str = ""
-    """Of the endpoint; empty: OpenAI's own."""
-    llm_timeout: float = 120.0
-    """Seconds that the server may be silent."""
-    llm_total_timeout: float = 600.0
-    """Seconds that the plan of a prompt may take, corrections and tries again included."""
-    llm_max_tokens: int = 8192
-    """Tokens of a reply at most, the model's thinking included."""
-    llm_retries: int = 4
-    """Tries again after a transport error, a 429 or a 5xx, with backoff."""
-    planner_fallback: str = ""
-    """For what cannot be planned: rules (what they are sure of), none (a video without guidance), or error. Empty:
-    rules and then none for auto, error for the others."""
-    template: Path | None = None
-    """Folder with files in place of the shipped prompt template."""
-    trust_layout: bool = False
-    """Only note where a layout and the words of the prompt disagree."""
-    cache: bool = True
-    """Keep the answers, and do not ask for them again."""
+    PANEL: ClassVar[str] = PLANNING
+
+    planner: str = option(
+        "auto", "What makes the layout: rules (offline), openai (a language model), or auto (rules where they are "
+        "sure, else the language model where one is configured, else what the rules are sure of).",
+        choices=("auto", "rules", "openai"),
+    )  # fmt: skip
+    planner_fallback: str = option(
+        "", "For what cannot be planned: none (a video without guidance), rules (what they are sure of), or error; "
+        "without it rules and then none for auto, error for the others.", choices=("none", "rules", "error"),
+    )  # fmt: skip
+    llm_model: str = option("", "Of the openai planner.", env="TTOM_LLM_MODEL")
+    llm_base_url: str = option(
+        "", "Any OpenAI-compatible endpoint; without it OpenAI's own. Its key: OPENAI_API_KEY.", env="TTOM_LLM_BASE_URL"
+    )
+    llm_timeout: float = option(120.0, "Seconds that the server may be silent.", above=0, below=86400)
+    llm_total_timeout: float = option(
+        600.0, "Seconds that a prompt's plan may take, corrections and tries again included.", above=0, below=86400
+    )
+    llm_max_tokens: int = option(8192, "Tokens of a reply at most, the model's thinking included.", least=1)
+    llm_retries: int = option(4, "Tries again after a transport error, a 429 or a 5xx, with backoff.", least=0)
+    template: Path | None = option(None, "A folder with files in place of the shipped prompt template.")
+    trust_layout: bool = option(False, "Only note where a layout and the words of the prompt disagree.")
+    cache: bool = option(True, "Keep the model's answers, and do not ask for them again.")
+    refresh: bool = option(False, "Ask the model again, and keep the new answer.")
     cache_folder: Path | None = None
     """None: the user's cache directory, or TTOM_CACHE."""
-    refresh: bool = False
-    """Ask again, and keep the new answer."""
 
     def __post_init__(self):
-        if self.planner not in PLANNERS:
-            raise unknown("planner", self.planner, PLANNERS)
-        if self.planner_fallback not in ("", *FALLBACKS):
-            raise unknown("planner to fall back on", self.planner_fallback, FALLBACKS)
+        super().__post_init__()
         if self.planner == "openai" and not self.llm_model:
             raise TTOMError("the openai planner needs a model", "name one with --llm-model")
-        if not 0 < self.llm_timeout < 86400:
-            raise TTOMError(f"llm-timeout must be above 0 seconds and below a day, not {self.llm_timeout}")
-        if not 0 < self.llm_total_timeout < 86400:
-            raise TTOMError(f"llm-total-timeout must be above 0 seconds and below a day, not {self.llm_total_timeout}")
-        if self.llm_max_tokens < 1:
-            raise TTOMError(f"llm-max-tokens must be at least 1, not {self.llm_max_tokens}")
-        if self.llm_retries < 0:
-            raise TTOMError(f"llm-retries must be 0 or more, not {self.llm_retries}")
 
     @property
     def has_model(self) -> bool:
@@ -234,58 +255,21 @@ class PlannerConfig:
         return f"openai {self.llm_model}" if self.planner == "openai" else self.planner
 
 
-DETECTORS = ("shapes", "grounded-sam2")
-
-
 @dataclass(frozen=True, kw_only=True)
-class CheckConfig:
-    """How a finished video is looked at."""
-
-    enabled: bool | None = None
-    """Look whether the planned objects are there; None: where there is a detector."""
-    detector: str = ""
-    """shapes (the embedded models' world) or grounded-sam2; empty: the one of the model's world, if it has one."""
-    detector_model: str = "IDEA-Research/grounding-dino-tiny"
-    """Of grounded-sam2: a GroundingDINO, as a hub id or a folder."""
-    segmenter_model: str = "facebook/sam2.1-hiera-large"
-    """Of grounded-sam2: a SAM 2, as a hub id or a folder."""
-    tries: int = 1
-    """Videos made at most, each with the next seed, until one passes; the best is kept."""
-    strict: bool = False
-    """A video that does not pass is an error."""
-    anyway: bool = False
-    """Make videos of objects, too, that the model is known not to know."""
-
-    def __post_init__(self):
-        if self.detector and self.detector not in DETECTORS:
-            raise unknown("detector", self.detector, DETECTORS)
-        if self.tries < 1:
-            raise TTOMError(f"tries must be at least 1, not {self.tries}")
-        if self.enabled is False and (self.tries > 1 or self.strict):
-            raise TTOMError("--tries and --strict need the check", "leave out --no-check")
-
-
-ON_HIT = ("skip", "continue")
-
-
-@dataclass(frozen=True, kw_only=True)
-class MemoryConfig:
+class MemoryConfig(Checked):
     """How the bank is used."""
 
-    enabled: bool = True
-    on_hit: str = "skip"
-    """skip (use the adapter as it is) or continue (optimise it further, then update the entry)."""
-    capacity: int = 256
-    """Entries at most; above it the least frequently used is evicted."""
+    PANEL: ClassVar[str] = MEMORY
+
+    enabled: bool = option(True, "Use the memory bank.", name="memory")
+    on_hit: str = option(
+        "skip", "skip (use the adapter as it is) or continue (optimise it further, then update the entry).",
+        choices=("skip", "continue"),
+    )  # fmt: skip
+    capacity: int = option(256, "Entries at most; above it the least frequently used goes first.", least=1)
     scene: float = 0.7
     """Least cosine between abstracted scenes for a hit."""
     objects: float = 0.9
     """Least cosine between the phrases of corresponding objects for a hit."""
     overlap: float = 0.5
     """Least mean IoU of corresponding boxes for a hit."""
-
-    def __post_init__(self):
-        if self.on_hit not in ON_HIT:
-            raise unknown("on-hit action", self.on_hit, ON_HIT)
-        if self.capacity < 1:
-            raise TTOMError(f"capacity must be at least 1, not {self.capacity}")

@@ -45,10 +45,15 @@ def explained(error: Exception) -> tuple[str, str]:
     return f"{type(error).__name__}: {words}", "this is a fault of ttom's; --debug shows where"
 
 
+MANY = 12  # names that are listed, if there are no more
+
+
 def unknown(kind: str, name: str, known) -> TTOMError:
-    """An unknown name, with the nearest known one and the list of all."""
+    """An unknown name, with the nearest known one and all of a few, or with the nearest of many."""
     import difflib
 
-    near = difflib.get_close_matches(name, list(known), n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return TTOMError(f"unknown {kind} {name!r}", f"{hint}known: {', '.join(known)}")
+    near = difflib.get_close_matches(name, list(known), n=1 if len(known) <= MANY else 3)
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else ""
+    if len(known) <= MANY:
+        hint += f" known: {', '.join(known)}"
+    return TTOMError(f"unknown {kind} {name!r}", hint.strip())

@@ -70,10 +70,7 @@ def replay_job(recipe: dict, path: Path, bank=None) -> tuple[Job, LoadConfig]:
             if data["objects"]
             else Layout(prompt=data["prompt"], objects=())
         )
-        sample, guide = (
-            kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in recipe[name].items()})
-            for kind, name in ((SampleConfig, "sample"), (GuideConfig, "guide"))
-        )
+        sample, guide = SampleConfig(**recipe["sample"]), GuideConfig(**recipe["guide"])
         kept = replace(MemoryConfig(on_hit=recipe["on_hit"]), enabled=False)
         load = LoadConfig(**recipe["load"])
     except (KeyError, TypeError) as error:

@@ -9,28 +9,12 @@ from typing import Annotated, Optional
 import typer
 
 from .. import console
+from ..config import CheckConfig, LoadConfig, PlannerConfig
 from ..errors import TTOMError, unknown
 from ..files import to_json
-from .inputs import (
-    BackendOpt,
-    DeviceOpt,
-    DtypeOpt,
-    FallbackOpt,
-    FramesOpt,
-    JsonOpt,
-    LLMModelOpt,
-    LLMTokensOpt,
-    LLMTotalOpt,
-    LLMUrlOpt,
-    ModelOpt,
-    OffloadOpt,
-    PlannerOpt,
-    QuantizeOpt,
-    SizeOpt,
-    StepsOpt,
-    TilingOpt,
-    given_options,
-)
+from ..settings import resolve_slice
+from .inputs import JsonOpt, settle
+from .parameters import takes
 
 MarkdownOpt = Annotated[Optional[Path], typer.Option("--markdown", help="Write the tables as Markdown too.")]
 
@@ -52,7 +36,6 @@ def bench_shapes(
     """Are the embedded models sound, does the guide guide, does the memory remember, do more tries help: four tables."""
     from ..bench import report, shapes
     from ..catalog import CARDS, find_card
-    from ..config import CheckConfig
     from ..runtime import Runtime
 
     makers = {  # name: (function, prompts a category when quick, and when full)
@@ -93,38 +76,28 @@ def _names(text: str) -> list[str]:
 
 
 @app.command("speed")
+@takes("model", "size", "frames", "steps", LoadConfig)
 def bench_speed(
-    model: ModelOpt = "shapes",
     count: Annotated[
         bool, typer.Option("--count", help="Count operations at the model's real size; needs neither weights nor GPU.")
     ] = False,
     repeats: Annotated[int, typer.Option(help="Videos an arm, after one to warm up.")] = 3,
     seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
-    size: SizeOpt = None,
-    frames: FramesOpt = None,
-    steps: StepsOpt = None,
-    device: DeviceOpt = None,
-    dtype: DtypeOpt = None,
-    offload: OffloadOpt = None,
-    quantize: QuantizeOpt = None,
-    tiling: TilingOpt = None,
-    attention_backend: BackendOpt = None,
     json_: JsonOpt = False,
     markdown: MarkdownOpt = None,
+    *,
+    given: dict,
 ) -> None:
     """What guidance costs, beside plain sampling and the reference's way."""
     from ..bench import report, speed
-    from ..catalog import find_card
     from ..runtime import Runtime
-    from ..settings import resolve
 
-    flags, card = given_options(locals()), find_card(model)
-    settings = resolve(card, flags)
+    card, settings = settle(given)
     card = replace(card, sample=settings.sample, guide=settings.guide)
     if count:
         table = speed.count_table(card)
     else:
-        runtime = replace(Runtime.open(model, load=settings.load), card=card)
+        runtime = replace(Runtime.open(settings.run.model, load=settings.load), card=card)
         with console.status() as tell:
             table = speed.speed_table(runtime, repeats=repeats, seed=seed, tell=tell)
     report.show(table, console.err)
@@ -132,6 +105,7 @@ def bench_speed(
 
 
 @app.command("plan")
+@takes("planner", "planner-fallback", "llm-model", "llm-base-url", "llm-total-timeout", "llm-max-tokens")
 def bench_plan(
     path: Annotated[
         Optional[Path],
@@ -140,22 +114,17 @@ def bench_plan(
             help="T2V-CompBench's metadata, VBench's list, or a YAML of answers; by default the prompts shipped.",
         ),
     ] = None,
-    planner: PlannerOpt = None,
-    planner_fallback: FallbackOpt = None,
-    llm_model: LLMModelOpt = None,
-    llm_base_url: LLMUrlOpt = None,
-    llm_total_timeout: LLMTotalOpt = None,
-    llm_max_tokens: LLMTokensOpt = None,
     wrong: Annotated[bool, typer.Option("--wrong", help="List the prompts that are planned wrong, and why.")] = False,
     json_: JsonOpt = False,
     markdown: MarkdownOpt = None,
+    *,
+    given: dict,
 ) -> None:
     """How right a planner's layouts are, by the benchmarks' own metadata, or by answers beside the prompts."""
     from ..bench import plans, report
     from ..planning import make_planner
-    from ..settings import resolve_planner
 
-    config, _ = resolve_planner(given_options(locals()))
+    config = resolve_slice(PlannerConfig, given)
     verdicts = plans.judge_path(path or plans.OWN, lambda tell: make_planner(config, tell=tell))
     table = plans.plans_table(verdicts, config.label)
     report.show(table, console.err)

@@ -5,213 +5,143 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from .. import console
+from ..catalog import ModelCard
+from ..config import OUTPUT, LoadConfig, RunConfig
 from ..errors import TTOMError, VideoError
 from ..files import to_json
+from ..settings import OPTIONS, Settings, given_fields, read_config, resolve_slice
 from .inputs import (
-    CHECKING,
-    LOADING,
-    SAMPLE,
-    BackendOpt,
-    BankOpt,
-    CacheOpt,
-    DetectorModelOpt,
-    DetectorOpt,
-    DeviceOpt,
-    DtypeOpt,
-    FallbackOpt,
-    FramesOpt,
+    ConfigOpt,
     JsonOpt,
-    LayoutOpt,
-    LLMModelOpt,
-    LLMRetriesOpt,
-    LLMTimeoutOpt,
-    LLMTokensOpt,
-    LLMTotalOpt,
-    LLMUrlOpt,
-    ModelOpt,
-    OffloadOpt,
-    PlannerOpt,
     PromptArg,
     PromptsOpt,
-    QuantizeOpt,
-    SegmenterModelOpt,
-    SizeOpt,
     Source,
-    StepsOpt,
-    TemplateOpt,
-    TilingOpt,
-    TrustOpt,
-    given_options,
     open_bank,
     own_options,
     plan_or_not,
     read_source,
+    settle,
     title,
 )
+from .parameters import takes
 
-GUIDE, MEMORY, OUTPUT = "Guidance", "Memory", "Output"
+if TYPE_CHECKING:
+    from ..jobs import Job
+    from ..runtime import Runtime
 
 
+@takes(*OPTIONS)
 def generate(
     prompt: PromptArg = None,
     prompts: PromptsOpt = None,
-    layout: LayoutOpt = None,
-    model: ModelOpt = "shapes",
-    out: Annotated[Path, typer.Option("--out", "-o", help="A folder, or for one prompt an .mp4.", rich_help_panel=OUTPUT)] = Path("videos"),
-    compare: Annotated[bool, typer.Option("--compare", help="Also write unguided beside guided, with the boxes drawn.", rich_help_panel=OUTPUT)] = False,
+    config: ConfigOpt = None,
     replay: Annotated[Optional[Path], typer.Option(help="Make the video of this MP4 again, from the recipe in it.", rich_help_panel=OUTPUT)] = None,
     json_: JsonOpt = False,
-    config: Annotated[Optional[Path], typer.Option(help="Options from a YAML file.")] = None,
-    seed: Annotated[Optional[int], typer.Option(help="Of the noise; drawn and shown if not given.", rich_help_panel=SAMPLE)] = None,
-    size: SizeOpt = None,
-    frames: FramesOpt = None,
-    fps: Annotated[Optional[int], typer.Option(rich_help_panel=SAMPLE)] = None,
-    steps: StepsOpt = None,
-    cfg: Annotated[Optional[float], typer.Option(help="Scale of classifier-free guidance.", rich_help_panel=SAMPLE)] = None,
-    shift: Annotated[Optional[float], typer.Option(help="Of the flow-matching noise levels.", rich_help_panel=SAMPLE)] = None,
-    negative_prompt: Annotated[Optional[str], typer.Option(rich_help_panel=SAMPLE)] = None,
-    enlarge: Annotated[Optional[int], typer.Option(help="Times each side is enlarged in the MP4.", rich_help_panel=SAMPLE)] = None,
-    device: DeviceOpt = None,
-    dtype: DtypeOpt = None,
-    offload: OffloadOpt = None,
-    quantize: QuantizeOpt = None,
-    tiling: TilingOpt = None,
-    attention_backend: BackendOpt = None,
-    checkpointing: Annotated[Optional[str], typer.Option(help="none, blocks or parts: what is computed again in guided steps rather than kept.", rich_help_panel=LOADING)] = None,
-    guide: Annotated[Optional[str], typer.Option(help="params, latents, both, or off.", rich_help_panel=GUIDE)] = None,
-    loss: Annotated[Optional[str], typer.Option(help="jsd or l2.", rich_help_panel=GUIDE)] = None,
-    blocks: Annotated[Optional[str], typer.Option(help="Blocks whose attention is aligned: 2,3,4.", rich_help_panel=GUIDE)] = None,
-    profile: Annotated[Optional[Path], typer.Option(help="A file of `ttom probe --profile`, whose blocks are aligned.", rich_help_panel=GUIDE)] = None,
-    adapt: Annotated[Optional[str], typer.Option(help="Blocks that carry the adapter.", rich_help_panel=GUIDE)] = None,
-    train_from: Annotated[Optional[int], typer.Option(help="First block that guided steps train; those before learn in consolidation.", rich_help_panel=GUIDE)] = None,
-    projections: Annotated[Optional[str], typer.Option(help="Of q,k,v,o: those that carry it.", rich_help_panel=GUIDE)] = None,
-    self_attention: Annotated[Optional[bool], typer.Option(help="Adapt self-attention too.", rich_help_panel=GUIDE)] = None,
-    rank: Annotated[Optional[int], typer.Option(help="Of the adapter.", rich_help_panel=GUIDE)] = None,
-    lr: Annotated[Optional[float], typer.Option(help="Learning rate on the adapter.", rich_help_panel=GUIDE)] = None,
-    latent_lr: Annotated[Optional[float], typer.Option(help="Step length on the latents.", rich_help_panel=GUIDE)] = None,
-    guided_steps: Annotated[Optional[int], typer.Option(help="Denoising steps that are guided.", rich_help_panel=GUIDE)] = None,
-    iterations: Annotated[Optional[int], typer.Option(help="Optimisation iterations a guided step.", rich_help_panel=GUIDE)] = None,
-    stop_loss: Annotated[Optional[float], typer.Option(help="A step ends early below this loss.", rich_help_panel=GUIDE)] = None,
-    both_branches: Annotated[Optional[bool], typer.Option(help="Adapter on the unconditional branch as well.", rich_help_panel=GUIDE)] = None,
-    keep_on: Annotated[Optional[bool], typer.Option(help="Adapter on after the guided steps.", rich_help_panel=GUIDE)] = None,
-    check: Annotated[Optional[bool], typer.Option("--check/--no-check", help="Look whether the planned objects are there; by default where the model's world has a detector.", rich_help_panel=CHECKING)] = None,
-    tries: Annotated[Optional[int], typer.Option(help="Videos at most, each with the next seed, until one passes; the best is kept.", rich_help_panel=CHECKING)] = None,
-    strict: Annotated[Optional[bool], typer.Option("--strict", help="Exit with 1 for a video that does not pass.", rich_help_panel=CHECKING)] = None,
-    anyway: Annotated[Optional[bool], typer.Option("--anyway", help="Also objects that the model is known not to know.", rich_help_panel=CHECKING)] = None,
-    detector: DetectorOpt = None,
-    detector_model: DetectorModelOpt = None,
-    segmenter_model: SegmenterModelOpt = None,
-    planner: PlannerOpt = None,
-    planner_fallback: FallbackOpt = None,
-    llm_model: LLMModelOpt = None,
-    llm_base_url: LLMUrlOpt = None,
-    llm_timeout: LLMTimeoutOpt = None,
-    llm_total_timeout: LLMTotalOpt = None,
-    llm_max_tokens: LLMTokensOpt = None,
-    llm_retries: LLMRetriesOpt = None,
-    template: TemplateOpt = None,
-    trust_layout: TrustOpt = None,
-    cache: CacheOpt = None,
-    bank: BankOpt = None,
-    memory: Annotated[Optional[bool], typer.Option(help="Use the memory bank.", rich_help_panel=MEMORY)] = None,
-    on_hit: Annotated[Optional[str], typer.Option(help="skip (use as is) or continue (optimise further).", rich_help_panel=MEMORY)] = None,
-    consolidate: Annotated[Optional[int], typer.Option(help="Iterations after the video, so that what was learnt holds for other noise.", rich_help_panel=MEMORY)] = None,
-    capacity: Annotated[Optional[int], typer.Option(help="Entries at most; the least used goes first.", rich_help_panel=MEMORY)] = None,
+    *,
+    given: dict,
 ) -> None:  # fmt: skip
     """Make videos: plan, recall or optimise, look at what came out, write the MP4, remember. Prints the paths.
 
-    One model load serves all prompts; a prompt that fails is reported and the rest are done.
+    One model load serves all prompts that name no other; a prompt that fails is reported and the rest are done.
     """
-    from ..catalog import find_card
-    from ..settings import read_config, resolve
-
-    flags = given_options(locals())
-    if replay:
-        return _replay(replay, out, bank, flags, json_)
-    source = read_source(prompt, prompts, layout)
-    if out.suffix == ".mp4" and source.batch:
-        raise TTOMError(f"--out {out} is one file, and there may be several prompts", "give a folder")
-    with console.waiting(f"looking up {model}"):
-        card = find_card(model)
     common = read_config(config)
-    shared = resolve(card, common, flags)  # bad options are said before a model is loaded
-    _check_start(card, shared, out, bank)
+    run = resolve_slice(RunConfig, common, given)
+    if replay:
+        return _replay(replay, run, given_fields(common, given)[LoadConfig], json_)
+    source = read_source(prompt, prompts, run.layout)
+    if run.out.suffix == ".mp4" and source.batch:
+        raise TTOMError(f"--out {run.out} is one file, and there may be several prompts", "give a folder")
+    card, shared = settle(common, given)  # bad options are said before a model is loaded
+    _check_start(card, shared)
     taken: set[Path] = set()
 
-    def job(item: dict):
-        settings = resolve(card, common, own_options(item), flags)
-        if settings.load != shared.load:
-            raise TTOMError("how the model is loaded is for the whole run", "give it as a flag or with --config")
-        if _eyes(settings.check) != _eyes(shared.check):
-            raise TTOMError("the detector is for the whole run", "give it as a flag or with --config")
-        size, guided = (settings.sample.width, settings.sample.height), settings.guide.mode != "off"
-        made = plan_or_not(item, settings.planner, size, guided=guided)
-        number = item.get("seed", seed if seed is not None else random.randrange(2**31))
-        from ..foresight import foresee
-        from ..jobs import Job, file_name
+    def job(item: dict) -> tuple[Job, Settings]:
+        card, settings = settle(common, own_options(item), given)
+        return _job(item, card, settings, taken), settings
 
-        path = out if out.suffix == ".mp4" else out / (item.get("out") or file_name(made.prompt, number))
-        while path in taken:
-            path = path.with_name(f"{path.stem}-again.mp4")
-        taken.add(path)
-        planned = Job(
-            layout=made, seed=number, path=path, sample=settings.sample, memory=settings.memory,
-            guide=settings.guide if made.objects else replace(settings.guide, mode="off"),
-            check=settings.check, planner="file" if item.get("layout") else settings.planner.label, compare=compare,
-        )  # fmt: skip
-        for line in foresee(card, planned):
-            console.note(line)
-        return planned
-
-    def runtime():
-        from ..runtime import Runtime
-
-        return Runtime.open(
-            model, bank=open_bank(bank, shared.memory), load=shared.load, guide=shared.guide, check=shared.check
-        )
-
-    _make_all(source, job, runtime, json_)
+    _make_all(source, job, shared, json_)
 
 
-def _check_start(card, shared, out: Path, bank: Path | None) -> None:
+def _check_start(card: ModelCard, shared: Settings) -> None:
     """What would only fail once the model is loaded is said before. Raises TTOMError."""
     from ..foresight import check_places
     from ..runtime import detector_for, find_device
 
     find_device(shared.load.device)
     detector_for(card, shared.check)
-    remembers = shared.memory.enabled and shared.guide.mode == "params"
-    check_places(out if out.suffix == ".mp4" else out / "any.mp4", open_bank(bank) if remembers else None)
+    remembers, out = shared.memory.enabled and shared.guide.mode == "params", shared.run.out
+    check_places(out if out.suffix == ".mp4" else out / "any.mp4", open_bank(shared.run.bank) if remembers else None)
 
 
-def _eyes(check) -> tuple[str, str, str]:
-    """The settings of a check that are loaded once."""
-    return check.detector, check.detector_model, check.segmenter_model
+def _job(item: dict, card: ModelCard, settings: Settings, taken: set[Path]) -> Job:
+    """The planned job of an item, of a path that is not taken yet; doubts are said. Raises TTOMError."""
+    from ..foresight import foresee
+    from ..jobs import Job, file_name
+
+    run, sample, guide = settings.run, settings.sample, settings.guide
+    seed = OPTIONS["seed"].read(item["seed"]) if "seed" in item else run.seed
+    seed = random.randrange(2**31) if seed is None else seed
+    own = OPTIONS["out"].read(item["out"]) if "out" in item else None
+    made = plan_or_not(item, settings.planner, (sample.width, sample.height), guided=guide.mode != "off")
+    path = run.out if run.out.suffix == ".mp4" else run.out / (own or file_name(made.prompt, seed))
+    while path in taken:
+        path = path.with_name(f"{path.stem}-again.mp4")
+    taken.add(path)
+    planned = Job(
+        layout=made, seed=seed, path=path, sample=sample, memory=settings.memory,
+        guide=guide if made.objects else replace(guide, mode="off"), check=settings.check,
+        planner="file" if item.get("layout") else settings.planner.label, compare=run.compare,
+    )  # fmt: skip
+    for line in foresee(card, planned):
+        console.note(line)
+    return planned
 
 
-def _make_all(source: Source, job, runtime, json_: bool) -> None:
-    """Make every item's video with one runtime. A single prompt is planned before the model is loaded."""
+class Loaded:
+    """The runtime at hand. A prompt that names another model, bank or way of loading gets another in its place."""
+
+    def __init__(self):
+        self.runtime: Runtime | None = None
+        self.of: tuple = ()  # what was asked for
+
+    def runtime_for(self, settings: Settings) -> Runtime:
+        from ..runtime import Runtime, detector_for
+
+        run, load, check, guide = settings.run, settings.load, settings.check, settings.guide
+        of = (
+            run.model, run.bank, settings.memory.capacity, load, guide.reach if load.offload == "group" else 0,
+            check.detector, check.detector_model, check.segmenter_model,
+        )  # fmt: skip
+        blind = self.runtime and not self.runtime.detector and detector_for(self.runtime.card, check)
+        if of != self.of or blind:
+            self.runtime, self.of = None, ()  # what is held goes before more is loaded
+            bank = open_bank(run.bank, settings.memory)
+            self.runtime = Runtime.open(run.model, bank=bank, load=load, guide=guide, check=check)
+            self.of = of
+        return self.runtime
+
+
+def _make_all(source: Source, job, shared: Settings, json_: bool) -> None:
+    """Make every item's video. A single prompt is planned before the model is loaded."""
     from ..generate import generate as run
 
-    opened = None
+    loaded = Loaded()
     if source.batch:
         with console.waiting("loading the model"):
-            opened = runtime()
+            loaded.runtime_for(shared)
     with console.progress() as live:
 
         def work(item: dict) -> None:
-            nonlocal opened
             with console.report(live, title(item)) as report:
                 report.stage("plan")
-                planned = job(item)
+                planned, settings = job(item)
                 report.stage("load")
-                opened = opened or runtime()
-                outcome = run(opened, planned, report)
+                outcome = run(loaded.runtime_for(settings), planned, report)
             _tell(outcome, json_)
 
         source.each(work)
@@ -229,22 +159,20 @@ def _tell(outcome, json_: bool, **more) -> None:
         raise VideoError(f"the video does not pass: {'; '.join(faults)}", "--tries N makes it again")
 
 
-def _replay(source: Path, out: Path, bank: Path | None, flags: dict, json_: bool) -> None:
+def _replay(source: Path, options: RunConfig, loading: dict, json_: bool) -> None:
     """Make a video again, and say whether the frames are the same."""
-    from dataclasses import replace
-
     from ..generate import generate as run
     from ..recipe import digest, replay_job
     from ..runtime import Runtime
-    from ..settings import load_options
     from ..video import read_recipe
 
     recipe = read_recipe(source)
+    out, bank = options.out, open_bank(options.bank)
     path = out if out.suffix == ".mp4" else out / f"{source.stem}.replay.mp4"
-    job, load = replay_job(recipe, path, open_bank(bank))
-    load = replace(load, **load_options(flags))
+    job, load = replay_job(recipe, path, bank)
+    load = replace(load, **loading)
     with console.waiting("loading the model"):
-        runtime = Runtime.open(recipe["model"], bank=open_bank(bank), load=load, guide=job.guide, check=job.check)
+        runtime = Runtime.open(recipe["model"], bank=bank, load=load, guide=job.guide, check=job.check)
     with console.progress() as live, console.report(live, job.layout.prompt) as report:
         outcome = run(runtime, job, report)
     same = digest(outcome.frames) == recipe["frames_sha256"]

@@ -1,4 +1,4 @@
-"""What several commands are given: prompts one at a time, from a file, or as a stream; a bank's folder."""
+"""What several commands are given: prompts one at a time, from a file, or as a stream, and their layouts; a bank."""
 
 from __future__ import annotations
 
@@ -13,109 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from .. import console
+from ..catalog import ModelCard, find_card
+from ..config import MemoryConfig, PlannerConfig, RunConfig
 from ..errors import TTOMError, explained
+from ..settings import PER_PROMPT, Settings, option_name, prompt_lines, read_prompts, resolve, resolve_slice
 
 if TYPE_CHECKING:
-    from ..config import MemoryConfig, PlannerConfig
     from ..layout import Layout
     from ..memory import MemoryBank
 
 PromptArg = Annotated[Optional[str], typer.Argument(help="The prompt; without one, lines on standard input.")]
 PromptsOpt = Annotated[Optional[Path], typer.Option("--prompts", help="Prompts: one a line, or a YAML list.")]
-LayoutOpt = Annotated[Optional[Path], typer.Option("--layout", help="A layout in JSON or YAML, in place of a planner.")]
-PLANNING = "Planning"
-PlannerOpt = Annotated[
-    Optional[str],
-    typer.Option(help="What makes the layout: auto, rules (offline) or openai.", rich_help_panel=PLANNING),
-]
-FallbackOpt = Annotated[
-    Optional[str],
-    typer.Option(
-        "--planner-fallback",
-        help="For what cannot be planned: none (no guidance), rules (what they are sure of), or error.",
-        rich_help_panel=PLANNING,
-    ),
-]
-LLMModelOpt = Annotated[
-    Optional[str],
-    typer.Option("--llm-model", envvar="TTOM_LLM_MODEL", help="Of the openai planner.", rich_help_panel=PLANNING),
-]
-LLMUrlOpt = Annotated[
-    Optional[str],
-    typer.Option(
-        "--llm-base-url",
-        envvar="TTOM_LLM_BASE_URL",
-        help="Any OpenAI-compatible endpoint; its key: OPENAI_API_KEY.",
-        rich_help_panel=PLANNING,
-    ),
-]
-LLMTimeoutOpt = Annotated[
-    Optional[float],
-    typer.Option("--llm-timeout", help="Seconds that the server may be silent.", rich_help_panel=PLANNING),
-]
-LLMTotalOpt = Annotated[
-    Optional[float],
-    typer.Option("--llm-total-timeout", help="Seconds that a prompt's plan may take.", rich_help_panel=PLANNING),
-]
-LLMTokensOpt = Annotated[
-    Optional[int],
-    typer.Option("--llm-max-tokens", help="Of a reply, its thinking included.", rich_help_panel=PLANNING),
-]
-LLMRetriesOpt = Annotated[
-    Optional[int], typer.Option("--llm-retries", help="After transport errors, 429 and 5xx.", rich_help_panel=PLANNING)
-]
-TemplateOpt = Annotated[
-    Optional[Path], typer.Option("--template", help="A folder with prompt files of your own.", rich_help_panel=PLANNING)
-]
-TrustOpt = Annotated[
-    Optional[bool],
-    typer.Option("--trust-layout", help="Only note where it disagrees with the prompt.", rich_help_panel=PLANNING),
-]
-CacheOpt = Annotated[
-    Optional[bool],
-    typer.Option("--cache/--no-cache", help="Keep the model's layouts, and ask once.", rich_help_panel=PLANNING),
-]
-ModelOpt = Annotated[
-    str, typer.Option("--model", "-m", help="A name that `ttom models` lists, a hub id, or a diffusers folder.")
-]
-BankOpt = Annotated[Optional[Path], typer.Option("--bank", envvar="TTOM_BANK", help="The memory bank's folder.")]
-SAMPLE = "Sampling"
-SizeOpt = Annotated[Optional[str], typer.Option(help="WIDTHxHEIGHT in pixels.", rich_help_panel=SAMPLE)]
-FramesOpt = Annotated[Optional[int], typer.Option(rich_help_panel=SAMPLE)]
-StepsOpt = Annotated[Optional[int], typer.Option(help="Denoising steps.", rich_help_panel=SAMPLE)]
-LOADING = "Loading"
-DeviceOpt = Annotated[Optional[str], typer.Option(help="cpu, cuda, ...", rich_help_panel=LOADING)]
-DtypeOpt = Annotated[Optional[str], typer.Option(help="float32, bfloat16 or float16.", rich_help_panel=LOADING)]
-OffloadOpt = Annotated[
-    Optional[str],
-    typer.Option(help="none, model (one part on the GPU), or group (a block at a time).", rich_help_panel=LOADING),
-]
-QuantizeOpt = Annotated[
-    Optional[str], typer.Option(help="The frozen model's matrices: none, int8 or nf4.", rich_help_panel=LOADING)
-]
-TilingOpt = Annotated[
-    Optional[bool],
-    typer.Option("--tiling/--no-tiling", help="Decode in tiles from the start.", rich_help_panel=LOADING),
-]
-BackendOpt = Annotated[
-    Optional[str],
-    typer.Option(
-        "--attention-backend", help="One of diffusers', for all attention that is not read.", rich_help_panel=LOADING
-    ),
-]
-CHECKING = "Check"
-DetectorOpt = Annotated[
-    Optional[str],
-    typer.Option(help="What looks at the video: shapes, or grounded-sam2.", rich_help_panel=CHECKING),
-]
-DetectorModelOpt = Annotated[
-    Optional[str],
-    typer.Option("--detector-model", help="A GroundingDINO: hub id or folder.", rich_help_panel=CHECKING),
-]
-SegmenterModelOpt = Annotated[
-    Optional[str],
-    typer.Option("--segmenter-model", help="A SAM 2: hub id or folder.", rich_help_panel=CHECKING),
-]
+ConfigOpt = Annotated[Optional[Path], typer.Option("--config", help="Options from a YAML file.")]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 
@@ -150,8 +59,6 @@ def title(item: dict) -> str:
 
 def read_source(prompt: str | None, prompts: Path | None, layout: Path | None) -> Source:
     """The prompts asked for; lines on standard input are read as they come. Raises TTOMError for none."""
-    from ..settings import prompt_lines, read_prompts
-
     if prompt is not None and prompts is not None:
         raise TTOMError("there are both a prompt and --prompts", "give one of them")
     batch = prompt is None and (prompts is not None or layout is None)
@@ -177,21 +84,18 @@ def _lines(stream) -> Iterator[str]:
         raise TTOMError("standard input is not UTF-8 text") from None
 
 
-def given_options(values: dict) -> dict:
-    """Those of a command's arguments that are options of settings, and are given."""
-    from ..settings import OPTIONS
-
-    found = {name: values.get(name.replace("-", "_")) for name in OPTIONS}
-    return {name: value for name, value in found.items() if value is not None}
+def settle(*layers: dict) -> tuple[ModelCard, Settings]:
+    """The card of the model that the layers name, and the settings. Raises TTOMError for a bad option."""
+    model = resolve_slice(RunConfig, *layers).model
+    with console.waiting(f"looking up {model}"):
+        card = find_card(model)
+    return card, resolve(card, *layers)
 
 
 def own_options(item: dict) -> dict:
     """The options that a prompt file gives to one prompt. Raises TTOMError for a name that is none."""
-    from ..settings import PER_PROMPT, option_name
-
-    for name in item:
-        option_name(name, PER_PROMPT)
-    return {k: v for k, v in item.items() if k not in PER_PROMPT}
+    own = {option_name(name, PER_PROMPT): value for name, value in item.items()}
+    return {name: value for name, value in own.items() if name not in PER_PROMPT}
 
 
 def plan_or_not(item: dict, planner: PlannerConfig, size: tuple[int, int], *, guided: bool) -> Layout:
@@ -250,7 +154,6 @@ def _planner(config: PlannerConfig, size: tuple[int, int] | None):
 
 def open_bank(folder: Path | None, memory: MemoryConfig | None = None) -> MemoryBank:
     """The bank at `folder`, or the default one."""
-    from ..config import MemoryConfig
     from ..memory import MemoryBank
     from ..memory.bank import default_folder
 

@@ -12,7 +12,10 @@ from .. import console
 from ..errors import TTOMError
 from ..files import to_json
 from ..text import plain
-from .inputs import BankOpt, JsonOpt, open_bank
+from .inputs import JsonOpt, open_bank
+from .parameters import parameter
+
+BankOpt = parameter("bank")
 
 app = typer.Typer(help="The memory bank: adapters learnt on earlier prompts.", no_args_is_help=True)
 

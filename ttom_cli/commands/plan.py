@@ -11,73 +11,45 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from .. import console
+from ..config import PlannerConfig, RunConfig, SampleConfig
 from ..errors import LayoutError, TTOMError
 from ..files import to_json
-from .inputs import (
-    CacheOpt,
-    FallbackOpt,
-    JsonOpt,
-    LayoutOpt,
-    LLMModelOpt,
-    LLMRetriesOpt,
-    LLMTimeoutOpt,
-    LLMTokensOpt,
-    LLMTotalOpt,
-    LLMUrlOpt,
-    PlannerOpt,
-    PromptArg,
-    PromptsOpt,
-    TemplateOpt,
-    TrustOpt,
-    given_options,
-    own_options,
-    plan_item,
-    read_source,
-)
+from ..settings import given_fields, read_config, resolve_slice
+from .inputs import ConfigOpt, JsonOpt, PromptArg, PromptsOpt, own_options, plan_item, read_source
+from .parameters import takes
 
 if TYPE_CHECKING:
     from ..layout import Layout
 
 
+@takes("layout", "size", PlannerConfig)
 def plan(
     prompt: PromptArg = None,
     prompts: PromptsOpt = None,
-    layout: LayoutOpt = None,
     import_: Annotated[Optional[Path], typer.Option("--import", help="A layout cache of the TTOM reference code, in place of prompts.")] = None,
     out: Annotated[Optional[Path], typer.Option("--out", "-o", help="A folder for a JSON file per prompt, or for one prompt a .json.")] = None,
     preview: Annotated[Optional[Path], typer.Option(help="Draw the layout: a .gif or .mp4 that moves, or a .png.")] = None,
     edit: Annotated[bool, typer.Option("--edit", help="Open the layout in $EDITOR, and check it when that closes.")] = False,
     json_: JsonOpt = False,
-    size: Annotated[Optional[str], typer.Option(help="WIDTHxHEIGHT of the video, which a language model is told.")] = None,
-    config: Annotated[Optional[Path], typer.Option(help="Options from a YAML file.")] = None,
-    planner: PlannerOpt = None,
-    planner_fallback: FallbackOpt = None,
-    llm_model: LLMModelOpt = None,
-    llm_base_url: LLMUrlOpt = None,
-    llm_timeout: LLMTimeoutOpt = None,
-    llm_total_timeout: LLMTotalOpt = None,
-    llm_max_tokens: LLMTokensOpt = None,
-    llm_retries: LLMRetriesOpt = None,
-    template: TemplateOpt = None,
-    trust_layout: TrustOpt = None,
-    cache: CacheOpt = None,
-    refresh: Annotated[Optional[bool], typer.Option("--refresh", help="Ask the model again, and keep the new answer.", rich_help_panel="Planning")] = None,
+    config: ConfigOpt = None,
     show_template: Annotated[bool, typer.Option("--show-template", help="Print the template's files, or write them to the folder --out.", rich_help_panel="Planning")] = False,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of a layout.")] = False,
+    *,
+    given: dict,
 ) -> None:  # fmt: skip
     """Turn prompts into layouts.
 
     A terminal gets a table and a drawing; a pipe (or --json) gets JSON, for several prompts one a line.
     """
     from ..layout.parse import layout_schema
-    from ..settings import read_config, resolve_planner
 
     if schema:
         return print(to_json(layout_schema(), indent=2))
     if show_template:
-        return _show_template(template, out)
-    flags, common = given_options(locals()), read_config(config)
-    resolve_planner(common, flags)  # bad options are said before anything is asked of a model
+        return _show_template(given.get("template"), out)
+    common = read_config(config)
+    _planning(common, given)  # bad options are said before anything is asked of a model
+    layout = resolve_slice(RunConfig, common, given).layout
     source = None if import_ else read_source(prompt, prompts, layout)
     batch = source is None or source.batch
     if import_ and (prompt or prompts or layout):
@@ -94,7 +66,7 @@ def plan(
     give = _giver(out, batch, json_)
 
     def work(item: dict) -> None:
-        planning, size = resolve_planner(common, own_options(item), flags)
+        planning, size = _planning(common, own_options(item), given)
         made = plan_item(item, planning, size)
         if edit:
             _edit(made, give, trust=planning.trust_layout)
@@ -109,6 +81,13 @@ def plan(
     else:
         for made in _imported(import_):
             give(made)
+
+
+def _planning(*layers: dict) -> tuple[PlannerConfig, tuple[int, int] | None]:
+    """The planner's settings, and the (width, height) that the layers name, if they do."""
+    fields = given_fields(*layers)
+    size = fields[SampleConfig]
+    return PlannerConfig(**fields[PlannerConfig]), (size["width"], size["height"]) if "width" in size else None
 
 
 def _giver(out: Path | None, batch: bool, json_: bool) -> Callable[[Layout], None]:

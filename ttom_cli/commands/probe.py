@@ -10,50 +10,40 @@ import typer
 from rich.markup import escape
 
 from .. import console
+from ..config import CheckConfig, LoadConfig, RunConfig
 from ..errors import ModelError, TTOMError
 from ..files import to_json
-from .inputs import (
-    DetectorModelOpt,
-    DetectorOpt,
-    DeviceOpt,
-    DtypeOpt,
-    FramesOpt,
-    JsonOpt,
-    LayoutOpt,
-    LLMModelOpt,
-    LLMTokensOpt,
-    LLMTotalOpt,
-    LLMUrlOpt,
-    ModelOpt,
-    OffloadOpt,
-    PlannerOpt,
-    PromptArg,
-    PromptsOpt,
-    QuantizeOpt,
-    SegmenterModelOpt,
-    SizeOpt,
-    StepsOpt,
-    TilingOpt,
-    given_options,
-    own_options,
-    plan_item,
-    read_source,
-)
+from ..settings import Settings, resolve, resolve_slice
+from .inputs import JsonOpt, PromptArg, PromptsOpt, own_options, plan_item, read_source, settle
+from .parameters import takes
 
 if TYPE_CHECKING:
     from ..catalog import ModelCard
-    from ..config import CheckConfig
     from ..probing.run import Probe
 
 BEST_HEADS = 12  # of so many the table has a line
 
 
+@takes(
+    "layout",
+    "model",
+    "size",
+    "frames",
+    "steps",
+    LoadConfig,
+    "detector",
+    "detector-model",
+    "segmenter-model",
+    "planner",
+    "llm-model",
+    "llm-base-url",
+    "llm-total-timeout",
+    "llm-max-tokens",
+)
 def probe(
     ctx: typer.Context,
     prompt: PromptArg = None,
     prompts: PromptsOpt = None,
-    layout: LayoutOpt = None,
-    model: ModelOpt = "shapes",
     seed: Annotated[int, typer.Option(help="Of the first video's noise; the next ones count up.")] = 0,
     ranges: Annotated[int, typer.Option(min=1, help="Parts of the denoising that are scored apart; no more than steps.")] = 10,
     heads: Annotated[bool, typer.Option("--heads", help="Score every attention head too.")] = False,
@@ -62,48 +52,28 @@ def probe(
     profile: Annotated[Optional[Path], typer.Option(help="Write the best blocks to this YAML, for ttom generate --profile.")] = None,
     keep: Annotated[int, typer.Option(min=1, help="How many blocks are the best.")] = 2,
     json_: JsonOpt = False,
-    size: SizeOpt = None,
-    frames: FramesOpt = None,
-    steps: StepsOpt = None,
-    device: DeviceOpt = None,
-    dtype: DtypeOpt = None,
-    offload: OffloadOpt = None,
-    quantize: QuantizeOpt = None,
-    tiling: TilingOpt = None,
-    detector: DetectorOpt = None,
-    detector_model: DetectorModelOpt = None,
-    segmenter_model: SegmenterModelOpt = None,
-    planner: PlannerOpt = None,
-    llm_model: LLMModelOpt = None,
-    llm_base_url: LLMUrlOpt = None,
-    llm_total_timeout: LLMTotalOpt = None,
-    llm_max_tokens: LLMTokensOpt = None,
+    *,
+    given: dict,
 ) -> None:  # fmt: skip
     """Find the blocks whose attention tells where objects end up, best first.
 
     Videos are made unguided, and each block's attention to each object's words is compared with where a detector
     sees the object. Blocks are ranked by the last steps, from 42 on of 50.
     """
-    from ..catalog import find_card
-    from ..settings import resolve
-
-    flags = given_options({k: v for k, v in locals().items() if k != "profile"})  # that is one to write, not to read
-    items = read_source(prompt, prompts, layout).items
-    with console.waiting(f"looking up {model}"):
-        card = find_card(model)
-    settings = resolve(card, flags)
+    items = read_source(prompt, prompts, resolve_slice(RunConfig, given).layout).items
+    card, settings = settle(given)
     check = None if layout_only else _eyes(card, settings.check)
-    if layout_only and detector:
+    if layout_only and settings.check.detector:
         raise TTOMError("there are both --layout-only and --detector", "give one of them")
     _check_places(plot, profile)
-    jobs = _jobs(items, card, settings, flags, seed)
+    jobs = _jobs(items, card, settings, given, seed)
 
     from ..probing.profile import choose
     from ..probing.run import probe as run
     from ..runtime import Runtime
 
     with console.waiting("loading the model"):
-        runtime = Runtime.open(model, load=settings.load, check=check)
+        runtime = Runtime.open(settings.run.model, load=settings.load, check=check)
     with console.progress() as live, console.report(live, f"{len(jobs)} videos") as report:
         found = run(runtime, jobs, ranges=ranges, heads=heads, layout_only=layout_only, report=report)
     chosen = choose(found.blocks, keep)
@@ -137,16 +107,20 @@ def _check_places(plot: Path | None, profile: Path | None) -> None:
         prepare_place(profile, "--profile")
 
 
-def _jobs(items, card: ModelCard, settings, flags: dict, seed: int) -> list:
+def _jobs(items, card: ModelCard, settings: Settings, given: dict, seed: int) -> list:
     """The unguided videos to make, planned. Raises TTOMError for what one prompt alone cannot have."""
     from ..jobs import Job
-    from ..settings import resolve
+
+    def shared(s: Settings) -> tuple:
+        return s.run.model, s.load, s.check, s.sample.steps
 
     jobs = []
     for i, item in enumerate(items):
-        own = resolve(card, own_options(item), flags)
-        if (own.load, own.check, own.sample.steps) != (settings.load, settings.check, settings.sample.steps):
-            raise TTOMError("loading, the detector and the steps are for the whole run", "give them as flags")
+        own = resolve(card, own_options(item), given)
+        if shared(own) != shared(settings):
+            raise TTOMError(
+                "the model, its loading, the detector and the steps are for the whole run", "give them as flags"
+            )
         made = plan_item(item, own.planner, (own.sample.width, own.sample.height))
         jobs.append(
             Job(layout=made, seed=seed + i, path=Path("-"), sample=own.sample, guide=own.guide, memory=own.memory)

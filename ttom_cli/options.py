@@ -1,0 +1,153 @@
+"""An option is said once, at its field in `config.py`; its check, its parameter of the commands, its name in files and
+its line on the reference page come of that."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from types import NoneType
+from typing import Any, ClassVar, get_args, get_origin, get_type_hints
+
+from .errors import TTOMError, unknown
+
+KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Option:
+    """What is said of an option, and what of its type and default its field says."""
+
+    name: str
+    help: str
+    of: type
+    """The dataclass that it is said in."""
+    field: str
+    default: Any
+    kind: type
+    listed: bool = False
+    """Several of the kind, in files a list or one text."""
+    optional: bool = False
+    panel: str = ""
+    """The part of --help, and of the reference page, that it stands in."""
+    choices: tuple[str, ...] = ()
+    least: float = -math.inf
+    above: float = -math.inf
+    below: float = math.inf
+    short: str = ""
+    env: str = ""
+    like: str = ""
+    """What is allowed, where kind and bounds do not say it."""
+    into: Callable[[Any], dict] | None = None
+    """The fields that the value stands for, where it is not the field's own; ValueError for a wrong value."""
+    back: Callable[[Any], Any] | None = None
+    """The value for the dataclass's fields, where it is not the field's own."""
+
+    @property
+    def allowed(self) -> str:
+        if self.like or self.choices:
+            return self.like or f"{'some' if self.listed else 'one'} of {', '.join(self.choices)}"
+        bounds = {" of at least": self.least, " above": self.above, " below": self.below}
+        said = [f"{word} {bound:g}" for word, bound in bounds.items() if math.isfinite(bound)]
+        return KINDS[self.kind] + " and".join(said)
+
+    def fields(self, value) -> dict:
+        """What a value of the option makes of the dataclass's fields. Raises TTOMError for a wrong one."""
+        value = self.read(value)
+        if not self.into:
+            return {self.field: value}
+        try:
+            return self.into(value)
+        except ValueError:
+            raise self._wrong(value) from None
+
+    def read(self, value):
+        """The value as its field holds it. Raises TTOMError for a wrong one."""
+        if (value is None and self.optional) or (value == "" == self.default):
+            return value
+        if not self.listed:
+            return self._one(value, value)
+        if isinstance(value, str):
+            parts = value.replace(",", " ").split()
+            parts = [int(p) if self.kind is int and re.fullmatch(r"-?\d{1,9}", p) else p for p in parts]
+        else:
+            parts = value if isinstance(value, (list, tuple)) else [value]
+        if not parts:
+            raise self._wrong(value)
+        return tuple(self._one(part, value) for part in parts)
+
+    def parse(self, text: str):
+        """The value of a text on the command line. Raises TTOMError for a wrong one."""
+        if self.kind in (int, float) and not self.listed:
+            with suppress(ValueError):
+                return self.read(self.kind(text))
+        return self.read(text)
+
+    def _one(self, value, whole):
+        if self.choices and value is False and "off" in self.choices:
+            value = "off"  # which YAML takes for false
+        if self.choices and isinstance(value, str) and value not in self.choices:
+            raise unknown(self.name, value, self.choices)
+        if self.kind is Path and isinstance(value, str) and value:
+            value = Path(value)
+        if self.kind is float:
+            value = _number(value)
+        if not isinstance(value, self.kind) or (isinstance(value, bool) and self.kind is not bool):
+            raise self._wrong(whole)
+        if self.kind in (int, float) and not (self.least <= value < self.below and self.above < value):
+            raise self._wrong(whole)
+        return value
+
+    def _wrong(self, value) -> TTOMError:
+        shown = f"{value}" if isinstance(value, (int, float, Path)) else repr(value)
+        return TTOMError(f"{self.name} must be {self.allowed}, not {shown[:80]}")
+
+
+def _number(value):
+    """A float of a whole number, and of what YAML takes for a word: 1e-4."""
+    if type(value) is int or (isinstance(value, str) and re.fullmatch(r"[-+]?\d+e[-+]?\d+", value)):
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf
+    return value
+
+
+def option(default=dataclasses.MISSING, help: str = "", **said) -> Any:
+    """A field that is an option as well, of the field's name unless another is said."""
+    return dataclasses.field(default=default, metadata={"option": {"help": help, **said}})
+
+
+@cache
+def options_of(kind: type) -> tuple[Option, ...]:
+    """The options of a dataclass."""
+    hints, found = get_type_hints(kind), []
+    for field in dataclasses.fields(kind):
+        if "option" not in field.metadata:
+            continue
+        hint = hints[field.name]
+        optional = NoneType in get_args(hint)
+        hint = get_args(hint)[0] if optional else hint  # int | None
+        listed = get_origin(hint) is tuple
+        of_field = {
+            "name": field.name.replace("_", "-"), "of": kind, "field": field.name, "panel": kind.PANEL,
+            "default": None if field.default is dataclasses.MISSING else field.default,
+            "kind": get_args(hint)[0] if listed else hint, "listed": listed, "optional": optional,
+        }  # fmt: skip
+        found.append(Option(**(of_field | field.metadata["option"])))
+    return tuple(found)
+
+
+class Checked:
+    """A dataclass of which some fields are options: none is made of wrong values."""
+
+    PANEL: ClassVar[str] = ""
+
+    def __post_init__(self):
+        for option in options_of(type(self)):
+            if not option.into:
+                object.__setattr__(self, option.field, option.read(getattr(self, option.field)))
