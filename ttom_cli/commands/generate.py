@@ -186,7 +186,8 @@ def _check_start(card, shared, out: Path, bank: Path | None) -> None:
     find_device(shared.load.device)
     detector_for(card, shared.check)
     remembers = shared.memory.enabled and shared.guide.mode == "params"
-    check_places(out if out.suffix == ".mp4" else out / "any.mp4", open_bank(bank) if remembers else None)
+    quiet = open_bank(bank, tell=lambda line: None) if remembers else None  # the one that is used tells
+    check_places(out if out.suffix == ".mp4" else out / "any.mp4", quiet)
 
 
 def _eyes(check) -> tuple[str, str, str]:
