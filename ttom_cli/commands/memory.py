@@ -110,8 +110,5 @@ def memory_update(
 
 
 def _entry_json(entry, brief: bool = False) -> dict:
-    from dataclasses import asdict
-
-    data = asdict(entry) | {"file": entry.file}
-    hidden = ("layout", "guide") if brief else ()
-    return {k: v for k, v in data.items() if k not in hidden}
+    data = entry.to_record(layout=not brief) | {"file": entry.file}
+    return {k: v for k, v in data.items() if not (brief and k == "guide")}

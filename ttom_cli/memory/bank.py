@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import BankError
+from ..files import to_json
 from ..layout import Layout
 from . import adapters, disk, keys, manifest
 from .adapters import State as Tensors
-from .entry import Entry
+from .entry import Entry, parse_layout, to_tracks
 from .manifest import Aside, State
 from .migrations import SCHEMA_VERSION, file_in_1
 
@@ -140,9 +141,10 @@ class MemoryBank:
         text, now = keys.key_text(layout), _now()
         about = {"prompt": layout.prompt, "scene": text}
         content = adapters.encode(state, **about, model=facts["model"])
+        motion = [track.direction for track in layout.objects]
         entry = Entry(
-            id=secrets.token_hex(4), layout=layout.to_json(), created=now, last_used=now, bytes=len(content),
-            sha256=adapters.digest(content), **about, **facts,
+            id=secrets.token_hex(4), layout_json=to_json(layout.to_json()), motion=motion,
+            created=now, last_used=now, bytes=len(content), sha256=adapters.digest(content), **about, **facts,
         )  # fmt: skip
         change = manifest.put(entry)
         self._texts().row(text)
@@ -329,9 +331,9 @@ def _named(state: State) -> set[str]:
 
 def _texts_of(entry: Entry) -> list[str]:
     """Those whose embeddings its matches need."""
-    objects = entry.layout.get("objects")
-    phrases = [o.get("phrase") for o in objects if isinstance(o, dict)] if isinstance(objects, list) else []
-    return [entry.scene, *(p for p in phrases if isinstance(p, str))]
+    with suppress(ValueError, KeyError, TypeError, AttributeError):
+        return [entry.scene, *(track.phrase for track in to_tracks(parse_layout(entry.layout_json)))]
+    return [entry.scene]
 
 
 def default_folder() -> Path:

@@ -10,15 +10,17 @@ import json
 
 import numpy as np
 
-from ..errors import LayoutError
-from ..layout import Keyframe, Layout, Track, layout_from_json
-from .entry import Entry, is_number
+from ..errors import BankError, LayoutError
+from ..layout import Layout, layout_from_json
+from ..text import plain
+from .entry import Entry, to_tracks
 from .keys import SAMPLES, Match, key_text
 from .manifest import Aside, State
 from .texts import Texts
 
 TIMES = [i / (SAMPLES - 1) for i in range(SAMPLES)]
 ABSENT = (np.nan,) * 4
+COMPARED = ("model", "guide", "motion", "scene", "layout_json")
 
 
 class Index:
@@ -28,8 +30,8 @@ class Index:
         self.state, self.texts = state, texts
         self.aside: list[Aside] = []
         self._groups: dict[tuple, Group] = {}
-        self._group_of: dict[str, tuple] = {}
         self._seen: dict[str, Entry] = {}
+        self._checked: set[str] = set()
         self._take(list(state.entries))
         state.touched.clear()
 
@@ -37,9 +39,10 @@ class Index:
         """(entry, match) of the sound entry whose match reaches `least` and is the highest in sum, or None."""
         self._take(list(self.state.touched))
         self.state.touched.clear()
-        group = self._groups.get(_key(model, guide, layout.objects))
+        group = self._groups.get(_key(model, guide, [track.direction for track in layout.objects]))
         if group is None:
             return None
+        self.aside += group.fill()
         for id, match in group.matches(layout, self.texts, least):
             entry = self.state.entries[id]
             if id not in without and self._sound(entry):
@@ -47,54 +50,46 @@ class Index:
         return None
 
     def _sound(self, entry: Entry) -> bool:
-        try:
-            layout_from_json(entry.layout, source=f"the layout of {entry.id}")
-        except LayoutError as error:
-            self.aside.append(Aside(entry.id, error.message, None))
-            return False
+        """Whether its layout is one; what is sound is not looked at twice."""
+        if entry.id not in self._checked:
+            try:
+                layout_from_json(entry.layout, source=f"the layout of {entry.id}")
+            except (LayoutError, BankError) as error:
+                self.aside.append(Aside(entry.id, error.message, None))
+                return False
+            self._checked.add(entry.id)
         return True
 
     def _take(self, ids: list[str]) -> None:
         """Follow the entries that changed; a use of one changes nothing here."""
         for id in ids:
             new, old = self.state.entries.get(id), self._seen.get(id)
-            if new and old and (new.layout, new.scene, new.model) == (old.layout, old.scene, old.model):
+            if new and old and all(getattr(new, name) == getattr(old, name) for name in COMPARED):
                 continue
-            if old and (key := self._group_of.pop(id, None)):
-                self._groups[key].remove(id)
-            self._seen.pop(id, None)
+            if old:
+                self._groups[_key(old.model, old.guide, old.motion)].remove(id)
+                self._checked.discard(id)
+                del self._seen[id]
             if new:
                 self._seen[id] = new
-                self._insert(new)
-
-    def _insert(self, entry: Entry) -> None:
-        try:
-            tracks = [_track(item) for item in entry.layout["objects"]]
-            if not 1 <= len(tracks) <= 16:
-                raise ValueError
-        except (KeyError, TypeError, ValueError, ZeroDivisionError):
-            self.aside.append(Aside(entry.id, "its layout is none", None))
-            return
-        key = _key(entry.model, entry.guide, tracks)
-        self._group_of[entry.id] = key
-        self._groups.setdefault(key, Group()).add(entry, tracks)
+                self._groups.setdefault(_key(new.model, new.guide, new.motion), Group()).add(new)
 
 
 class Group:
     """Entries that differ in scene, objects and boxes alone; the arrays are made when first asked for."""
 
     def __init__(self):
-        self._new: list[tuple] = []
+        self._new: list[Entry] = []
         self.ids: list[str] = []
         self.scenes: list[str] = []
         self.phrases: list[tuple[str, ...]] = []
         self.boxes_NOT4: np.ndarray | None = None
 
-    def add(self, entry: Entry, tracks: list[Track]) -> None:
-        self._new.append((entry.id, entry.scene, tracks))
+    def add(self, entry: Entry) -> None:
+        self._new.append(entry)
 
     def remove(self, id: str) -> None:
-        self._new = [item for item in self._new if item[0] != id]
+        self._new = [entry for entry in self._new if entry.id != id]
         if id in self.ids:
             i = self.ids.index(id)
             for column in (self.ids, self.scenes, self.phrases):
@@ -104,7 +99,8 @@ class Group:
 
     def matches(self, layout: Layout, texts: Texts, least: Match):
         """(id, match) of the entries that reach `least`, the highest sum first."""
-        self._fill()
+        if not self.ids:
+            return
         overlap_N = _overlaps(_boxes(layout.objects), self.boxes_NOT4[: len(self.ids)])
         near = np.flatnonzero(overlap_N >= least.overlap)
         scene_n = _cosines(texts, key_text(layout), [self.scenes[i] for i in near])
@@ -120,40 +116,36 @@ class Group:
         ]
         yield from sorted(found, key=lambda f: -(f[1].scene + f[1].objects + f[1].overlap))
 
-    def _fill(self) -> None:
-        """Put the entries that are new into the arrays, which grow by half."""
-        if not self._new:
-            return
-        start, count = len(self.ids), len(self.ids) + len(self._new)
-        for id, scene, tracks in self._new:
-            self.ids.append(id)
-            self.scenes.append(scene)
+    def fill(self) -> list[Aside]:
+        """Put the entries that are new into the arrays, which grow by half; those whose layout is none come back."""
+        boxes, aside, start = [], [], len(self.ids)
+        for entry in self._new:
+            try:
+                tracks = to_tracks(json.loads(entry.layout_json))
+                if [track.direction for track in tracks] != entry.motion:
+                    raise ValueError("its objects do not move as it says")
+            except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+                aside.append(Aside(entry.id, f"its layout is none ({plain(str(error))[:80]})", None))
+                continue
+            self.ids.append(entry.id)
+            self.scenes.append(entry.scene)
             self.phrases.append(tuple(track.phrase for track in tracks))
-        fresh = np.array([_boxes(tracks) for _, _, tracks in self._new], np.float32)
-        if self.boxes_NOT4 is None or len(self.boxes_NOT4) < count:
-            grown = np.empty((count + count // 2 + 8, *fresh.shape[1:]), np.float32)
-            if start:
-                grown[:start] = self.boxes_NOT4[:start]
-            self.boxes_NOT4 = grown
-        self.boxes_NOT4[start:count] = fresh
+            boxes.append(_boxes(tracks))
         self._new = []
+        if boxes:
+            fresh_NOT4 = np.array(boxes, np.float32)
+            if self.boxes_NOT4 is None:
+                self.boxes_NOT4 = fresh_NOT4
+            elif len(self.boxes_NOT4) < len(self.ids):
+                room = np.empty((len(self.ids) + len(self.ids) // 2, *fresh_NOT4.shape[1:]), np.float32)
+                room[:start] = self.boxes_NOT4[:start]
+                self.boxes_NOT4 = room
+            self.boxes_NOT4[start : len(self.ids)] = fresh_NOT4
+        return aside
 
 
-def _key(model: str, guide: dict, tracks) -> tuple:
-    return model, json.dumps(guide, sort_keys=True), *(track.direction for track in tracks)
-
-
-def _track(item: dict) -> Track:
-    """As much of an object as is compared. Raises ValueError, KeyError or TypeError for what is none."""
-    phrase, frames = item["phrase"], []
-    if type(phrase) is not str or not 1 <= len(phrase) <= 200 or not 1 <= len(item["boxes"]) <= 64:
-        raise ValueError
-    for key in item["boxes"]:
-        t, box = key["t"], key["box"]
-        if not all(map(is_number, (t, *box))) or len(box) != 4 or (frames and t <= frames[-1].t):
-            raise ValueError
-        frames.append(Keyframe(t, tuple(box)))
-    return Track(id="", phrase=phrase, word="", boxes=tuple(frames))
+def _key(model: str, guide: dict, motion: list) -> tuple:
+    return model, json.dumps(guide, sort_keys=True), *motion
 
 
 def _boxes(tracks) -> list:
@@ -181,6 +173,6 @@ def _cosines(texts: Texts, text: str, others: list[str]) -> np.ndarray:
     """Of one text with each of the others; of a text with itself 1."""
     if not others:
         return np.empty(0)
-    place = {other: texts.row(other) for other in dict.fromkeys(others)}
-    cosines = texts.cosines(text)
-    return np.array([1.0 if other == text else cosines[place[other]] for other in others])
+    distinct = list(dict.fromkeys(others))
+    cosines = dict(zip(distinct, texts.cosines(text, distinct), strict=True)) | {text: 1.0}
+    return np.array([cosines[other] for other in others])

@@ -7,19 +7,20 @@ Who reads needs no lock: the manifest and the journal that it names are one stat
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import secrets
 import time
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import BankError
 from ..files import to_json
 from ..text import plain
 from . import disk
-from .entry import ID, SHA256, TIME, Entry, is_number, to_entry
+from .entry import BEFORE_LAYOUT, ID, SHA256, TIME, Entry, is_number, to_entry
 from .migrations import MIGRATIONS, SCHEMA_VERSION
 
 NAME = "manifest.json"
@@ -82,15 +83,17 @@ class State:
             self.touched.add(entry.id)
             self.entries[entry.id] = replace(entry, uses=entry.uses + 1, last_used=change["at"])
 
-    def put(self, record, new: bool = False) -> None:
-        """Take a record in, or set it aside."""
+    def put(self, record, layout_json: str | None = None, *, new: bool = False) -> None:
+        """Take a record in, its layout apart from it or not, or set it aside."""
         try:
-            entry = to_entry(record)
+            entry = to_entry(record, layout_json)
             if new and entry.id in self.entries:
                 raise ValueError(f"its id {entry.id} is that of another")
         except (ValueError, TypeError, RecursionError) as error:
             id = record.get("id") if isinstance(record, dict) else None
             known = isinstance(id, str) and ID.fullmatch(id) and id not in self.entries
+            if layout_json is not None:
+                record = json.loads(to_json(record)[:-1] + BEFORE_LAYOUT + layout_json + "}")
             self.aside.append(Aside(id if known else "", str(error), record))
         else:
             self.touched.add(entry.id)
@@ -100,7 +103,7 @@ class State:
 def put(entry: Entry) -> dict:
     """The change that adds or replaces an entry. Raises BankError for one that could not be read again."""
     try:
-        return {"put": asdict(to_entry(json.loads(to_json(asdict(entry)))))}
+        return {"put": to_entry(json.loads(to_json(entry.to_record()))).to_record()}
     except (ValueError, TypeError) as error:
         raise BankError(f"the entry {entry.id} cannot be kept: {plain(str(error))[:160]}") from None
 
@@ -141,6 +144,19 @@ def _mark_of(status: os.stat_result, content: bytes) -> tuple:
     return status.st_ino, status.st_size, status.st_mtime_ns, content[:128]
 
 
+@contextmanager
+def _no_collection():
+    """Without the collector of garbage, which would go through many new objects again and again, none of them any."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@_no_collection()
 def _read_manifest(folder: Path) -> State:
     path = folder / NAME
     try:
@@ -148,7 +164,7 @@ def _read_manifest(folder: Path) -> State:
     except (FileNotFoundError, NotADirectoryError):
         return State()
     try:
-        data = json.loads(content)
+        data = _parse(content)
         version = data["schema_version"]
         if type(version) is not int or version < 1:
             raise ValueError("its schema_version is no number from 1")
@@ -176,8 +192,31 @@ def _state(data: dict) -> State:
         raise ValueError("its entries are no list" if is_number(since) else "its since is no time")
     state = State(token=token, since=since, embeddings=data.get("embeddings", {}))
     for record in records:
-        state.put(record, new=True)
+        if isinstance(record, tuple):
+            state.put(*record, new=True)
+        else:
+            state.put(record, new=True)
     return state
+
+
+def _parse(content: bytes) -> dict:
+    """A manifest's JSON. In one that has not been edited a record's layout is left as text, and the record is
+    (record, text): to parse them all takes the most time, and few are asked for."""
+    with suppress(ValueError):
+        head, *lines, end, _ = content.split(b"\n")
+        if head.endswith(b'"entries": [') and end == b"]}":
+            return json.loads(head + b"]}") | {"entries": list(map(_parse_line, lines))}
+    return json.loads(content)
+
+
+def _parse_line(line: bytes):
+    line = line.removesuffix(b",").decode()
+    head, mark, layout_json = line.partition(BEFORE_LAYOUT)
+    if not mark:
+        return json.loads(line)
+    if BEFORE_LAYOUT in layout_json or not layout_json.endswith("}}"):
+        raise ValueError
+    return json.loads(head + "}"), layout_json[:-1]
 
 
 def _read_journal(folder: Path, state: State) -> bool:
@@ -246,7 +285,7 @@ def fold(folder: Path, state: State, changes: list[dict] | tuple = ()) -> None:
         after.apply(change)
     after.token, after.end, after.version, after.embeddings = secrets.token_hex(4), 0, SCHEMA_VERSION, {}
     head = {"schema_version": SCHEMA_VERSION, "journal": after.token, "since": round(after.since, 3)}
-    records = [to_json(asdict(entry), ensure_ascii=False) for entry in after.entries.values()]
+    records = [entry.to_line() for entry in after.entries.values()]
     records += [json.dumps(aside.record) for aside in after.aside]  # as it was, also where it holds NaN
     content = (to_json(head)[:-1] + ', "entries": [\n' + ",\n".join(records) + "\n]}\n").encode()
     disk.replace_file(folder / NAME, content)

@@ -64,10 +64,10 @@ class Texts:
     def vector(self, text: str) -> np.ndarray:
         return self._vectors[self.row(text)]
 
-    def cosines(self, text: str) -> np.ndarray:
-        """Of the text with every row."""
-        vector = self.vector(text)
-        return self._vectors[: len(self.rows)] @ vector
+    def cosines(self, text: str, others: list[str]) -> np.ndarray:
+        """Of the text with each of the others."""
+        vector, rows = self.vector(text), [self.row(other) for other in others]
+        return self._vectors[rows] @ vector
 
     def _add(self, key: bytes, vector) -> bool:
         if key in self.rows:
