@@ -153,7 +153,8 @@ def kill_at(point: int) -> None:
                 number, content, at = arguments
                 real[name](number, content[: len(content) // 2], at)
             elif point % 3 == 2:
-                real[name](*arguments, **more)
+                with contextlib.suppress(OSError):
+                    real[name](*arguments, **more)
             os.kill(os.getpid(), signal.SIGKILL)
 
         return call

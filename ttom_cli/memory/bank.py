@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from errno import EDQUOT, EFBIG, ENOSPC
 from heapq import nsmallest
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -320,7 +321,8 @@ class MemoryBank:
         if not self._swept or old:
             if state.token:  # without a manifest, what is here is not this bank's
                 kept = {f"{sha256}.safetensors" for sha256 in _named(state)} | {state.journal}
-                adapters.sweep(self.folder, kept, state.since, old)
+                # What is set aside may have named any of the adapters.
+                adapters.sweep(self.folder, kept, inf if state.aside else state.since, old)
             self._swept = True
 
 
