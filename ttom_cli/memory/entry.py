@@ -117,20 +117,22 @@ def to_entry(data, layout_json: str | None = None) -> Entry:
     """
     if not isinstance(data, dict):
         raise ValueError("it is no record")
-    known = {name: data[name] for name in _CHECKS if name in data}
     if layout_json is None:
-        known |= _from_layout(data.get("layout"))
+        data = data | _from_layout(data.get("layout"))
     elif len(layout_json) > MAX_LAYOUT:
         raise ValueError("its layout is too large")
     else:
-        known["layout_json"] = layout_json
-    missing = [name for name in _NEEDED if name not in known]
-    if missing:
-        raise ValueError(f"it has no {missing[0]}")
-    for name, value in known.items():
-        if name != "layout_json" and not _CHECKS[name](value):
-            raise ValueError(f"its {name} is not what it must be: {plain(repr(value)[:60])}")
-    known |= {name: plain(known[name]) for name in ("model", "prompt", "scene")}
+        data["layout_json"] = layout_json
+    known = {"layout_json": data["layout_json"]}
+    for name, check in _CHECKS.items():
+        if name in data:
+            known[name] = value = data[name]
+            if not check(value):
+                raise ValueError(f"its {name} is not what it must be: {plain(repr(value)[:60])}")
+        elif name in _NEEDED:
+            raise ValueError(f"it has no {name}")
+    for name in ("model", "prompt", "scene"):
+        known[name] = plain(known[name])
     return Entry(**known)
 
 

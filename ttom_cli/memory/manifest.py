@@ -92,7 +92,8 @@ class State:
         except (ValueError, TypeError, RecursionError) as error:
             id = record.get("id") if isinstance(record, dict) else None
             known = isinstance(id, str) and ID.fullmatch(id) and id not in self.entries
-            if layout_json is not None:
+            if layout_json is not None and isinstance(record, dict):
+                record.pop("layout_json", None)
                 record = json.loads(to_json(record)[:-1] + BEFORE_LAYOUT + layout_json + "}")
             self.aside.append(Aside(id if known else "", str(error), record))
         else:
