@@ -15,7 +15,7 @@ from ..layout import Layout, layout_from_json
 from ..text import plain
 from .entry import Entry, to_tracks
 from .keys import SAMPLES, Match, key_text
-from .manifest import Aside, State
+from .manifest import Aside, State, uncollected
 from .texts import Texts
 
 TIMES = [i / (SAMPLES - 1) for i in range(SAMPLES)]
@@ -26,6 +26,7 @@ COMPARED = ("model", "guide", "motion", "scene", "layout_json")
 class Index:
     """Follows a state of the bank. What is no layout in it is told by `aside`, and found by nothing."""
 
+    @uncollected()
     def __init__(self, state: State, texts: Texts):
         self.state, self.texts = state, texts
         self.aside: list[Aside] = []
@@ -116,6 +117,7 @@ class Group:
         ]
         yield from sorted(found, key=lambda f: -(f[1].scene + f[1].objects + f[1].overlap))
 
+    @uncollected()
     def fill(self) -> list[Aside]:
         """Put the entries that are new into the arrays, which grow by half; those whose layout is none come back."""
         boxes, aside, start = [], [], len(self.ids)

@@ -146,7 +146,7 @@ def _mark_of(status: os.stat_result, content: bytes) -> tuple:
 
 
 @contextmanager
-def _no_collection():
+def uncollected():
     """Without the collector of garbage, which would go through many new objects again and again, none of them any."""
     was_on = gc.isenabled()
     gc.disable()
@@ -157,7 +157,7 @@ def _no_collection():
             gc.enable()
 
 
-@_no_collection()
+@uncollected()
 def _read_manifest(folder: Path) -> State:
     path = folder / NAME
     try:
