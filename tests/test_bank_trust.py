@@ -1,6 +1,7 @@
 """Nothing in a bank is trusted: each record is checked, and a bad one is set aside while the rest work."""
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -37,12 +38,14 @@ def read(bank, layout=LAYOUT):
     return bank.read(layout, model="toy", guide={"rank": 2})
 
 
-def edited(bank, change) -> None:
-    """The manifest with its entries changed, as by hand."""
+def edited(bank, change, by_line=True) -> None:
+    """The manifest with its entries changed, in its own form, or as an editor writes it."""
     path = bank.folder / "manifest.json"
     data = json.loads(path.read_text())
-    data["entries"] = change(data["entries"]) or data["entries"]
-    path.write_text(json.dumps(data, indent=1))
+    entries = change(data["entries"]) or data["entries"]
+    head = json.dumps(data | {"entries": []})[:-2]
+    lines = "".join(["\n", ",\n".join(map(json.dumps, entries)), "\n]}\n"])
+    path.write_text(head + lines if by_line else json.dumps(data | {"entries": entries}, indent=1))
 
 
 WRONG = {
@@ -68,8 +71,9 @@ WRONG = {
 @pytest.mark.parametrize("field", WRONG)
 def test_a_bad_field_sets_its_entry_aside_and_loses_nothing(bank, told, field):
     bad, good = (bank.insert(named(name), state(n), **FACTS) for n, name in enumerate(("bad", "good")))
-    for wrong in WRONG[field]:
-        edited(bank, lambda entries, wrong=wrong: entries[0].update({field: wrong}))
+    forms = (False,) if field == "layout" else (True, False)  # in the bank's own form it is checked when it is used
+    for wrong, by_line in itertools.product(WRONG[field], forms):
+        edited(bank, lambda entries, wrong=wrong: entries[0].update({field: wrong}), by_line)
         told.clear()
         fresh = MemoryBank(bank.folder, tell=told.append)
         assert [e.id for e in fresh.entries()] == [good.id], wrong
@@ -82,6 +86,19 @@ def test_a_bad_field_sets_its_entry_aside_and_loses_nothing(bank, told, field):
         assert (bank.folder / bad.file).exists(), "an adapter that is named by what is set aside stays"
         edited(bank, lambda entries: [bad.to_record(), next(e for e in entries if e["id"] == good.id)])
     assert len(bank.entries()) == 2
+
+
+@pytest.mark.parametrize("harm", ["x", '{"id": ', "[" * 99999, '{"id": ' * 9999, "\udcff"])
+def test_a_damaged_line_costs_no_other(bank, told, harm):
+    entries = [bank.insert(named(f"{n}"), state(n), **FACTS) for n in range(3)]
+    path = bank.folder / "manifest.json"
+    lines = path.read_bytes().split(b"\n")
+    lines[2] = harm.encode(errors="surrogateescape") + lines[2]
+    path.write_bytes(b"\n".join(lines))
+    assert bank.entries() == [entries[0], entries[2]] and len(told) == 1
+    bank.insert(named("new"), state(5), **FACTS)
+    assert len(bank.entries()) == 3 and len(bank.aside()) == 1 and (bank.folder / entries[1].file).exists()
+    assert value(read(bank, named("2")).state) == 2
 
 
 @pytest.mark.parametrize("record", [None, 3, "text", [], {}, {"id": "abc"}])

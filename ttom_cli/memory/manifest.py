@@ -94,7 +94,7 @@ class State:
             known = isinstance(id, str) and ID.fullmatch(id) and id not in self.entries
             if layout_json is not None and isinstance(record, dict):
                 record.pop("layout_json", None)
-                record = json.loads(to_json(record)[:-1] + BEFORE_LAYOUT + layout_json + "}")
+                record["layout"] = _loaded(layout_json)
             self.aside.append(Aside(id if known else "", str(error), record))
         else:
             self.touched.add(entry.id)
@@ -203,11 +203,26 @@ def _state(data: dict) -> State:
 def _parse(content: bytes) -> dict:
     """A manifest's JSON. In one that has not been edited a record's layout is left as text, and the record is
     (record, text): to parse them all takes the most time, and few are asked for."""
-    with suppress(ValueError):
-        head, *lines, end, _ = content.split(b"\n")
-        if head.endswith(b'"entries": [') and end == b"]}":
-            return json.loads(head + b"]}") | {"entries": list(map(_parse_line, lines))}
-    return json.loads(content)
+    head, *lines = content.split(b"\n")
+    by_line = head.endswith(b'"entries": [') and lines[-2:] == [b"]}", b""]
+    if by_line:
+        with suppress(ValueError, RecursionError):
+            return json.loads(head + b"]}") | {"entries": [_parse_line(line) for line in lines[:-2]]}
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        if not by_line:
+            raise
+        whole = json.loads(head + b"]}")  # a line that is damaged costs no other
+        return whole | {"entries": [_loaded(line.decode(errors="replace").removesuffix(",")) for line in lines[:-2]]}
+
+
+def _loaded(text: str):
+    """The JSON of a text, or the text where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _parse_line(line: bytes):
