@@ -192,7 +192,8 @@ class MemoryBank:
             gone = [*held.entries.values(), *held.aside]
             held.aside = [a for a in held.aside if a.id]
             self._drop(held, gone)
-            manifest.fold(self.folder, held)  # those that have no id are gone with it
+            with suppress(OSError):
+                manifest.fold(self.folder, held)  # those that have no id are gone with it
 
     # ------------------------------------------------------------ what they share
 
