@@ -67,3 +67,11 @@ def test_tables_on_the_embedded_model(shapes):
     unguided, guided = tries_table(shapes, count=1, seed=5, tell=lambda *_: None, tries=2).rows
     assert guided.figures["prompts"] == 1 and 1 <= guided.figures["videos a prompt"] <= 2
     assert unguided.figures["pass in 1"] <= unguided.figures["pass in 2"]
+
+
+def test_the_growth_of_the_bank_is_measured():
+    from ttom_cli.bench.growth import growth_table
+
+    small, large = growth_table((12, 60), tell=lambda *_: None).rows
+    assert small.name == "12 entries" and large.figures["manifest MB"] > small.figures["manifest MB"]
+    assert all(value > 0 for row in (small, large) for value in row.figures.values())

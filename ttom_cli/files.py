@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from .errors import TTOMError
 
+_UNUSUAL = re.compile("[^\n -~]")
+
 
 def to_json(value, **more) -> str:
-    """JSON as its standard has it: NaN and infinities raise ValueError. `more` goes to `json.dumps`."""
-    return json.dumps(value, allow_nan=False, **more)
+    """JSON as its standard has it: NaN and infinities raise ValueError. `more` goes to `json.dumps`.
+
+    Control and bidirectional characters are escaped, whatever `more` says: a terminal shows the text, and is not
+    steered by it.
+    """
+    return _UNUSUAL.sub(_escaped, json.dumps(value, allow_nan=False, **more))
+
+
+def _escaped(found: re.Match) -> str:
+    """A character of a JSON text as it is, or as its escape where it is not printable."""
+    character = found[0]
+    if character.isprintable():
+        return character
+    return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else json.dumps(character)[1:-1]
 
 
 def read_text(path: Path, option: str = "") -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .config import CheckConfig, MemoryConfig
+from .catalog import ModelCard
+from .config import CheckConfig, GuideConfig, MemoryConfig, SampleConfig
 from .errors import BankError, TTOMError, VideoError
 from .foresight import absent_lines, unread, untaught
 from .guidance.adapter import Adapter, Folded
@@ -20,7 +21,7 @@ from .guidance.targets import Targets, gaussian_targets
 from .jobs import Clock, Job, Outcome, Report, Silent
 from .layout import layout_from_json
 from .layout.draw import draw_boxes, side_by_side
-from .memory import Recall
+from .memory import Entry, Recall
 from .recipe import make_recipe
 from .runtime import Runtime
 from .seeing.score import Check, check
@@ -194,10 +195,7 @@ def _recall(runtime: Runtime, job: Job, report: Report) -> Recall | None:
         return None
     report.stage("recall")
     if job.entry:
-        from .memory.keys import Match
-
-        entry = runtime.bank.find(job.entry)
-        return Recall(entry, runtime.bank.load(entry), Match(1.0, 1.0, 1.0))
+        return runtime.bank.recall(job.entry)
     return runtime.bank.read(job.layout, model=runtime.card.name, guide=adapter_signature(job))
 
 
@@ -260,17 +258,25 @@ def refine(bank, entry, *, consolidate: int | None, seed: int | None, out: Path 
     The video that comes of it is kept at `out`, if given. Raises TTOMError; the entry is as before then.
     """
     runtime = Runtime.open(entry.model, bank=bank, check=CheckConfig())
-    stored, card = entry.guide, runtime.card
-    width, height, frames = stored["size"]
-    guide = {name: stored[name] for name in SHAPING} | {"adapt": stored["adapted"]}
-    guide = replace(card.guide, **{k: tuple(v) if isinstance(v, list) else v for k, v in guide.items()})
+    guide, sampled = _stored_settings(runtime.card, entry)
     if consolidate is not None:
         guide = replace(guide, consolidate=consolidate)
     with tempfile.TemporaryDirectory() as folder:
         job = Job(
             layout=layout_from_json(entry.layout), seed=entry.seed if seed is None else seed,
             path=out or Path(folder, "video.mp4"), guide=guide, memory=MemoryConfig(on_hit="continue"),
-            sample=replace(card.sample, width=width, height=height, frames=frames, steps=stored["sampling_steps"]),
-            entry=entry.id,
+            sample=sampled, entry=entry.id,
         )  # fmt: skip
         return generate(runtime, job, report)
+
+
+def _stored_settings(card: ModelCard, entry: Entry) -> tuple[GuideConfig, SampleConfig]:
+    """The settings that an entry was made with. Raises BankError where they cannot be some."""
+    stored = entry.guide
+    try:
+        width, height, frames = stored["size"]
+        guide = {name: stored[name] for name in SHAPING} | {"adapt": stored["adapted"]}
+        guide = replace(card.guide, **{k: tuple(v) if isinstance(v, list) else v for k, v in guide.items()})
+        return guide, replace(card.sample, width=width, height=height, frames=frames, steps=stored["sampling_steps"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise BankError(f"the entry {entry.id} has no settings to go on with ({error})", "remove it") from None

@@ -19,7 +19,9 @@ _UNSPACED = re.compile(
 
 def plain(text: str) -> str:
     """On one line, without control characters and terminal escapes."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(text.split())
 
 
 def slug(text: str) -> str:

@@ -1,4 +1,4 @@
-"""`ttom bench shapes`, `ttom bench plan` and `ttom bench speed`"""
+"""`ttom bench shapes`, `ttom bench memory`, `ttom bench plan` and `ttom bench speed`"""
 
 from __future__ import annotations
 
@@ -100,6 +100,27 @@ def bench_speed(
         runtime = replace(Runtime.open(settings.run.model, load=settings.load), card=card)
         with console.status() as tell:
             table = speed.speed_table(runtime, repeats=repeats, seed=seed, tell=tell)
+    report.show(table, console.err)
+    _keep([table], json_, markdown)
+
+
+@app.command("memory")
+def bench_memory(
+    growth: Annotated[
+        bool, typer.Option("--growth", help="What the bank costs at 100, 1 000 and 10 000 entries.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of the entries.")] = 0,
+    json_: JsonOpt = False,
+    markdown: MarkdownOpt = None,
+) -> None:
+    """What the memory bank costs as it grows."""
+    if not growth:
+        raise TTOMError("say what to measure", "give --growth")
+    from ..bench import growth as bench
+    from ..bench import report
+
+    with console.status() as tell:
+        table = bench.growth_table(seed=seed, tell=tell)
     report.show(table, console.err)
     _keep([table], json_, markdown)
 

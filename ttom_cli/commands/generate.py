@@ -75,7 +75,8 @@ def _check_start(card: ModelCard, shared: Settings) -> None:
     find_device(shared.load.device)
     detector_for(card, shared.check)
     remembers, out = shared.memory.enabled and shared.guide.mode == "params", shared.run.out
-    check_places(out if out.suffix == ".mp4" else out / "any.mp4", open_bank(shared.run.bank) if remembers else None)
+    quiet = open_bank(shared.run.bank, tell=lambda line: None) if remembers else None  # the one that is used tells
+    check_places(out if out.suffix == ".mp4" else out / "any.mp4", quiet)
 
 
 def _job(item: dict, card: ModelCard, settings: Settings, taken: set[Path]) -> Job:

@@ -152,11 +152,11 @@ def _planner(config: PlannerConfig, size: tuple[int, int] | None):
     return make_planner(config, size=size or DEFAULT_SIZE, tell=console.note)
 
 
-def open_bank(folder: Path | None, memory: MemoryConfig | None = None) -> MemoryBank:
-    """The bank at `folder`, or the default one."""
+def open_bank(folder: Path | None, memory: MemoryConfig | None = None, *, tell=console.note) -> MemoryBank:
+    """The bank at `folder`, or the default one; `tell` is given a line for each entry in it that is bad."""
     from ..memory import MemoryBank
     from ..memory.bank import default_folder
 
     memory = memory or MemoryConfig()
     thresholds = dict(scene=memory.scene, objects=memory.objects, overlap=memory.overlap)
-    return MemoryBank(folder or default_folder(), capacity=memory.capacity, **thresholds)
+    return MemoryBank(folder or default_folder(), capacity=memory.capacity, tell=tell, **thresholds)

@@ -61,18 +61,24 @@ def memory_rm(
     bank: BankOpt = None,
 ) -> None:
     """Remove entries. Prints the ids that went."""
+    from ..memory import Entry
+
     store = open_bank(bank)
     if bool(ids) == all_:
         raise TTOMError("say which entries to remove", "give ids, or --all")
-    doomed = store.entries() if all_ else [store.find(i) for i in ids]
+    doomed = [*store.entries(), *store.aside()] if all_ else [store.doomed(i) for i in ids]
     for e in doomed:
-        console.say(f"{'would remove' if dry_run else 'remove'} {e.id}  {console.escape(plain(e.prompt))}")
+        what = e.prompt if isinstance(e, Entry) else f"set aside: {e.reason}"
+        console.say(f"{'would remove' if dry_run else 'remove'} {e.id}  {console.escape(plain(what))}")
     if dry_run or not doomed:
         return
     if not yes and sys.stdin.isatty() and not typer.confirm("Go on?", err=True):
         raise typer.Exit(1)
-    store.delete([e.id for e in doomed])
-    print("\n".join(e.id for e in doomed))
+    if all_:
+        store.clear()
+    else:
+        store.delete([e.id for e in doomed])
+    print("\n".join(e.id for e in doomed if e.id))
 
 
 @app.command("update")
@@ -107,8 +113,5 @@ def memory_update(
 
 
 def _entry_json(entry, brief: bool = False) -> dict:
-    from dataclasses import asdict
-
-    data = asdict(entry) | {"file": entry.file}
-    hidden = ("embedding", "layout", "guide") if brief else ("embedding",)
-    return {k: v for k, v in data.items() if k not in hidden}
+    data = entry.to_record(layout=not brief) | {"file": entry.file}
+    return {k: v for k, v in data.items() if not (brief and k == "guide")}

@@ -1,31 +1,39 @@
-"""The bank on disk: `adapters/*.safetensors` and `manifest.json`, changed under one lock.
+"""The memory bank: insert, read, update, delete. `memory_bank/README.md` says what is on disk.
 
 An adapter is written before the manifest names it, and is named no more before it is removed, so that
-a crash leaves at worst a file that nothing names.
+a crash leaves at worst a file that nothing names. All that changes, changes under one lock; who reads takes none.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from errno import EDQUOT, EFBIG, ENOSPC
+from heapq import nsmallest
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import BankError, LayoutError
-from ..layout import Layout, layout_from_json
-from . import keys
-from .manifest import Entry, read_manifest, replace_file, write_manifest
+from ..errors import BankError
+from ..files import to_json
+from ..layout import Layout
+from . import adapters, disk, keys, manifest
+from .adapters import State as Tensors
+from .entry import Entry, parse_layout, to_tracks
+from .manifest import Aside, State
+from .migrations import SCHEMA_VERSION, file_in_1
 
 if TYPE_CHECKING:
-    import torch
+    from .index import Index
+    from .texts import Texts
 
-State = dict[str, "torch.Tensor"]
-PREFIX = "transformer."  # of the tensors' names, so that `pipe.load_lora_weights` knows them
+PATIENCE = 60.0  # seconds that a change waits for another's
+USE_PATIENCE = 1.0  # seconds that the count of a use does
+TOLD = 5  # bad entries that are named
+FULL = (ENOSPC, EDQUOT, EFBIG)
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,7 @@ class Recall:
     """A hit: the entry, its tensors, and how alike the scenes are."""
 
     entry: Entry
-    state: State
+    state: Tensors
     match: keys.Match
 
 
@@ -42,26 +50,52 @@ class MemoryBank:
 
     A scene is the same as a stored one where every object moves the same way, and the scene's cosine,
     the objects' cosine and the boxes' overlap each reach their threshold (see `keys.Match`).
+    `tell` is given a line for each entry that is bad, and set aside.
     """
 
     def __init__(
-        self, folder: Path, *, capacity: int = 256, scene: float = 0.7, objects: float = 0.9, overlap: float = 0.5
+        self,
+        folder: Path,
+        *,
+        capacity: int = 256,
+        scene: float = 0.7,
+        objects: float = 0.9,
+        overlap: float = 0.5,
+        tell: Callable[[str], None] = lambda line: None,
     ):
-        self.folder, self.capacity = Path(folder), capacity
+        self.folder, self.capacity, self.tell = Path(folder), capacity, tell
         self.thresholds = keys.Match(scene, objects, overlap)
+        self._state: State | None = None
+        self._swept = False
+        self._told: set[str] = set()
+        self._index: Index | None = None
+        self._known: Texts | None = None
 
     def prepare(self) -> None:
         """Make the folder. Raises BankError where the bank cannot be written, or is damaged."""
         with self._locked():
-            self.entries()
+            pass
 
     def entries(self) -> list[Entry]:
-        """All entries as the manifest lists them. Raises BankError where it is damaged."""
-        return read_manifest(self.folder)
+        """All sound entries, in the order of their making. Raises BankError where the manifest is damaged."""
+        return list(self._refresh().entries.values())
+
+    def aside(self) -> list[Aside]:
+        """The records that are bad: kept as they are until they are removed, and used for nothing."""
+        return list(self._refresh().aside)
 
     def find(self, prefix: str) -> Entry:
         """The one entry whose id starts with `prefix`. Raises BankError for none or several."""
-        found = [e for e in self.entries() if e.id.startswith(prefix)]
+        return self._one(prefix, self.entries())
+
+    def doomed(self, prefix: str) -> Entry | Aside:
+        """As `find`, also of the records that are set aside."""
+        return self._one(prefix, [*self.entries(), *(a for a in self.aside() if a.id)])
+
+    def _one(self, prefix: str, among: list):
+        found = [e for e in among if e.id.startswith(prefix)]
+        if not prefix.strip():
+            raise BankError("an empty id names no entry", "see `ttom memory ls`")
         if len(found) != 1:
             several = f"names {len(found)} entries" if found else "names no entry"
             raise BankError(f"{prefix!r} {several} of the bank {self.folder}", "see `ttom memory ls`")
@@ -70,139 +104,239 @@ class MemoryBank:
     # ------------------------------------------------------------ the four operations
 
     def read(self, layout: Layout, *, model: str, guide: dict) -> Recall | None:
-        """The best match made with this model and these guide settings, or None. Counts as a use."""
-        best: tuple[float, Entry, keys.Match] | None = None
-        for entry in self.entries():
-            if entry.model != model or entry.guide != guide:
-                continue
+        """The best match made with this model and these guide settings, or None. Counts as a use, if it can.
+
+        An entry whose adapter cannot be used is told of, and the next best is taken.
+        """
+        bad: set[str] = set()
+        while True:
+            index = self._indexed(self._refresh())
+            found = index.best(layout, model=model, guide=guide, least=self.thresholds, without=bad)
+            self._say(index.aside)
+            if found is None:
+                return None
+            entry, match = found
             try:
-                old = layout_from_json(entry.layout, source=f"bank entry {entry.id}")
-            except LayoutError as error:
-                raise BankError(error.message, f"remove it: ttom memory rm {entry.id}") from None
-            if not keys.same_motion(layout, old):
+                entry, tensors = self._loaded(entry)
+            except BankError as error:
+                if entry.id in self._refresh().entries:  # and not removed beside this
+                    self._say([Aside(entry.id, f"{error.message}; {error.hint}", None)])
+                bad.add(entry.id)
                 continue
-            match = keys.match(layout, old, entry.embedding)
-            score = match.scene + match.objects + match.overlap
-            if self._passes(match) and (best is None or score > best[0]):
-                best = score, entry, match
-        if best is None:
-            return None
-        _, entry, match = best
-        state = self.load(entry)
-        entry = self._change(entry.id, uses=entry.uses + 1, last_used=_now())
-        return Recall(entry, state, match)
+            return Recall(self._count_use(entry), tensors, match)
 
-    def _passes(self, match: keys.Match) -> bool:
-        need = self.thresholds
-        return match.scene >= need.scene and match.objects >= need.objects and match.overlap >= need.overlap
+    def recall(self, id: str) -> Recall:
+        """An entry by its id, with its tensors, whatever its key; no use is counted. Raises BankError."""
+        entry, tensors = self._loaded(self.find(id))
+        return Recall(entry, tensors, keys.Match(1.0, 1.0, 1.0))
 
-    def insert(self, layout: Layout, state: State, **facts) -> Entry:
+    def load(self, entry: Entry) -> Tensors:
+        """An entry's tensors, of now where it was updated since.
+
+        Raises BankError where the file is missing, cut short, altered, or holds what is no finite LoRA.
+        """
+        return self._loaded(entry)[1]
+
+    def insert(self, layout: Layout, state: Tensors, **facts) -> Entry:
         """Store a new adapter; `facts` are the other fields of `Entry`. Evicts down to capacity."""
-        text = keys.key_text(layout)
+        text, now = keys.key_text(layout), _now()
+        about = {"prompt": layout.prompt, "scene": text}
+        content = adapters.encode(state, **about, model=facts["model"])
+        motion = [track.direction for track in layout.objects]
         entry = Entry(
-            id=secrets.token_hex(4), prompt=layout.prompt, scene=text, embedding=list(keys.embed(text)),
-            layout=layout.to_json(), created=_now(), last_used=_now(), **facts,
+            id=secrets.token_hex(4), layout_json=to_json(layout.to_json()), motion=motion,
+            created=now, last_used=now, bytes=len(content), sha256=adapters.digest(content), **about, **facts,
         )  # fmt: skip
-        entry = self._store(entry, state)
-        with self._locked():
-            entries = [*self.entries(), entry]
-            keep = sorted(entries[:-1], key=lambda e: (e.uses, e.last_used), reverse=True)
-            keep = {e.id for e in keep[: max(0, self.capacity - 1)]} | {entry.id}
-            write_manifest(self.folder, [e for e in entries if e.id in keep])
-            for evicted in entries:
-                if evicted.id not in keep:
-                    (self.folder / evicted.file).unlink(missing_ok=True)
-        return entry
+        change = manifest.put(entry)
+        self._texts().row(text)
+        for track in layout.objects:
+            self._texts().row(track.phrase)
+        with self._locked() as held:
+            surplus = max(0, len(held.entries) + 1 - self.capacity)
+            evicted = nsmallest(surplus, held.entries.values(), key=lambda e: (e.uses, e.last_used))
+            changes = [change, *({"drop": e.id} for e in evicted)]
+            self._store(held, entry, content, changes, gone=evicted)
+            return held.entries[entry.id]
 
-    def update(self, id: str, state: State | None = None, **facts) -> Entry:
-        """Replace an entry's tensors, its facts, or both; a new `scene` is embedded anew."""
+    def update(self, id: str, state: Tensors | None = None, **facts) -> Entry:
+        """Replace an entry's tensors, its facts, or both."""
         if "scene" in facts:
-            facts["embedding"] = list(keys.embed(facts["scene"]))
-        if state is None:
-            return self._change(id, **facts)
-        old = self.find(id)
-        new = self._store(replace(old, updates=old.updates + 1), state)
-        facts |= {"bytes": new.bytes, "sha256": new.sha256, "updates": new.updates}
-        changed = self._change(id, **facts)
-        (self.folder / old.file).unlink(missing_ok=True)
-        return changed
+            self._texts().row(facts["scene"])
+        content = None
+        if state is not None:
+            old = self.find(id)
+            about = {name: facts.get(name, getattr(old, name)) for name in ("prompt", "scene", "model")}
+            content = adapters.encode(state, **about)
+            facts |= {"bytes": len(content), "sha256": adapters.digest(content)}
+        with self._locked() as held:
+            old = held.entries.get(id)
+            if old is None:
+                raise BankError(f"the entry {id} is no longer in the bank {self.folder}")
+            new = replace(old, **facts, updates=old.updates + (content is not None))
+            if content is None:
+                manifest.commit(self.folder, held, [manifest.put(new)])
+                self._save_texts()
+            else:
+                self._store(held, new, content, [manifest.put(new)], gone=[old])
+            return held.entries[id]
 
     def delete(self, ids: list[str]) -> None:
-        """Remove entries and their files."""
-        with self._locked():
-            entries = self.entries()
-            write_manifest(self.folder, [e for e in entries if e.id not in ids])
-            for entry in entries:
-                if entry.id in ids:
-                    (self.folder / entry.file).unlink(missing_ok=True)
+        """Remove entries, or records that are set aside, and their files; also where the disk is full."""
+        wanted = set(ids)
+        with self._locked() as held:
+            self._drop(held, [r for r in (*held.entries.values(), *held.aside) if r.id and r.id in wanted])
 
-    def load(self, entry: Entry) -> State:
-        """An entry's tensors. Raises BankError where the file is missing, cut short or altered, or not finite."""
-        import safetensors.torch
+    def clear(self) -> None:
+        """Remove all entries, and all that is set aside."""
+        with self._locked() as held:
+            gone = [*held.entries.values(), *held.aside]
+            held.aside = [a for a in held.aside if a.id]
+            self._drop(held, gone)
+            with suppress(OSError):
+                manifest.fold(self.folder, held)  # those that have no id are gone with it
 
-        path = self.folder / entry.file
+    # ------------------------------------------------------------ what they share
+
+    def _refresh(self) -> State:
+        self._state = manifest.read_state(self.folder, self._state)
+        self._say(self._state.aside)
+        return self._state
+
+    def _say(self, aside: list[Aside]) -> None:
+        """Tell of what is set aside, once, and not of all where it is many."""
+        new = [a for a in aside if f"{a.id} {a.reason}" not in self._told]
+        for n, bad in enumerate(new):
+            self._told.add(f"{bad.id} {bad.reason}")
+            if n < TOLD:
+                name = f"the entry {bad.id}" if bad.id else "an entry"
+                self.tell(f"{name} of the bank {self.folder} is set aside: {bad.reason}")
+        if len(new) > TOLD:
+            self.tell(f"and {len(new) - TOLD} more entries of the bank {self.folder} are set aside")
+
+    def _texts(self) -> Texts:
+        from .texts import Texts
+
+        if self._known is None:
+            self._known = Texts(self.folder)
+            self._known.refresh()
+            self._known.adopt(self._refresh().embeddings)
+        return self._known
+
+    def _indexed(self, state: State) -> Index:
+        from .index import Index
+
+        if self._index is None or self._index.state is not state:
+            self._index = Index(state, self._texts())
+        return self._index
+
+    def _loaded(self, entry: Entry) -> tuple[Entry, Tensors]:
+        """The entry and its tensors as of now: an update beside this may have replaced the file that it named."""
+        for _ in range(10):
+            with suppress(FileNotFoundError):
+                return entry, adapters.read(self.folder, entry)
+            now = self._refresh().entries.get(entry.id)
+            if now is None:
+                raise BankError(f"the entry {entry.id} is no longer in the bank {self.folder}")
+            if now.sha256 == entry.sha256:
+                break
+            entry = now
+        else:
+            with self._locked() as held, suppress(FileNotFoundError):  # nobody updates it now
+                entry = held.entries.get(entry.id, entry)
+                return entry, adapters.read(self.folder, entry)
         hint = f"remove the entry: ttom memory rm {entry.id} --bank {self.folder}"
+        raise BankError(f"cannot read the adapter {self.folder / entry.file}: it is missing", hint)
+
+    def _count_use(self, entry: Entry) -> Entry:
+        """The entry with one use more; where that cannot be written, as it may be, none is lost but the count."""
+        now = _now()
+        with suppress(BankError), self._locked(USE_PATIENCE) as held:
+            manifest.commit(self.folder, held, [{"use": entry.id, "at": now}], durable=False)
+            self._save_texts()
+        return replace(entry, uses=entry.uses + 1, last_used=now)
+
+    def _store(self, held: State, entry: Entry, content: bytes, changes: list[dict], gone: list[Entry]) -> None:
+        """Write an adapter, then the changes that name it and no more those that are `gone`."""
         try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise BankError(f"cannot read the adapter {path}: {error.strerror}", hint) from None
-        if hashlib.sha256(content).hexdigest() != entry.sha256:
-            raise BankError(f"the adapter {path} is not what was stored (cut short or altered)", hint)
-        state = {name.removeprefix(PREFIX): t for name, t in safetensors.torch.load(content).items()}
-        if odd := _not_finite(state):
-            raise BankError(f"the adapter {path} holds numbers that are not finite ({odd})", hint)
-        return state
+            adapters.write(self.folder, entry, content)
+            manifest.commit(self.folder, held, changes)
+        except OSError:
+            with suppress(BankError):
+                self._remove_unnamed(manifest.read_state(self.folder), [entry.sha256])
+            raise
+        self._remove_unnamed(held, [e.sha256 for e in gone])
+        self._save_texts()
+        if len(self._texts().rows) > 16 * len(held.entries) + 1000:
+            with suppress(OSError):
+                self._texts().trim({text for e in held.entries.values() for text in _texts_of(e)})
 
-    # ------------------------------------------------------------ files
-
-    def _store(self, entry: Entry, state: State) -> Entry:
-        """Write the adapter's file; returns the entry with its size and digest."""
-        import safetensors.torch
-
-        if odd := _not_finite(state):
-            raise BankError(f"the adapter is not finite ({odd}), and is not kept", "lower --lr, or try --dtype float32")
-        rank = next(t.shape[0] for name, t in state.items() if "lora_A" in name)
-        targets = sorted({name.split(".lora_")[0] for name in state})
-        config = {"r": rank, "lora_alpha": rank, "target_modules": targets}
-        metadata = {
-            "format": "pt",
-            "lora_adapter_metadata": json.dumps({PREFIX + k: v for k, v in config.items()}),
-            "ttom": json.dumps({"prompt": entry.prompt, "scene": entry.scene, "model": entry.model}),
-        }
-        tensors = {PREFIX + name: tensor.contiguous() for name, tensor in state.items()}
-        content = safetensors.torch.save(tensors, metadata)
+    def _drop(self, held: State, gone: list[Entry | Aside]) -> None:
+        hashes = [record.sha256 for record in gone if record.sha256]
+        changes = [{"drop": record.id} for record in gone if record.id]
         try:
-            (self.folder / "adapters").mkdir(parents=True, exist_ok=True)
-            replace_file(self.folder / entry.file, content)
+            manifest.commit(self.folder, held, changes)
         except OSError as error:
-            raise BankError(f"cannot write to the bank {self.folder}: {error.strerror}", "see --bank") from None
-        return replace(entry, bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+            if error.errno not in FULL:
+                raise
+            after = replace(held, entries=dict(held.entries), aside=list(held.aside), touched=set())
+            for change in changes:
+                after.apply(change)
+            self._remove_unnamed(after, hashes)  # makes room for the manifest without them
+            manifest.commit(self.folder, held, changes)
+        self._remove_unnamed(held, hashes)
 
-    def _change(self, id: str, **facts) -> Entry:
-        with self._locked():
-            entries = self.entries()
-            if id not in {e.id for e in entries}:
-                raise BankError(f"the entry {id} is no longer in the bank {self.folder}")
-            changed = [replace(e, **facts) if e.id == id else e for e in entries]
-            write_manifest(self.folder, changed)
-            return next(e for e in changed if e.id == id)
+    def _remove_unnamed(self, state: State, hashes: list[str]) -> None:
+        """Two entries may have the same adapter: a file goes with the last that names it."""
+        adapters.remove(self.folder, set(hashes) - _named(state))
+
+    def _save_texts(self) -> None:
+        """They can be made again, so that nothing fails for them."""
+        with suppress(OSError):
+            self._texts().save()
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
-        from filelock import FileLock
-
+    def _locked(self, patience: float = PATIENCE) -> Iterator[State]:
+        """The bank's state, to be changed. Raises BankError where the folder cannot be written."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder / ".lock", timeout=60)
-            with lock:
-                yield
+            with disk.lock(self.folder, patience):
+                state = self._refresh()
+                self._tidy(state)
+                try:
+                    yield state
+                except BaseException:
+                    self._state = None  # to be read anew
+                    raise
         except OSError as error:
             raise BankError(f"cannot write to the bank {self.folder}: {error.strerror}", "see --bank") from None
 
+    def _tidy(self, state: State) -> None:
+        """Bring an older bank up to date, and once a process, sweep what crashes left."""
+        old: list[str] = []
+        if state.version < SCHEMA_VERSION:
+            texts = self._texts()
+            old = [Path(file_in_1(e.id, e.updates)).name for e in state.entries.values()]
+            adapters.adopt(self.folder, state.entries.values())
+            texts.save()
+            manifest.fold(self.folder, state)
+        if not self._swept or old:
+            if state.token:  # without a manifest, what is here is not this bank's
+                kept = {f"{sha256}.safetensors" for sha256 in _named(state)} | {state.journal}
+                # What is set aside may have named any of the adapters.
+                adapters.sweep(self.folder, kept, inf if state.aside else state.since, old)
+            self._swept = True
 
-def _not_finite(state: State) -> str:
-    """The first tensor that holds NaN or infinity, or none."""
-    return next((name for name, tensor in state.items() if not tensor.isfinite().all()), "")
+
+def _named(state: State) -> set[str]:
+    """The hashes of the adapters that are named, also by what is set aside."""
+    return {e.sha256 for e in state.entries.values()} | {a.sha256 for a in state.aside if a.sha256}
+
+
+def _texts_of(entry: Entry) -> list[str]:
+    """Those whose embeddings its matches need."""
+    with suppress(ValueError, KeyError, TypeError, AttributeError):
+        return [entry.scene, *(track.phrase for track in to_tracks(parse_layout(entry.layout_json)))]
+    return [entry.scene]
 
 
 def default_folder() -> Path:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from ..layout import Layout
-from ..layout.model import iou
 
+ENCODER, SIZE = "all-MiniLM-L6-v2", 384  # numbers of an embedding
 SAMPLES = 5  # times at which boxes are compared
 
 
@@ -55,26 +55,3 @@ def cosine(a, b) -> float:
 def key_text(layout: Layout) -> str:
     """The text that is embedded: the abstracted scene, or the prompt where the planner gave none."""
     return layout.scene or layout.text
-
-
-def same_motion(a: Layout, b: Layout) -> bool:
-    """Whether both have as many objects and each moves the same way, in order."""
-    return [t.direction for t in a.objects] == [t.direction for t in b.objects]
-
-
-def match(new: Layout, old: Layout, old_embedding) -> Match:
-    """Compare two layouts with the same number of objects."""
-    pairs = list(zip(new.objects, old.objects, strict=True))
-    times = [i / (SAMPLES - 1) for i in range(SAMPLES)]
-    overlaps = [_iou(a.box_at(t), b.box_at(t)) for a, b in pairs for t in times]
-    return Match(
-        scene=cosine(embed(key_text(new)), old_embedding),
-        objects=min(1.0 if a.phrase == b.phrase else cosine(embed(a.phrase), embed(b.phrase)) for a, b in pairs),
-        overlap=sum(overlaps) / len(overlaps),
-    )
-
-
-def _iou(a, b) -> float:
-    if a is None or b is None:
-        return float(a is b)
-    return iou(a, b)

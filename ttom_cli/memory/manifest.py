@@ -1,97 +1,311 @@
-"""The bank's table of contents: one JSON file, replaced whole."""
+"""The bank's table of contents: a JSON file, one line an entry, and a journal of what changed since.
+
+A small bank's manifest is replaced whole at each change, so that it says all but the latest uses. A large one's
+changes are lines of its journal, which it names, until they are folded in: a new manifest names a new journal.
+Who reads needs no lock: the manifest and the journal that it names are one state, and a line counts once it ends.
+"""
 
 from __future__ import annotations
 
+import gc
 import json
 import os
-from dataclasses import asdict, dataclass, fields
+import secrets
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import BankError
 from ..files import to_json
+from ..text import plain
+from . import disk
+from .entry import BEFORE_LAYOUT, ID, SHA256, TIME, Entry, is_number, to_entry
+from .migrations import MIGRATIONS, SCHEMA_VERSION
 
-SCHEMA_VERSION = 1
 NAME = "manifest.json"
+SMALL = 2**17  # bytes of a manifest that is replaced at each change
+LIMIT = 2**28  # bytes of a manifest, and of a journal
+JOURNAL = "journal-{}.jsonl"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One stored adapter and all that is known of it."""
+@dataclass(frozen=True)
+class Aside:
+    """A record that cannot be believed: kept as it is, and used for nothing."""
 
     id: str
-    model: str
-    """Name or path of the model that it was made for."""
-    prompt: str
-    scene: str
-    """The abstracted scene whose embedding is the key."""
-    embedding: list[float]
-    layout: dict
-    """The layout that it was optimised for, as JSON."""
-    guide: dict
-    """The guide's settings that shape the adapter and its use."""
-    seed: int
-    losses: list[float]
-    """First and last loss of the optimisation."""
-    consolidated: int = 0
-    """Iterations of consolidation; 0: it holds for its own noise alone."""
-    check: dict | None = None
-    """Of the video that it was learnt on: passed, score and iou; None where nothing looked."""
-    uses: int = 0
-    """How often it was recalled; the least used is evicted first."""
-    updates: int = 0
-    created: str = ""
-    last_used: str = ""
-    bytes: int = 0
-    sha256: str = ""
+    """Its id, if it has one that no entry has."""
+    reason: str
+    record: object
 
     @property
-    def file(self) -> str:
-        """A new name for each update, so that the old file stands until the manifest names the new."""
-        return f"adapters/{self.id}-{self.updates}.safetensors"
+    def sha256(self) -> str:
+        """Of the adapter that it names, if any."""
+        value = self.record.get("sha256") if isinstance(self.record, dict) else None
+        return value if isinstance(value, str) and SHA256.fullmatch(value) else ""
 
 
-def read_manifest(folder: Path) -> list[Entry]:
-    """All entries; none where the bank does not exist yet. Raises BankError for a manifest that is damaged."""
+@dataclass
+class State:
+    """What the manifest and its journal say at one time."""
+
+    entries: dict[str, Entry] = field(default_factory=dict)
+    aside: list[Aside] = field(default_factory=list)
+    version: int = SCHEMA_VERSION
+    token: str = ""
+    """Of the journal's name."""
+    since: float = field(default_factory=time.time)
+    """When this manifest was begun: adapters that are older are none of its business."""
+    embeddings: dict = field(default_factory=dict)
+    """Those that a bank of version 1 has in its manifest, by text."""
+    mark: tuple | None = None
+    """By which the manifest's file is known again; None where there is none yet."""
+    size: int = 0
+    """Bytes of the manifest."""
+    end: int = 0
+    """Bytes of the journal that are in this state."""
+    touched: set[str] = field(default_factory=set)
+    """Ids whose entries changed since who wants to know last emptied it."""
+
+    @property
+    def journal(self) -> str:
+        return JOURNAL.format(self.token)
+
+    def apply(self, change: dict) -> None:
+        """Make one change; what is no change is set aside."""
+        if "put" in change:
+            self.put(change["put"])
+        elif "drop" in change:
+            self.touched.add(change["drop"])
+            self.entries.pop(change["drop"], None)
+            self.aside = [a for a in self.aside if a.id != change["drop"]]
+        elif entry := self.entries.get(change["use"]):
+            self.touched.add(entry.id)
+            self.entries[entry.id] = replace(entry, uses=entry.uses + 1, last_used=change["at"])
+
+    def put(self, record, layout_json: str | None = None, *, new: bool = False) -> None:
+        """Take a record in, its layout apart from it or not, or set it aside."""
+        try:
+            entry = to_entry(record, layout_json)
+            if new and entry.id in self.entries:
+                raise ValueError(f"its id {entry.id} is that of another")
+        except (ValueError, TypeError, RecursionError) as error:
+            id = record.get("id") if isinstance(record, dict) else None
+            known = isinstance(id, str) and ID.fullmatch(id) and id not in self.entries
+            if layout_json is not None and isinstance(record, dict):
+                record.pop("layout_json", None)
+                record["layout"] = _loaded(layout_json)
+            self.aside.append(Aside(id if known else "", str(error), record))
+        else:
+            self.touched.add(entry.id)
+            self.entries[entry.id] = entry
+
+
+def put(entry: Entry) -> dict:
+    """The change that adds or replaces an entry. Raises BankError for one that could not be read again."""
+    try:
+        return {"put": to_entry(json.loads(to_json(entry.to_record()))).to_record()}
+    except (ValueError, TypeError) as error:
+        raise BankError(f"the entry {entry.id} cannot be kept: {plain(str(error))[:160]}") from None
+
+
+# ---------------------------------------------------------------- reading
+
+
+def read_state(folder: Path, old: State | None = None) -> State:
+    """What the bank holds; `old`, brought up to date, where the manifest is still the same.
+
+    Raises BankError for a manifest that is damaged.
+    """
+    for _ in range(1000):
+        try:
+            mark = _mark(folder)
+            state = old if old and old.mark == mark else _read_manifest(folder)
+            if _read_journal(folder, state) or _mark(folder) == state.mark:
+                return state
+        except OSError as error:
+            raise BankError(f"cannot read {error.filename or folder / NAME}: {error.strerror}") from None
+        old = None
+    raise BankError(f"the bank {folder} changes faster than it can be read")
+
+
+def _mark(folder: Path) -> tuple | None:
+    """The manifest's inode, size and time, and its beginning, which names the journal."""
+    try:
+        number = disk.open_plain(folder / NAME)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        return _mark_of(os.fstat(number), os.pread(number, 128, 0))
+    finally:
+        os.close(number)
+
+
+def _mark_of(status: os.stat_result, content: bytes) -> tuple:
+    return status.st_ino, status.st_size, status.st_mtime_ns, content[:128]
+
+
+@contextmanager
+def uncollected():
+    """Without the collector of garbage, which would go through many new objects again and again, none of them any."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@uncollected()
+def _read_manifest(folder: Path) -> State:
     path = folder / NAME
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        if data["schema_version"] > SCHEMA_VERSION:
-            raise BankError(
-                f"{path} has schema version {data['schema_version']}, this ttom reads {SCHEMA_VERSION}",
-                "update ttom",
-            )
-        known = {f.name for f in fields(Entry)}
-        entries = [Entry(**{k: v for k, v in e.items() if k in known}) for e in data["entries"]]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise BankError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        what = " ".join(str(error).split())[:160]
+        content, status = disk.read_plain(path, LIMIT)
+    except (FileNotFoundError, NotADirectoryError):
+        return State()
+    try:
+        data = _parse(content)
+        version = data["schema_version"]
+        if type(version) is not int or version < 1:
+            raise ValueError("its schema_version is no number from 1")
+        if version > SCHEMA_VERSION:
+            message = f"{path} has schema version {version}, this ttom reads {SCHEMA_VERSION}"
+            raise BankError(message, "update ttom")
+        for number in range(version, SCHEMA_VERSION):
+            data = MIGRATIONS[number](data)
+        state = _state(data)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BankError(
-            f"the bank's manifest {path} is damaged ({what})",
+            f"the bank's manifest {path} is damaged ({plain(str(error))[:160]})",
             "mend it, or move it away to start a new bank; the adapters beside it are not touched",
         ) from None
-    if not all(_plain_id(e.id) for e in entries):
-        raise BankError(f"the bank's manifest {path} holds an id that is no plain name", "mend it by hand")
-    return entries
+    state.version, state.size, state.mark = version, len(content), _mark_of(status, content)
+    return state
 
 
-def _plain_id(name) -> bool:
-    return isinstance(name, str) and name.replace("-", "").replace("_", "").isalnum()
+def _state(data: dict) -> State:
+    """Of a manifest of the present version."""
+    token, since, records = data["journal"], data["since"], data["entries"]
+    if not isinstance(token, str) or not ID.fullmatch(token):
+        raise ValueError("its journal is no plain name")
+    if not is_number(since) or not isinstance(records, list):
+        raise ValueError("its entries are no list" if is_number(since) else "its since is no time")
+    state = State(token=token, since=since, embeddings=data.get("embeddings", {}))
+    for record in records:
+        if isinstance(record, tuple):
+            state.put(*record, new=True)
+        else:
+            state.put(record, new=True)
+    return state
 
 
-def write_manifest(folder: Path, entries: list[Entry]) -> None:
-    """Replace the manifest: written beside it, flushed to disk, then renamed over it."""
-    data = {"schema_version": SCHEMA_VERSION, "entries": [asdict(e) for e in entries]}
-    replace_file(folder / NAME, to_json(data, indent=1).encode())
+def _parse(content: bytes) -> dict:
+    """A manifest's JSON. In one that has not been edited a record's layout is left as text, and the record is
+    (record, text): to parse them all takes the most time, and few are asked for."""
+    head, *lines = content.split(b"\n")
+    by_line = head.endswith(b'"entries": [') and lines[-2:] == [b"]}", b""]
+    if by_line:
+        with suppress(ValueError, RecursionError):
+            return json.loads(head + b"]}") | {"entries": [_parse_line(line) for line in lines[:-2]]}
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        if not by_line:
+            raise
+        whole = json.loads(head + b"]}")  # a line that is damaged costs no other
+        return whole | {"entries": [_loaded(line.decode(errors="replace").removesuffix(",")) for line in lines[:-2]]}
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file so that after a crash it is the old one or the new one, never half of either."""
-    partial = path.with_name(path.name + ".partial")
-    with open(partial, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+def _loaded(text: str):
+    """The JSON of a text, or the text where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _parse_line(line: bytes):
+    line = line.removesuffix(b",").decode()
+    head, mark, layout_json = line.partition(BEFORE_LAYOUT)
+    if not mark:
+        return json.loads(line)
+    if BEFORE_LAYOUT in layout_json or not layout_json.endswith("}}"):
+        raise ValueError
+    return json.loads(head + "}"), layout_json[:-1]
+
+
+def _read_journal(folder: Path, state: State) -> bool:
+    """Apply the lines that are new; whether there is a journal."""
+    if not state.token:
+        return False
+    try:
+        content, status = disk.read_plain(folder / state.journal, LIMIT, state.end)
+    except FileNotFoundError:
+        if state.end:
+            state.mark = ("its journal went",)  # what was read of it holds no more
+        return False
+    if status.st_size < state.end:
+        state.mark = ("its journal was cut",)
+        return False
+    whole = content[: content.rfind(b"\n") + 1]
+    for line in whole.splitlines():
+        try:
+            change = json.loads(line)
+            _check_change(change)
+        except (ValueError, RecursionError):
+            state.aside.append(Aside("", "a line of its journal is no change", line.decode(errors="replace")))
+            continue
+        state.apply(change)
+    state.end += len(whole)
+    return True
+
+
+def _check_change(change) -> None:
+    """Raises ValueError for what is none."""
+    kind = next(iter(change), None) if isinstance(change, dict) else None
+    named = kind in ("drop", "use") and isinstance(change[kind], str) and ID.fullmatch(change[kind])
+    timed = kind != "use" or (isinstance(change.get("at"), str) and TIME.fullmatch(change["at"]))
+    if not (kind == "put" or (named and timed)):
+        raise ValueError("it is no change")
+
+
+# ---------------------------------------------------------------- writing, under the lock
+
+
+def commit(folder: Path, state: State, changes: list[dict], *, durable: bool = True) -> None:
+    """Make the changes, on disk and in the state. Raises OSError, and none is made then.
+
+    What is not durable costs no wait for the disk; a crash of the process loses none of it.
+    """
+    if not state.token or (durable and state.size < SMALL):
+        try:
+            return fold(folder, state, changes)
+        except OSError:
+            if not state.token or _mark(folder) != state.mark:
+                raise  # no journal to turn to
+    lines = "".join(to_json(change) + "\n" for change in changes).encode()
+    disk.append(folder / state.journal, lines, state.end, durable=durable)
+    state.end += len(lines)
+    for change in changes:
+        state.apply(change)
+    if state.end > SMALL + state.size // 4:
+        with suppress(OSError):
+            fold(folder, state)
+
+
+def fold(folder: Path, state: State, changes: list[dict] | tuple = ()) -> None:
+    """Replace the manifest by one that holds all, and whose journal is empty."""
+    after = replace(state, entries=dict(state.entries), aside=list(state.aside), touched=set(state.touched))
+    for change in changes:
+        after.apply(change)
+    after.token, after.end, after.version, after.embeddings = secrets.token_hex(4), 0, SCHEMA_VERSION, {}
+    head = {"schema_version": SCHEMA_VERSION, "journal": after.token, "since": round(after.since, 3)}
+    records = [entry.to_line() for entry in after.entries.values()]
+    records += [json.dumps(aside.record) for aside in after.aside]  # as it was, also where it holds NaN
+    content = (to_json(head)[:-1] + ', "entries": [\n' + ",\n".join(records) + "\n]}\n").encode()
+    disk.replace_file(folder / NAME, content)
+    after.size, after.mark = len(content), _mark(folder)
+    if state.token:
+        disk.remove(folder / state.journal)
+    state.__dict__.update(after.__dict__)

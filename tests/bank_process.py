@@ -1,0 +1,254 @@
+"""What the tests of the bank run as a process of its own: it forks writers and readers, kills them, and looks after.
+
+Sentence embeddings are made up here, for they take no part in what is tested, and their model takes seconds to load.
+Each scenario prints one JSON object on what it saw.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ttom_cli.errors import BankError
+from ttom_cli.layout import layout_from_json
+from ttom_cli.memory import MemoryBank, keys, manifest
+
+FACTS = {"model": "toy", "guide": {"rank": 2}, "seed": 1, "losses": [0.4, 0.1]}
+A, B = "blocks.0.attn2.to_q.lora_A.weight", "blocks.0.attn2.to_q.lora_B.weight"
+LAYOUT = layout_from_json(
+    {
+        "prompt": "a red ball rolls right",
+        "scene": "<object A> rolls right",
+        "objects": [
+            {"phrase": "red ball", "boxes": [{"t": 0, "box": [0, 0, 0.4, 0.4]}, {"t": 1, "box": [0.6, 0, 1, 0.4]}]}
+        ],
+    }
+)
+PLACES = ("open", "pwrite", "fsync", "replace", "unlink", "ftruncate", "link")
+
+
+def made_up(text: str) -> tuple[float, ...]:
+    seed = int.from_bytes(hashlib.sha256(text.encode(errors="replace")).digest()[:8], "little")
+    vector = np.random.default_rng(seed).normal(size=keys.SIZE)
+    return tuple(map(float, vector / np.linalg.norm(vector)))
+
+
+def state(value: float, size: int = 8) -> dict:
+    return {A: torch.full((2, size), float(value)), B: torch.zeros(size, 2)}
+
+
+def named(name: str):
+    """A layout whose scene has a name of its own."""
+    return replace(LAYOUT, scene=f"<object A> rolls right, {name}")
+
+
+def value(tensors: dict) -> float:
+    return float(tensors[A][0, 0])
+
+
+def forked(work, *arguments) -> int:
+    """The process that does the work, and ends with 0 where it raises nothing."""
+    process = os.fork()
+    if process:
+        return process
+    try:
+        work(*arguments)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+def acknowledged(path: Path, *what) -> None:
+    """Note, for good, that something has been done."""
+    with open(path, "a") as file:
+        file.write(json.dumps(what) + "\n")
+
+
+def noted(path: Path) -> list:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+# ---------------------------------------------------------------- many at once
+
+
+def many(folder: Path, notes: Path, writers: int, readers: int, rounds: int) -> dict:
+    shared = MemoryBank(folder, capacity=10_000).insert(named("shared"), state(-1), **FACTS).id
+
+    def write(n: int) -> None:
+        bank = MemoryBank(folder, capacity=10_000)
+        for i in range(rounds):
+            entry = bank.insert(named(f"{n} {i}"), state(n * 1000 + i), **FACTS)
+            acknowledged(notes / f"{n}", "insert", entry.id, n * 1000 + i)
+            bank.update(shared, state(n * 1000 + i))
+            acknowledged(notes / f"{n}", "update", n * 1000 + i)
+            if i % 3 == 2:
+                bank.delete([entry.id])
+                acknowledged(notes / f"{n}", "delete", entry.id)
+
+    def read(n: int) -> None:
+        told = []
+        bank = MemoryBank(folder, tell=told.append)
+        while not (notes / "done").exists():
+            hit = bank.read(named("shared"), model="toy", guide={"rank": 2})
+            assert hit and hit.entry.id == shared, hit
+            bank.load(bank.find(shared))
+            assert bank.entries()
+            acknowledged(notes / f"reader {n}", value(hit.state))
+        assert not told, told
+
+    working = [forked(write, n) for n in range(writers)]
+    reading = [forked(read, n) for n in range(readers)]
+    codes = [os.waitpid(process, 0)[1] for process in working]
+    (notes / "done").touch()
+    codes += [os.waitpid(process, 0)[1] for process in reading]
+    bank, done = MemoryBank(folder), [note for n in range(writers) for note in noted(notes / f"{n}")]
+    gone = {note[1] for note in done if note[0] == "delete"}
+    wanted = {note[1]: note[2] for note in done if note[0] == "insert" and note[1] not in gone}
+    held = {e.id: value(bank.load(e)) for e in bank.entries()}
+    return {
+        "codes": codes,
+        "lost": [id for id, v in wanted.items() if held.get(id) != v],
+        "back": [id for id in gone if id in held],
+        "updates": bank.find(shared).updates,
+        "acknowledged": sum(note[0] == "update" for note in done),
+        "reads": [len(noted(notes / f"reader {n}")) for n in range(readers)],
+        "stray": stray(folder),
+    }
+
+
+def stray(folder: Path) -> list[str]:
+    """What lies in the bank and is named by nothing, once a process has swept it."""
+    bank = MemoryBank(folder)
+    bank.prepare()
+    wanted = {e.file for e in bank.entries()} | {"manifest.json", ".lock", "embeddings.bin"}
+    wanted.add(manifest.read_state(folder).journal)
+    found = {str(p.relative_to(folder)) for p in folder.rglob("*") if not p.is_dir()}
+    return sorted(found - wanted)
+
+
+# ---------------------------------------------------------------- kill -9
+
+
+def kill_at(point: int) -> None:
+    """From now on the process dies at the point-th call that touches a file: before it, half-way, or after it."""
+    calls, real = [0], {name: getattr(os, name) for name in PLACES}
+
+    def wrap(name):
+        def call(*arguments, **more):
+            calls[0] += 1
+            if calls[0] != point // 3 + 1:
+                return real[name](*arguments, **more)
+            if point % 3 == 1 and name == "pwrite":
+                number, content, at = arguments
+                real[name](number, content[: len(content) // 2], at)
+            elif point % 3 == 2:
+                with contextlib.suppress(OSError):
+                    real[name](*arguments, **more)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        return call
+
+    for name in PLACES:
+        setattr(os, name, wrap(name))
+
+
+def changes(folder: Path, notes: Path, point: int | None) -> None:
+    """A life of a bank: each change is noted before and after."""
+    if point is not None:
+        kill_at(point)
+    bank, name = MemoryBank(folder, capacity=10_000), f"{point}"
+    shared = next(e.id for e in bank.entries() if e.scene.endswith("shared"))
+    note = time.time()
+    for i in range(2):
+        acknowledged(notes, "will update", note + i)
+        bank.update(shared, state(note + i))
+        acknowledged(notes, "did update", note + i)
+        entry = bank.insert(named(f"{name} {i}"), state(note), **FACTS)
+        acknowledged(notes, "did insert", entry.id, note)
+        assert bank.read(named("shared"), model="toy", guide={"rank": 2})
+        if i:
+            acknowledged(notes, "will delete", entry.id)
+            bank.delete([entry.id])
+            acknowledged(notes, "did delete", entry.id)
+
+
+def kills(folder: Path, notes: Path, first: int, step: int, small: int) -> dict:
+    """Kill a process at every `step`-th point from the first, until one lives to its end, a second one beside it."""
+    manifest.SMALL = small  # 0: changes go to the journal, which is folded in every few of them
+    seen = {"kills": 0, "faults": []}
+    MemoryBank(folder, capacity=10_000).insert(named("shared"), state(-1), **FACTS)
+    for point in range(first, 3000, step):
+        notes_of = [notes / f"{point} killed", notes / f"{point} beside"]
+        processes = [forked(changes, folder, notes_of[0], point)]
+        if point % 2:
+            processes.append(forked(changes, folder, notes_of[1], None))
+        codes = [os.waitpid(process, 0)[1] for process in processes]
+        seen["faults"] += [f"point {point}: {fault}" for fault in look_after(folder, notes_of, codes)]
+        if codes[0] == 0:
+            break
+        seen["kills"] += 1
+    return seen | {"stray": stray(folder), "ended": codes[0] == 0}
+
+
+def look_after(folder: Path, paths: list[Path], codes: list[int]):
+    """Yields what is wrong with the bank, by what was acknowledged."""
+    if codes[0] not in (0, signal.SIGKILL) or any(codes[1:]):
+        yield f"it ended with {codes}"
+    told = []
+    bank = MemoryBank(folder, tell=told.append)
+    held = {e.id: value(bank.load(e)) for e in bank.entries()}
+    notes = [note for path in paths for note in noted(path)]
+    going, gone = ({n[1] for n in notes if n[0] == f"{word} delete"} for word in ("will", "did"))
+    for note in notes:
+        if note[0] == "did insert" and note[1] not in going and held.get(note[1]) != np.float32(note[2]):
+            yield f"the entry {note[1]} is lost"
+    if back := gone & held.keys():
+        yield f"deleted entries are back: {back}"
+    shared = next(e for e in bank.entries() if e.scene.endswith("shared"))
+    possible = {np.float32(n[1]) for n in notes if n[0] == "will update"}
+    if any(n[0] == "did update" for n in notes) and np.float32(held[shared.id]) not in possible:
+        yield f"an update is lost: {held[shared.id]} is none of {possible}"
+    if told:
+        yield f"told {told}"
+
+
+# ---------------------------------------------------------------- a disk that is full
+
+
+def full(folder: Path, notes: Path, count: int, small: int) -> dict:
+    manifest.SMALL = small
+    bank = MemoryBank(folder, capacity=10_000)
+    ids = [bank.insert(named(f"{n}"), state(n), **FACTS).id for n in range(count)]
+    sizes = [p.stat().st_size for p in folder.rglob("*") if p.is_file()]
+    seen = {"largest": max(sizes)}
+    resource.setrlimit(resource.RLIMIT_FSIZE, (max(sizes) - 200, resource.RLIM_INFINITY))
+    with contextlib.suppress(BankError):
+        bank.insert(named("too large"), state(0, size=100_000), **FACTS)
+        seen["inserted"] = True
+    seen["kept"] = [e.id for e in MemoryBank(folder).entries()] == ids
+    bank.delete(ids[:2])
+    seen["deleted"] = [e.id for e in MemoryBank(folder).entries()] == ids[2:]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    hit = MemoryBank(folder).read(named("5"), model="toy", guide={"rank": 2})
+    seen["read"] = bool(hit) and value(hit.state) == 5
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    return seen | {"stray": stray(folder)}
+
+
+if __name__ == "__main__":
+    keys.embed = made_up
+    scenario, place, *numbers = sys.argv[1:]
+    (Path(place) / "notes").mkdir(parents=True)
+    run = {"many": many, "kills": kills, "full": full}[scenario]
+    print(json.dumps(run(Path(place) / "bank", Path(place) / "notes", *map(int, numbers))))

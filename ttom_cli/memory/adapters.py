@@ -1,0 +1,155 @@
+"""The adapters' files: LoRA tensors as `pipe.load_lora_weights` takes them, each named by its content's SHA-256.
+
+A name is made of digits that were checked, never of what a record says otherwise, and no two contents share one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import BankError
+from . import disk
+from .entry import MAX_BYTES, Entry
+from .migrations import file_in_1
+
+if TYPE_CHECKING:
+    import torch
+
+State = dict[str, "torch.Tensor"]
+FOLDER = "adapters"
+PREFIX = "transformer."  # of the tensors' names, so that `pipe.load_lora_weights` knows them
+_OWN = re.compile(r"[0-9a-f]{64}\.safetensors|[\w-]+-\d+\.safetensors|journal-\w+\.jsonl|.*\.partial", re.ASCII)
+_NAME = re.compile(r"[\w.-]{1,300}\.lora_[AB]\.weight", re.ASCII)
+MAX_TENSORS = 20_000
+
+
+def encode(state: State, *, prompt: str, scene: str, model: str) -> bytes:
+    """The content of an adapter's file. Raises BankError for numbers that are not finite."""
+    import safetensors.torch
+
+    if odd := _not_finite(state):
+        raise BankError(f"the adapter is not finite ({odd}), and is not kept", "lower --lr, or try --dtype float32")
+    rank = next(t.shape[0] for name, t in state.items() if "lora_A" in name)
+    targets = sorted({name.split(".lora_")[0] for name in state})
+    config = {"r": rank, "lora_alpha": rank, "target_modules": targets}
+    metadata = {
+        "format": "pt",
+        "lora_adapter_metadata": json.dumps({PREFIX + k: v for k, v in config.items()}),
+        "ttom": json.dumps({"prompt": prompt, "scene": scene, "model": model}),
+    }
+    content = safetensors.torch.save({PREFIX + name: tensor.contiguous() for name, tensor in state.items()}, metadata)
+    if len(content) > MAX_BYTES:
+        raise BankError(f"the adapter has {len(content) / 1e6:.0f} MB, {MAX_BYTES / 1e6:.0f} are the most")
+    return content
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def read(folder: Path, entry: Entry) -> State:
+    """An entry's tensors. Raises FileNotFoundError, and BankError for a file that is not what was stored."""
+    path = folder / entry.file
+    hint = f"remove the entry: ttom memory rm {entry.id} --bank {folder}"
+    try:
+        content = _content(folder, entry)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise BankError(f"cannot read the adapter {path}: {error.strerror}", hint) from None
+    if digest(content) != entry.sha256:
+        raise BankError(f"the adapter {path} is not what was stored (cut short or altered)", hint)
+    try:
+        return _decode(content)
+    except ValueError as error:
+        raise BankError(f"the adapter {path} holds {error}", hint) from None
+
+
+def _content(folder: Path, entry: Entry) -> bytes:
+    if disk.is_folder(folder) and not disk.is_folder(folder / FOLDER) and (folder / FOLDER).exists():
+        raise OSError(0, "its folder is none, or a link")
+    try:
+        return disk.read_plain(folder / entry.file, entry.bytes)[0]
+    except FileNotFoundError:
+        return disk.read_plain(folder / file_in_1(entry.id, entry.updates), entry.bytes)[0]
+
+
+def _decode(content: bytes) -> State:
+    """The tensors of a file's content. Raises ValueError for what is no LoRA of finite numbers."""
+    import safetensors.torch
+
+    try:
+        loaded = safetensors.torch.load(content)
+    except Exception as error:  # safetensors has its own, KeyErrors for types among them
+        raise ValueError(f"no tensors ({' '.join(str(error).split())[:120]})") from None
+    state = {name.removeprefix(PREFIX): tensor for name, tensor in loaded.items()}
+    if not state or len(state) > MAX_TENSORS:
+        raise ValueError(f"{len(state)} tensors")
+    for name, tensor in state.items():
+        if not _NAME.fullmatch(name) or tensor.ndim != 2 or tensor.is_complex() or tensor.element_size() < 2:
+            raise ValueError(f"what is no part of a LoRA ({name[:80]})")
+    if odd := _not_finite(state):
+        raise ValueError(f"numbers that are not finite ({odd})")
+    return state
+
+
+def _not_finite(state: State) -> str:
+    """The first tensor that holds NaN or infinity, or none."""
+    return next((name for name, tensor in state.items() if not tensor.isfinite().all()), "")
+
+
+# ---------------------------------------------------------------- under the lock
+
+
+def write(folder: Path, entry: Entry, content: bytes) -> None:
+    """Write an entry's adapter, to last. Raises OSError."""
+    place = folder / FOLDER
+    if not disk.is_folder(place):
+        place.mkdir()  # where a link or a file has the name, this says so
+        disk.sync_folder(folder)
+    disk.replace_file(folder / entry.file, content)
+
+
+def remove(folder: Path, names: Iterable[str]) -> None:
+    """Remove adapters by the hashes that they are named by."""
+    if disk.is_folder(folder / FOLDER):
+        for sha256 in names:
+            disk.remove(folder / FOLDER / f"{sha256}.safetensors")
+
+
+def adopt(folder: Path, entries: Iterable[Entry]) -> None:
+    """Give the adapters of a bank of version 1 their new names beside the old ones. Raises OSError."""
+    if not disk.is_folder(folder / FOLDER):
+        return
+    for entry in entries:
+        old, new = folder / file_in_1(entry.id, entry.updates), folder / entry.file
+        with suppress(FileNotFoundError, FileExistsError):
+            try:
+                os.link(old, new, follow_symlinks=False)
+            except PermissionError:  # a file system without such links
+                disk.replace_file(new, disk.read_plain(old, entry.bytes)[0])
+    disk.sync_folder(folder / FOLDER)
+
+
+def sweep(folder: Path, kept: set[str], since: float, old: Iterable[str] = ()) -> None:
+    """Remove what nothing names: `.partial`s, and other files of the bank's that are not in `kept`.
+
+    Those older than `since` are of a bank that was there before, and stay, but for the `old` ones.
+    """
+    for place in (folder, folder / FOLDER):
+        if not disk.is_folder(place):
+            continue
+        with os.scandir(place) as found:
+            doomed = [item for item in found if _OWN.fullmatch(item.name) and item.name not in kept]
+        for item in doomed:
+            with suppress(OSError):
+                of_this = item.stat(follow_symlinks=False).st_mtime >= since - 1
+                if of_this or item.name.endswith(disk.PARTIAL) or item.name in old:
+                    disk.remove(Path(item.path))
