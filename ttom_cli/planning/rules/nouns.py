@@ -100,8 +100,7 @@ def find_mentions(text: str) -> list[Mention]:
         j, verb = first, False
         while j < len(tokens) and not skip[j]:
             following = tokens[j + 1][0] if j + 1 < len(tokens) else ""
-            if j + 1 < len(tokens) and skip[j + 1] and not _closed_class(following):
-                following = ""
+            following = "" if following and skip[j + 1] and not _closed_class(following) else following
             so_far = [t[0] for t in tokens[first:j] if t[0] != ","]
             if not _joins_adjectives(tokens[j][0], so_far, following, opened=context.opened) and _stops(
                 tokens[j][0], so_far, following, context

@@ -17,6 +17,11 @@ from .nouns import Mention, find_mentions
 from .said import read_places, read_said
 from .wishes import AFTER, ATTACHED
 
+LONG = 12  # words of a prompt, from which on a noun without an article has to be vouched for
+VERY_LONG = 60  # and of one whose first sentence alone is read
+# Relations that say where one is beside another, be it a noun or a pronoun.
+_STANDING = (AFTER, "left of", "right of", "above", "below", "in front of", "behind", "next to", "on")
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -49,10 +54,6 @@ def read_surely(prompt: str) -> Reading:
     spoken = {w for phrase in reader.left for w in phrase.split()}
     strange = [w for w in words if not (w in spoken or w[0].isupper() or lex.known(w.lower()))]
     return Reading(text, reader.kept, list(dict.fromkeys(reader.left + strange)))
-
-
-LONG = 12  # words of a prompt, from which on a noun without an article has to be vouched for
-VERY_LONG = 60  # and of one whose first sentence alone is read
 
 
 def _what_is_told_first(text: str, count: int) -> str:
@@ -93,7 +94,7 @@ class _Reader:
         _share_verbs(self.text, self.kept)
         held = {k for m in self.kept for _, k in m.wish.relations}
         for k, mention in enumerate(self.kept):
-            beside = [j for relation, j in mention.wish.relations if relation in _OF_PRONOUNS]
+            beside = [j for relation, j in mention.wish.relations if relation in _STANDING]
             if mention.going and beside and not mention.wish.direction:  # "swims above it" goes with it
                 mention.wish.direction = self.kept[beside[0]].wish.direction
             if mention.going and k not in held and mention.wish.is_free:
@@ -225,7 +226,7 @@ class _Reader:
         earlier = [k for k, m in enumerate(self.kept) if m is not self.subject and not m.governed]
         held = {relation for relation, _ in self.subject.wish.relations}
         said = lex.pattern(r"\b(?:to|on|at) (?:his|her|its|their) (left|right)\b").sub(r"to the \1 of him", said)
-        for name in _OF_PRONOUNS if earlier else ():
+        for name in _STANDING if earlier else ():
             if name not in held and lex.search(pattern.format(lex.RELATIONS[name]), said):
                 self.subject.wish.relations.append((name, earlier[-1]))
                 return
@@ -263,7 +264,7 @@ class _Reader:
         relation = _relations(before)
         bare = relation and lex.fullmatch(rf" (?:{lex.RELATIONS[relation[0]]}){_ARTICLE}(?:\w+ )?", before)
         mine = {r for r, k in self.subject.wish.relations if k == len(self.kept) - 1}
-        return bool(bare) and relation[0] in _OF_PRONOUNS and ATTACHED.keys().isdisjoint(mine)
+        return bool(bare) and relation[0] in _STANDING and ATTACHED.keys().isdisjoint(mine)
 
 
 def _is_clause(words: list[str]) -> bool:
@@ -328,7 +329,6 @@ def _is_again(before: str, mention: Mention, earlier: Mention) -> bool:
 
 
 _PRONOUN = r"(?:it|him|her|them)"
-_OF_PRONOUNS = ("after", "left of", "right of", "above", "below", "in front of", "behind", "next to", "on")
 _ARTICLE = r"(?: an?| the| his| her| its)? ?"
 _SENDS = rf"\b(?:{'|'.join(lex.SENDING)}){_ARTICLE}$"
 
