@@ -102,7 +102,7 @@ class GuideConfig(Checked):
 
     mode: str = option(
         "params", "params (optimise an inserted LoRA), latents, both, or off.", name="guide",
-        choices=("params", "latents", "both", "off"),
+        choices=("params", "latents", "attention", "params+latents", "attention+params", "attention+latents", "attention+params+latents", "off"),
     )  # fmt: skip
     loss: str = option(
         "jsd", "jsd (Jensen-Shannon divergence) or l2 (squared distance of the distributions).", choices=("jsd", "l2")
@@ -147,6 +147,10 @@ class GuideConfig(Checked):
         0, "Iterations over random noises after the video is written, so that the adapter holds for any.", panel=MEMORY,
         least=0,
     )  # fmt: skip
+    bias: float = 4.0
+    bias_blocks: tuple[int, ...] = ()
+    bias_steps: int = 0
+    bias_falls: bool = False
     consolidate_batch: int = 4
     """Random noises and noise levels in each of these iterations."""
 
@@ -158,6 +162,10 @@ class GuideConfig(Checked):
             raise TTOMError(
                 f"adapt must name a block of at most {max(self.blocks)}, the last of blocks, not {list(self.adapt)}"
             )
+
+    @property
+    def ways(self) -> set[str]:
+        return set(self.mode.split("+")) - {"off"}
 
     @property
     def adapted(self) -> tuple[int, ...]:

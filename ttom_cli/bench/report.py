@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from rich import box
 from rich.console import Console
 from rich.table import Table as RichTable
+
+from .estimate import Estimate
 
 SHARES = (
     "pass in 1",
@@ -32,7 +34,7 @@ class Row:
     """One arm of a table: its name and its figures, by column."""
 
     name: str
-    figures: dict[str, float]
+    figures: dict[str, float | Estimate | None]
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class Table:
     rows: list[Row]
 
     def to_json(self) -> dict:
-        return {"title": self.title, "note": self.note, "rows": [{"name": r.name, **r.figures} for r in self.rows]}
+        rows = [{"name": row.name, **{k: _plain(v) for k, v in row.figures.items()}} for row in self.rows]
+        return {"title": self.title, "note": self.note, "rows": rows}
 
 
 def joined(tables: dict[str, Table]) -> Table:
@@ -69,9 +72,16 @@ def show(table: Table, console: Console) -> None:
     console.print(rich)
 
 
-def cell(column: str, value: float | None) -> str:
+def _plain(value):
+    return asdict(value) if isinstance(value, Estimate) else value
+
+
+def cell(column: str, value: float | Estimate | None) -> str:
+    """A figure as the tables show it; an estimate with the longer arm of its 95 % interval."""
     if value is None:
         return "–"
+    if isinstance(value, Estimate):
+        return f"{cell(column, value.value)} ±{cell(column, value.half)}"
     if isinstance(value, int):
         return str(value)
     return f"{value:.0%}" if column in SHARES else f"{value:.1f}" if column == "s/video" else f"{value:.3f}"

@@ -21,7 +21,7 @@ from ..config import GuideConfig
 from ..errors import ModelError, VideoError
 from .adapter import Adapter, Folded, State, check_fit
 from .losses import alignment_loss
-from .tap import Tap, Truncated, phrase_attention
+from .tap import Pulled, Tap, Truncated, phrase_attention
 from .targets import Targets
 
 FLOAT16_SCALE = 2.0**20  # less, by halves, where gradients overflow
@@ -107,8 +107,41 @@ class Guide:
         for on, part in calls:
             if self.adapter:
                 self.adapter.switch(on)
-            outputs.append(self._forward(*args, **self._moved(part)))
+            with self._pulled(part) if on and guided else nullcontext():
+                outputs.append(self._forward(*args, **self._moved(part)))
         return outputs[0] if len(outputs) == 1 else _joined(outputs)
+
+    def _pulled(self, kwargs: dict):
+        if "attention" not in self.config.ways:
+            return nullcontext()
+        if self.config.bias_steps and self._step >= self.config.bias_steps:
+            return nullcontext()
+        blocks = self.config.bias_blocks or range(self.backbone.blocks(self.denoiser))
+        modules = {b: self.backbone.text_attention(self.denoiser, b) for b in blocks}
+        columns = torch.tensor([t for span in self.targets.phrases for t in span])
+        owner = torch.tensor([p for p, span in enumerate(self.targets.phrases) for _ in span])
+        grid = self.backbone.grid(self.denoiser, kwargs)
+        weight = self.config.bias * (1 - self._step / self.config.steps if self.config.bias_falls else 1.0)
+        inside = self.targets.inside
+        rows_PL = (weight * (2 * inside - 1) * self.targets.present[..., None, None]).flatten(1)
+
+        def pull(query, key, value, kw):
+            video, _, keys = self.backbone.video_queries(query, key, columns.to(key.device), kwargs)
+            L, S, D, P = query.shape[2], key.shape[2], query.shape[3], len(rows_PL)
+            start = L - video.shape[2] if self.backbone.family == "cogvideox" else 0
+            wide = -(-P // 8) * 8
+            extra_q = query.new_zeros(*query.shape[:3], wide)
+            extra_q[:, :, start : start + video.shape[2], :P] = rows_PL.T.to(query)
+            extra_k = key.new_zeros(*key.shape[:3], wide)
+            extra_k[:, :, keys, owner.to(key.device)] = 1.0
+            scale = kw.get("scale") or D**-0.5
+            q = torch.cat([query, extra_q / scale], -1)
+            k = torch.cat([key, extra_k], -1)
+            v = torch.nn.functional.pad(value, (0, wide))
+            kw = {**kw, "scale": scale}
+            return q, k, v, kw, D
+
+        return Pulled(modules, pull)
 
     def _moved(self, kwargs: dict) -> dict:
         """The call's arguments with its latents moved, in all of its branches."""
@@ -122,14 +155,15 @@ class Guide:
             self.on_conditional(self._step, kwargs)
         if guided:
             self.conditional = kwargs
-            if self.optimise:
+            if self.optimise and self.config.ways & {"params", "latents"}:
                 self._optimise_step(kwargs)
 
     def _is_on(self, conditional: bool, guided: bool) -> bool:
         """Whether the adapter acts on a branch of this step."""
-        return (
+        adapter = (
             bool(self.adapter) and (conditional or not self.config.conditional_only) and (guided or self.config.keep_on)
         )
+        return adapter or ("attention" in self.config.ways and conditional and guided)
 
     def _after(self, call: inspect.BoundArguments):
         """The scheduler's step, from the latents as they were moved."""
@@ -152,7 +186,7 @@ class Guide:
             self.adapter.switch(True)
         with self.prefix_kept(), self.checkpointed():
             for iteration in range(config.iterations):
-                moved.requires_grad_(config.mode in ("latents", "both"))
+                moved.requires_grad_("latents" in config.ways)
                 loss = self.backward({**kwargs, "hidden_states": moved}, stop=config.stop_loss)
                 self.losses[-1].append(loss)
                 if self.on_iteration:
@@ -166,13 +200,13 @@ class Guide:
                     gradient = moved.grad.float()
                     direction = gradient / gradient.square().mean().sqrt().clamp_min(1e-12)
                     moved = moved.detach() - step_length * direction.to(moved.dtype)
-        if config.mode in ("latents", "both"):
+        if "latents" in config.ways:
             self._delta = moved.detach() - x
 
     @contextmanager
     def prefix_kept(self):
         """Within it the blocks ahead of what is trained run once: as long as the latents stand, their output does."""
-        first = self.config.trained_from if self.config.mode == "params" else 0
+        first = self.config.trained_from if "latents" not in self.config.ways else 0
         blocks = [self.backbone.block(self.denoiser, b) for b in range(first)]
         before = [vars(block).get("forward") for block in blocks]
         kept = []
@@ -368,7 +402,7 @@ def attach(pipe, backbone: Backbone, config: GuideConfig, *, seed: int, stored: 
     It starts as the `stored` one, if given; with `optimise` off, and on a CPU, where it would slow the forwards, it
     is folded into the weights. Raises BankError where the stored one does not fit.
     """
-    if config.mode not in ("params", "both"):
+    if "params" not in config.ways:
         return nullcontext()
     denoiser = backbone.denoiser(pipe)
     targets = backbone.lora_targets(denoiser, config)

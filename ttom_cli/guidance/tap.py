@@ -87,6 +87,47 @@ class _Watch(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
+class Pulled:
+    """Within it the first attention of each module gets `change(query, key, value, kwargs)` in place of its own."""
+
+    def __init__(self, modules, change):
+        self.modules, self.change = modules, change
+
+    def __enter__(self):
+        self.handles = []
+        for module in self.modules.values():
+            mode = _Change(self.change)
+            self.handles.append(module.register_forward_pre_hook(mode.open))
+            self.handles.append(module.register_forward_hook(mode.close, always_call=True))
+
+    def __exit__(self, *exc):
+        for handle in self.handles:
+            handle.remove()
+
+
+class _Change(TorchFunctionMode):
+    def __init__(self, change):
+        super().__init__()
+        self.change, self.seen = change, False
+
+    def open(self, module, args):
+        self.seen = False
+        self.__enter__()
+
+    def close(self, module, args, output):
+        self.__exit__(None, None, None)
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = dict(kwargs or {})
+        if func is F.scaled_dot_product_attention and not self.seen:
+            self.seen = True
+            names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
+            kwargs |= dict(zip(names, args))
+            q, k, v, kw, D = self.change(kwargs.pop("query"), kwargs.pop("key"), kwargs.pop("value"), kwargs)
+            return func(q, k, v, **kw)[..., :D]
+        return func(*args, **kwargs)
+
+
 def phrase_attention(query_BNLD, key_BNSD, columns: torch.Tensor, mask=None, *, heads: bool = False) -> torch.Tensor:
     """Attention probability of each video token on each of the phrase's keys, mean over heads or of each head.
 

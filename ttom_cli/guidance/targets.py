@@ -25,9 +25,10 @@ class Targets:
     present: torch.Tensor
     phrases: tuple[tuple[int, ...], ...]
     rows: tuple[int, ...] = ()
+    inside: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> Targets:
-        return replace(self, mass=self.mass.to(device), present=self.present.to(device))
+        return replace(self, mass=self.mass.to(device), present=self.present.to(device), inside=self.inside.to(device))
 
 
 def gaussian_targets(
@@ -41,14 +42,16 @@ def gaussian_targets(
     phrases = tuple(dict.fromkeys(spans))
     rows = tuple(phrases.index(span) for span in spans)
     mass = torch.zeros(len(phrases), len(times), *grid)
+    inside = torch.zeros(len(phrases), len(times), *grid)
     for track, p in zip(layout.objects, rows, strict=True):
         for f, t in enumerate(times):
             box = track.box_at(t)
             if box is not None:
                 mass[p, f] += gaussian_mass(box, grid)
+                inside[p, f] = torch.maximum(inside[p, f], _covered(box, grid))
     total = mass.sum((-1, -2), keepdim=True)
     present = total[..., 0, 0] > 1e-6
-    return Targets(mass / total.clamp_min(1e-6), present, phrases, rows)
+    return Targets(mass / total.clamp_min(1e-6), present, phrases, rows, inside)
 
 
 def absent(layout: Layout, times: list[float]) -> list[Track]:
@@ -66,6 +69,13 @@ def gaussian_mass(box: Box, grid: tuple[int, int]) -> torch.Tensor:
     rows = _cell_mass((y0 + y1) / 2, (y1 - y0) / 4, grid[0])
     columns = _cell_mass((x0 + x1) / 2, (x1 - x0) / 4, grid[1])
     return rows[:, None] * columns[None, :]
+
+
+def _covered(box: Box, grid: tuple[int, int]) -> torch.Tensor:
+    """1 where the middle of a cell lies in the box."""
+    x0, y0, x1, y1 = box
+    ys, xs = [(torch.arange(n) + 0.5) / n for n in grid]
+    return (((ys >= y0) & (ys <= y1))[:, None] & ((xs >= x0) & (xs <= x1))[None, :]).float()
 
 
 def _cell_mass(mean: float, sigma: float, cells: int) -> torch.Tensor:

@@ -187,10 +187,11 @@ def held_out(scene: Scene) -> bool:
     learnt by heart. (The VAE, which knows no words, sees them all.)
     """
     looks = [(group[0].color, group[0].shape) for group in scene.groups]
-    return any(_kept_out(*pair) for pair in combinations(looks, 2))
+    return any(kept_out(*pair) for pair in combinations(looks, 2))
 
 
-def _kept_out(a: tuple[str, str], b: tuple[str, str]) -> bool:
+def kept_out(a: tuple[str, str], b: tuple[str, str]) -> bool:
+    """Whether two looks (colour, shape) are such a pair."""
     (c1, s1), (c2, s2) = [(list(COLORS).index(color), SHAPES.index(shape)) for color, shape in (a, b)]
     return c1 != c2 and (c1 + c2 + 2 * (s1 + s2) + s1 * s2) % 6 == 0
 
