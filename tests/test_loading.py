@@ -1,10 +1,13 @@
 """How a model is held in memory, and what guidance costs."""
 
+import io
 import json
 import shutil
 from pathlib import Path
 
+import families
 import pytest
+import sentencepiece
 import torch
 
 from ttom_cli.__main__ import main
@@ -12,6 +15,7 @@ from ttom_cli.catalog import CARDS, find_card
 from ttom_cli.config import GuideConfig, LoadConfig, MemoryConfig
 from ttom_cli.errors import ModelError
 from ttom_cli.generate import generate
+from ttom_cli.guidance.spans import phrase_spans
 from ttom_cli.jobs import Job
 from ttom_cli.runtime import Runtime
 
@@ -72,6 +76,28 @@ def test_a_guide_beyond_the_resident_blocks_is_refused(toy, layout):
     with pytest.raises(ModelError, match="needs block 2"):
         generate(toy, job(layout))
     generate(toy, job(layout, GuideConfig(mode="off")))
+
+
+def test_a_tokenizer_that_is_a_sentencepiece_model_alone(tmp_path, layout):
+    """As CogVideoX's repositories have it: `spiece.model`, and no tokenizer.json."""
+    families.build("cogvideox").save_pretrained(tmp_path / "cog")
+    words, trained = tmp_path / "cog" / "tokenizer", io.BytesIO()
+    sentences = [" ".join(families.WORDS[i:] + families.WORDS[:i]) for i in range(len(families.WORDS))] * 3
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(sentences), model_writer=trained, vocab_size=60, hard_vocab_limit=False, pad_id=0,
+        eos_id=1, unk_id=2, bos_id=-1, minloglevel=2,
+    )  # fmt: skip
+    shutil.rmtree(words)
+    words.mkdir()
+    (words / "spiece.model").write_bytes(trained.getvalue())
+    (words / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "T5Tokenizer", "extra_ids": 0}))
+    index = tmp_path / "cog" / "model_index.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"tokenizer": ["transformers", "T5Tokenizer"]}))
+    runtime = Runtime.open(str(tmp_path / "cog"), load=LoadConfig(device="cpu"))
+    read, tokens = runtime.pipe.tokenizer, runtime.backbone.tokens(runtime.pipe, layout.text, 226)
+    ids = read(layout.text).input_ids
+    said = [read.decode([ids[i] for i in span]).strip() for span in phrase_spans(layout, *tokens)]
+    assert said == ["red ball", "blue cube"]
 
 
 # ---------------------------------------------------------------- ttom bench speed
