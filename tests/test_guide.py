@@ -68,6 +68,49 @@ def test_the_pipeline_is_as_it_was_after_an_error_inside(toy, layout):
     assert torch.equal(before, sample(toy, layout))
 
 
+def lora_of(runtime, name, targets, scale=1.0):
+    """A user's own LoRA on the denoiser, of random weights."""
+    from peft import LoraConfig
+
+    denoiser = runtime.pipe.transformer
+    denoiser.add_adapter(LoraConfig(r=2, lora_alpha=2, target_modules=targets), adapter_name=name)
+    with torch.no_grad():
+        for key, parameter in denoiser.named_parameters():
+            if f"lora_B.{name}." in key:
+                parameter.normal_(std=0.5 * scale, generator=torch.Generator().manual_seed(len(name)))
+
+
+@pytest.mark.parametrize("disabled", [False, True])
+def test_the_user_s_own_loras_stay_as_they_were_and_act_beside_the_guide(toy, layout, disabled):
+    """One on a layer that the guide adapts too, one on another that is not active."""
+    denoiser, plain = toy.pipe.transformer, sample(toy, layout)
+    lora_of(toy, "style", ["blocks.0.attn2.to_q", "blocks.3.ffn.net.2"])
+    lora_of(toy, "unused", ["blocks.1.attn2.to_k", "blocks.0.attn2.to_q"])
+    denoiser.set_adapter("style")
+    if disabled:
+        denoiser.disable_adapters()
+    before = sample(toy, layout)
+    assert torch.equal(before, plain) == disabled
+    flags = {name: p.requires_grad for name, p in denoiser.named_parameters()}
+    latents, guide, state = guided(toy, layout)
+    assert guide.losses[-1][-1] < guide.losses[0][0] and not torch.equal(latents, before)
+    assert all(key.startswith("blocks.") and "style" not in key for key in state)
+    assert {name: p.requires_grad for name, p in denoiser.named_parameters()} == flags
+    assert denoiser.active_adapters() == ["style"] and set(denoiser.peft_config) == {"style", "unused"}
+    assert torch.equal(sample(toy, layout), before)
+    zero, *_ = guided(toy, layout, optimise=False)
+    assert torch.equal(zero, before)  # on in both branches while the guide's own is switched
+
+
+def test_loras_beside_which_there_can_be_no_other(toy, layout):
+    lora_of(toy, "ttom", ["blocks.0.attn2.to_q"])
+    with pytest.raises(ModelError, match="of the name 'ttom'"):
+        guided(toy, layout)
+    toy.pipe.transformer.fuse_lora()
+    with pytest.raises(ModelError, match="is fused"):
+        guided(toy, layout)
+
+
 def test_a_zero_adapter_changes_nothing(toy, layout):
     latents, guide, _ = guided(toy, layout, optimise=False)
     assert guide.losses == []
