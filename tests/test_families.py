@@ -1,6 +1,7 @@
 """One contract for every model family: real diffusers classes at toy size, saved and loaded again."""
 
 import copy
+import json
 from contextlib import nullcontext
 
 import families
@@ -77,6 +78,31 @@ def conditional_call(runtime):
 def test_the_family_is_known_by_its_index(runtime):
     assert runtime.backbone is FAMILIES[type(runtime.pipe).__name__]
     assert find_card(runtime.card.source).pipeline == type(runtime.pipe).__name__
+
+
+def test_the_settings_are_those_of_the_listed_model_that_is_like_it(runtime):
+    like = {
+        "wan2.1": "wan2.1-1.3b", "wan2.2-a14b": "wan2.2-a14b", "cogvideox": "cogvideox-2b",
+        "cogvideox1.5": "cogvideox1.5-5b", "ltx": "ltx-video", "hunyuan": "hunyuanvideo",
+    }  # fmt: skip
+    card = CARDS[like[runtime.name]]
+    assert (runtime.card.sample, runtime.card.guide) == (card.sample, card.guide)
+
+
+@pytest.mark.parametrize(
+    ("index", "config", "name"),
+    [
+        ({"_class_name": "WanPipeline", "boundary_ratio": None}, {"num_layers": 40}, "wan2.1-14b"),
+        ({"_class_name": "WanPipeline", "boundary_ratio": None}, {"num_layers": 30}, "wan2.1-1.3b"),
+        ({"_class_name": "WanPipeline", "expand_timesteps": True}, {"num_layers": 30}, "wan2.2-5b"),
+        ({"_class_name": "CogVideoXPipeline"}, {"use_rotary_positional_embeddings": True}, "cogvideox-5b"),
+    ],
+)
+def test_models_are_told_apart_by_their_configuration(tmp_path, index, config, name):
+    (tmp_path / "transformer").mkdir()
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    (tmp_path / "transformer" / "config.json").write_text(json.dumps(config))
+    assert find_card(str(tmp_path)).sample == CARDS[name].sample
 
 
 @pytest.mark.parametrize("mode", ["params", "latents"])

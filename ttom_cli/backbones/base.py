@@ -31,6 +31,10 @@ class Backbone:
     pipeline_step = 1
     """What the pipeline wants width and height to be multiples of, whatever its parts could."""
 
+    def like(self, index: dict, config: dict) -> str:
+        """Name of the listed model whose settings one of this `model_index.json` and denoiser's `config.json` takes."""
+        raise NotImplementedError
+
     # ------------------------------------------------------------ the modules
 
     def denoiser(self, pipe) -> torch.nn.Module:

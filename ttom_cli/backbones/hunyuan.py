@@ -9,6 +9,9 @@ class HunyuanVideo(Backbone):
     family = "hunyuan"
     pipeline_step = 16
 
+    def like(self, index, config):
+        return "hunyuanvideo"
+
     def block_names(self, denoiser) -> list[str]:
         double = [f"transformer_blocks.{i}.attn" for i in range(len(denoiser.transformer_blocks))]
         return double + [f"single_transformer_blocks.{i}.attn" for i in range(len(denoiser.single_transformer_blocks))]

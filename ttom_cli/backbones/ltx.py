@@ -10,6 +10,9 @@ class LTX(Backbone):
     pipeline_step = 32
     cfg_in_batch = True
 
+    def like(self, index, config):
+        return "ltx-video"
+
     def block_names(self, denoiser) -> list[str]:
         return [f"transformer_blocks.{i}.attn2" for i in range(len(denoiser.transformer_blocks))]
 
