@@ -1,6 +1,8 @@
 """One contract for every model family: real diffusers classes at toy size, saved and loaded again."""
 
 import copy
+import functools
+import inspect
 import json
 from contextlib import nullcontext
 
@@ -115,6 +117,25 @@ def test_the_guide_lowers_the_loss_and_leaves_no_trace(runtime, mode, guidance):
     assert guide.losses[0][-1] < guide.losses[0][0]
     assert not torch.equal(before, latents)
     assert torch.equal(before, sample(runtime, guidance=guidance))
+
+
+def test_latents_are_moved_in_the_guided_steps_alone(runtime, monkeypatch):
+    """Also where another expert runs the steps after them."""
+    scheduler, seen = type(runtime.pipe.scheduler), []
+    step = scheduler.step
+
+    @functools.wraps(step)
+    def watched(self, *args, **kwargs):
+        output = step(self, *args, **kwargs)
+        seen.append((inspect.signature(step).bind(self, *args, **kwargs).arguments["sample"], output[0]))
+        return output
+
+    monkeypatch.setattr(scheduler, "step", watched)
+    steps = 4 if runtime.name == "wan2.2-a14b" else 3  # whose first expert runs three
+    config = GuideConfig(**{**vars(CONFIG), "mode": "latents", "iterations": 1, "steps": steps})
+    _, guide, _ = guided(runtime, config)
+    moved = [not torch.equal(before, after) for (_, before), (after, _) in zip(seen, seen[1:], strict=False)]
+    assert len(guide.losses) == 3 and moved == [True, True, False]
 
 
 def test_an_adapter_that_is_zero_changes_nothing(runtime):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from diffusers import UniPCMultistepScheduler
 
 from ttom_cli.config import GuideConfig
 from ttom_cli.errors import BankError, ModelError, TTOMError
@@ -180,6 +181,16 @@ def test_attention_is_that_of_the_full_softmax(toy, layout):
     for p, tokens in enumerate(targets.phrases):
         expected = seen["map"][..., list(tokens)].mean((1, 3))
         assert torch.allclose(maps[:, p], expected, atol=1e-5)
+
+
+def test_steps_are_counted_where_timesteps_repeat(toy, layout):
+    """As UniPC's integers do at a high shift."""
+    toy.pipe.scheduler = UniPCMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=999
+    )
+    _, guide, _ = guided(toy, layout, replace(CONFIG, steps=4))
+    assert len(set(toy.pipe.scheduler.timesteps.tolist())) < 4
+    assert [len(step) for step in guide.losses] == [3, 3, 3, 3]
 
 
 def test_early_stop(toy, layout):

@@ -61,8 +61,8 @@ class Guide:
         self.losses: list[list[float]] = []
         self.latents: torch.Tensor | None = None
         self.conditional: dict | None = None  # the keyword arguments of the last conditional call
-        self._timestep: float | None = None
-        self._step, self._inside = -1, False
+        self._step, self._stepped = -1, 0  # the denoiser's step, and how many the scheduler has done
+        self._inside = False
         self._delta: torch.Tensor | None = None
         self._optimizer = _adamw(adapter, config) if adapter and optimise else None
         self._scale = FLOAT16_SCALE if _dtype(self.denoiser) == torch.float16 else 1.0
@@ -90,11 +90,7 @@ class Guide:
         """In place of the denoiser's forward: optimise on the conditional branch, then switch the adapter."""
         if self._inside:
             return self._forward(*args, **kwargs)
-        timestep = float(kwargs["timestep"].max())
-        new_step = timestep != self._timestep
-        if new_step:
-            self._timestep, self._delta = timestep, None
-            self._step += 1
+        new_step, self._step = self._step != self._stepped, self._stepped
         branches = self.backbone.branches(self.pipe, kwargs, new_step=new_step)
         guided = self._step < self.config.steps
         for conditional, part in branches:
@@ -132,10 +128,12 @@ class Guide:
         )
 
     def _after(self, call: inspect.BoundArguments):
-        """The scheduler's step, from the latents as they were moved."""
+        """The scheduler's step, from the latents as they were moved, which ends the move."""
+        self._stepped += 1
         if self._delta is not None:
             sample = call.arguments["sample"]
             call.arguments["sample"] = sample + self._delta.to(sample.dtype)
+            self._delta = None
         output = self._scheduler_step(*call.args, **call.kwargs)
         self.latents = output[0] if isinstance(output, tuple) else output.prev_sample
         return output
