@@ -132,7 +132,7 @@ def test_latents_are_moved_in_the_guided_steps_alone(runtime, monkeypatch):
 
     monkeypatch.setattr(scheduler, "step", watched)
     steps = 4 if runtime.name == "wan2.2-a14b" else 3  # whose first expert runs three
-    config = GuideConfig(**{**vars(CONFIG), "mode": "latents", "iterations": 1, "steps": steps})
+    config = GuideConfig(**{**vars(CONFIG), "mode": "latents", "iterations": 1, "steps": steps, "share": 1.0})
     _, guide, _ = guided(runtime, config)
     moved = [not torch.equal(before, after) for (_, before), (after, _) in zip(seen, seen[1:], strict=False)]
     assert len(guide.losses) == 3 and moved == [True, True, False]

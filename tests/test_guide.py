@@ -188,9 +188,15 @@ def test_steps_are_counted_where_timesteps_repeat(toy, layout):
     toy.pipe.scheduler = UniPCMultistepScheduler(
         prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=999
     )
-    _, guide, _ = guided(toy, layout, replace(CONFIG, steps=4))
+    _, guide, _ = guided(toy, layout, replace(CONFIG, steps=4, share=1.0))
     assert len(set(toy.pipe.scheduler.timesteps.tolist())) < 4
     assert [len(step) for step in guide.losses] == [3, 3, 3, 3]
+
+
+def test_guided_steps_are_a_share_of_the_steps_at_most(toy, layout):
+    config = replace(CONFIG, steps=3, share=0.25)
+    assert len(guided(toy, layout, config)[1].losses) == 1
+    assert [config.guided_of(n) for n in (1, 4, 5, 8, 50)] == [1, 1, 2, 2, 3]
 
 
 def test_early_stop(toy, layout):

@@ -69,6 +69,14 @@ def test_defaults_of_each_model_are_told_apart():
     assert "64x64 for shapes, shapes-cog" in size and size.endswith("else 832x480") and both == "off"
 
 
+def test_a_number_of_guided_steps_that_is_said_is_meant():
+    card = CARDS["wan2.1-14b"]
+    few = {"steps": 4}
+    assert resolve(card, few).guide.guided_of(4) == 1
+    assert resolve(card, few, {"guided-steps": 3}).guide.guided_of(4) == 3
+    assert resolve(card, few, {"guided-steps": 3, "guided-share": 0.5}).guide.guided_of(4) == 2
+
+
 def test_yaml_s_words_for_numbers_and_off():
     read = resolve(CARDS["shapes"], {"lr": "1e-3", "guide": False, "cfg": 3, "both_branches": True})
     assert (read.guide.lr, read.guide.mode, read.sample.guidance_scale) == (1e-3, "off", 3.0)
@@ -85,6 +93,7 @@ def test_yaml_s_words_for_numbers_and_off():
         ("steps: 2.5", "steps must be a whole number of at least 1, not 2.5"),
         ("steps:", "steps must be a whole number of at least 1, not None"),
         ("guided-steps: 0", "guided-steps must be a whole number of at least 1, not 0"),
+        ("guided-share: 1.5", "guided-share must be a number above 0 and of at most 1, not 1.5"),
         ("lr: .nan", "lr must be a number above 0, not nan"),
         ("cfg: .inf", "cfg must be a number, not inf"),
         (f"lr: {10**400}", "lr must be a number above 0, not 1000"),

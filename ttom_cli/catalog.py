@@ -76,7 +76,7 @@ WAN = SampleConfig(
 COG = SampleConfig(
     height=480, width=720, frames=49, fps=8, steps=50, guidance_scale=6.0, max_sequence_length=226,
 )  # fmt: skip
-PAPER_GUIDE = GuideConfig(blocks=(3,), checkpointing="blocks")
+PAPER_GUIDE = GuideConfig(blocks=(3,), share=0.25, checkpointing="blocks")
 LARGE_GUIDE = replace(PAPER_GUIDE, checkpointing="parts")
 COG_GUIDE = replace(PAPER_GUIDE, blocks=(20, 21))
 SHAPES = SampleConfig(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,6 +131,10 @@ class GuideConfig(Checked):
         0.05, "Length of a step on the latents, times the noise level, per root-mean-square of the latents.", above=0
     )
     steps: int = option(5, "Denoising steps that are guided, from the first.", name="guided-steps", least=1)
+    share: float = option(
+        0.5, "Of all denoising steps, the share that is guided at most; all of them where --guided-steps is given.",
+        name="guided-share", above=0, most=1,
+    )  # fmt: skip
     iterations: int = option(8, "Optimisation iterations in each guided step, at most.", least=1)
     stop_loss: float = option(0.0, "A guided step ends early once the loss is below this.")
     conditional_only: bool = option(
@@ -158,6 +163,10 @@ class GuideConfig(Checked):
             raise TTOMError(
                 f"adapt must name a block of at most {max(self.blocks)}, the last of blocks, not {list(self.adapt)}"
             )
+
+    def guided_of(self, steps: int) -> int:
+        """How many of so many denoising steps are guided."""
+        return min(self.steps, math.ceil(self.share * steps))
 
     @property
     def adapted(self) -> tuple[int, ...]:

@@ -38,6 +38,7 @@ class Option:
     least: float = -math.inf
     above: float = -math.inf
     below: float = math.inf
+    most: float = math.inf
     short: str = ""
     env: str = ""
     like: str = ""
@@ -51,7 +52,9 @@ class Option:
     def allowed(self) -> str:
         if self.like or self.choices:
             return self.like or f"{'some' if self.listed else 'one'} of {', '.join(self.choices)}"
-        bounds = {" of at least": self.least, " above": self.above, " below": self.below}
+        bounds = {
+            " of at least": self.least, " above": self.above, " below": self.below, " of at most": self.most,
+        }  # fmt: skip
         said = [f"{word} {bound:g}" for word, bound in bounds.items() if math.isfinite(bound)]
         return KINDS[self.kind] + " and".join(said)
 
@@ -98,7 +101,7 @@ class Option:
             value = _number(value)
         if not isinstance(value, self.kind) or (isinstance(value, bool) and self.kind is not bool):
             raise self._wrong(whole)
-        if self.kind in (int, float) and not (self.least <= value < self.below and self.above < value):
+        if self.kind in (int, float) and not (self.least <= value < self.below and self.above < value <= self.most):
             raise self._wrong(whole)
         return value
 

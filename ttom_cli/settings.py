@@ -39,6 +39,8 @@ OPTIONS = {o.name: o for panel in PANELS for kind in SLICES for o in options_of(
 def resolve(card: ModelCard, *layers: dict) -> Settings:
     """The settings of a model's card and the layers. Raises TTOMError for an unknown option or a bad value."""
     given = given_fields(*(_with_profile(card, layer) for layer in layers))
+    if "steps" in given[GuideConfig]:  # a number that is said is meant
+        given[GuideConfig].setdefault("share", 1.0)
     defaults = {SampleConfig: card.sample, GuideConfig: card.guide}
     return Settings(*(replace(defaults.get(kind) or kind(), **given[kind]) for kind in SLICES))
 

@@ -31,7 +31,7 @@ OnIteration = Callable[[int, int, float], None]
 class Guide:
     """While `with Guide(...)` is open, a call of the pipeline is guided towards `targets`.
 
-    Before each of the first `config.steps` denoising steps, the conditional forward is run
+    Before each of the first `guided_steps` denoising steps, the conditional forward is run
     `config.iterations` times up to the last aligned block, and the loss between its attention and the
     targets descends on the adapter's parameters, on the latents, or on both. With `optimise=False` the
     adapter is applied as it is (a memory hit that skips). `adapter` is entered and left by the caller.
@@ -84,6 +84,11 @@ class Guide:
         _restore(self.denoiser, self._own_forward)
         del self.pipe.scheduler.step  # the instance's attribute; the class's method is seen again
 
+    @property
+    def guided_steps(self) -> int:
+        """Of the call that has begun."""
+        return self.config.guided_of(len(self.pipe.scheduler.timesteps))
+
     # ------------------------------------------------------------ the two hooks
 
     def _call(self, *args, **kwargs):
@@ -92,7 +97,7 @@ class Guide:
             return self._forward(*args, **kwargs)
         new_step, self._step = self._step != self._stepped, self._stepped
         branches = self.backbone.branches(self.pipe, kwargs, new_step=new_step)
-        guided = self._step < self.config.steps
+        guided = self._step < self.guided_steps
         for conditional, part in branches:
             if conditional:
                 self._conditional(part, guided)
@@ -315,7 +320,7 @@ class Guide:
         """
         config, scheduler = self.config, self.pipe.scheduler
         generator = torch.Generator().manual_seed(seed)
-        timesteps = scheduler.timesteps[: config.steps]
+        timesteps = scheduler.timesteps[: self.guided_steps]
         optimizer = _adamw(self.adapter, config)
         clean = self.latents.to(self.conditional["hidden_states"].dtype)
         clean = clean.expand(config.consolidate_batch, *clean.shape[1:])
