@@ -5,15 +5,17 @@ import functools
 import inspect
 import json
 from contextlib import nullcontext
+from dataclasses import replace
 
 import families
+import numpy as np
 import pytest
 import torch
 
 from ttom_cli.backbones import FAMILIES
 from ttom_cli.catalog import CARDS, find_card
-from ttom_cli.config import GuideConfig, LoadConfig
-from ttom_cli.errors import ModelError
+from ttom_cli.config import GuideConfig, LoadConfig, SampleConfig
+from ttom_cli.errors import ModelError, TTOMError
 from ttom_cli.guidance.adapter import Adapter, Folded
 from ttom_cli.guidance.guide import Guide, attach
 from ttom_cli.guidance.spans import phrase_spans
@@ -318,13 +320,38 @@ def test_consolidation_lowers_the_loss(runtime):
     assert sum(losses[-4:]) < sum(losses[:4])
 
 
+def test_arguments_that_mean_the_same_follow_and_others_are_set(runtime):
+    made = SampleConfig(
+        height=64, width=64, frames=FRAMES, fps=30, steps=1, guidance_scale=4.0, max_sequence_length=24,
+        more=runtime.card.sample.more,
+    )  # fmt: skip
+    runtime.prepare(made)
+    said = runtime.backbone.arguments(runtime.pipe, made)
+    assert said.get("frame_rate") == (30 if runtime.backbone.family == "ltx" else None)
+    assert said.keys() <= inspect.signature(runtime.pipe.__call__).parameters.keys()
+    for name, told in (("height", "cannot set height"), ("hight", "unknown argument of"), ("output_type", "unknown")):
+        with pytest.raises(TTOMError, match=told):
+            runtime.prepare(replace(made, more={name: 1}))
+
+
+@pytest.mark.parametrize("runtime", ["hunyuan"], indirect=True)
+def test_a_negative_prompt_is_not_passed_over(runtime):
+    made = SampleConfig(
+        height=64, width=64, frames=5, fps=8, steps=1, guidance_scale=6.0, max_sequence_length=24,
+        negative_prompt="a dog",
+    )  # fmt: skip
+    with pytest.raises(ModelError, match="takes no negative prompt"):
+        runtime.prepare(made)
+    truly, without = replace(made, more={"true_cfg_scale": 4.0}), replace(made, negative_prompt="")
+    runtime.prepare(truly)
+    assert not np.array_equal(runtime.sample(PROMPT, truly, 0), runtime.sample(PROMPT, without, 0))
+
+
 def test_every_family_has_a_card_and_every_card_a_family():
     assert {card.pipeline for card in CARDS.values()} == set(FAMILIES)
 
 
 def test_a_decode_that_runs_out_of_memory_is_done_again_in_tiles(runtime, monkeypatch):
-    from ttom_cli.config import SampleConfig
-
     made = SampleConfig(height=64, width=64, frames=FRAMES, fps=8, steps=1, guidance_scale=1.0, max_sequence_length=24)
     plain = runtime.sample(PROMPT, made, 0)
     vae, tries = runtime.pipe.vae, []
@@ -344,8 +371,6 @@ def test_a_decode_that_runs_out_of_memory_is_done_again_in_tiles(runtime, monkey
 
 
 def test_out_of_memory_names_what_helps(runtime, monkeypatch):
-    from ttom_cli.config import SampleConfig
-
     def full(*args, **kwargs):
         raise torch.OutOfMemoryError("tried to allocate 9 GiB")
 

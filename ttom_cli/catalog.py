@@ -145,7 +145,6 @@ CARDS = {
             sample=SampleConfig(
                 height=480, width=704, frames=161, fps=24, steps=50, guidance_scale=3.0, max_sequence_length=128,
                 negative_prompt="worst quality, inconsistent motion, blurry, jittery, distorted",
-                more={"frame_rate": 24},
             ),
             guide=PAPER_GUIDE, note="settings of LTX; guide not measured: run ttom probe",
         ),

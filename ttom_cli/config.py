@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -60,8 +60,10 @@ class SampleConfig(Checked):
     enlarge: int = option(1, "Times that each side is enlarged in the MP4, for models whose frames are tiny.", least=1)
     max_sequence_length: int = 512
     """Prompt tokens that the model reads, padding included."""
-    more: dict = field(default_factory=dict)
-    """Further arguments of the pipeline's call, which only its family has."""
+    more: dict = option(
+        help="A further argument of the pipeline's call, such as decode_timestep=0.05 of LTX; several times.",
+        name="set", factory=dict, repeated=True, like="name=value, an argument of the pipeline's call",
+    )  # fmt: skip
 
     def __post_init__(self):
         super().__post_init__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,11 +15,20 @@ import torch
 from .backbones import FAMILIES, Backbone
 from .catalog import ModelCard, find_card
 from .config import CheckConfig, GuideConfig, LoadConfig, SampleConfig
-from .errors import ModelError, VideoError
+from .errors import ModelError, TTOMError, VideoError, unknown
 from .memory import MemoryBank
 from .quantize import quantize
 from .seeing.detector import Detector, Sighting, make_detector
 
+# Arguments of a pipeline's call that an option says, and those that are ttom's own.
+SAID = {
+    "prompt": "the prompt", "negative_prompt": "--negative-prompt", "height": "--size", "width": "--size",
+    "num_frames": "--frames", "num_inference_steps": "--steps", "guidance_scale": "--cfg", "generator": "--seed",
+}  # fmt: skip
+OWN = (
+    "callback_on_step_end", "callback_on_step_end_tensor_inputs", "output_type", "return_dict",
+    "num_videos_per_prompt", "max_sequence_length",
+)  # fmt: skip
 FLAT = 8  # of 255; a video that varies by no more shows nothing
 
 
@@ -81,8 +91,10 @@ class Runtime:
     def prepare(self, sample: SampleConfig) -> None:
         """Set the scheduler's shift; before a guide is opened, which holds on to the scheduler.
 
-        Raises ModelError for a size or a number of frames that the model cannot make.
+        Raises ModelError for a size, a number of frames or an argument that the model cannot take.
         """
+        check_arguments(type(self.pipe), sample)
+        self.backbone.arguments(self.pipe, sample)
         self.backbone.token_grid(self.pipe, sample.height, sample.width)
         self.backbone.latent_times(self.pipe, sample.frames)
         scheduler = self.pipe.scheduler
@@ -146,20 +158,38 @@ class Runtime:
                 on_step(i)
             return {}
 
-        return self.pipe(
-            prompt=prompt,
-            negative_prompt=sample.negative_prompt or None,
-            height=sample.height,
-            width=sample.width,
-            num_frames=sample.frames,
-            num_inference_steps=sample.steps,
-            guidance_scale=sample.guidance_scale,
-            max_sequence_length=sample.max_sequence_length,
-            **sample.more,
-            generator=torch.Generator().manual_seed(seed),
-            callback_on_step_end=after_step,
-            output_type="np",
-        ).frames[0]
+        try:
+            return self.pipe(
+                prompt=prompt,
+                **self.backbone.arguments(self.pipe, sample),
+                generator=torch.Generator().manual_seed(seed),
+                callback_on_step_end=after_step,
+                output_type="np",
+            ).frames[0]
+        except (TypeError, ValueError) as error:
+            if not sample.more:
+                raise
+            said = ", ".join(f"{name}={value}" for name, value in sample.more.items())
+            raise ModelError(
+                f"the pipeline's call fails with {said}: {' '.join(str(error).split())[:200]}", "see --set"
+            ) from error
+
+
+def pipeline_class(card: ModelCard) -> type:
+    """The class of diffusers' that the model's pipeline is of."""
+    import diffusers
+
+    return getattr(diffusers, card.pipeline)
+
+
+def check_arguments(pipeline: type, sample: SampleConfig) -> None:
+    """Raises TTOMError for a further argument that this pipeline's call has not, or that another option says."""
+    free = [name for name in inspect.signature(pipeline.__call__).parameters if name not in ("self", *SAID, *OWN)]
+    for name in sample.more:
+        if name in SAID:
+            raise TTOMError(f"--set cannot set {name}", f"{SAID[name]} does")
+        if name not in free:
+            raise unknown(f"argument of {pipeline.__name__}", name, free)
 
 
 def find_device(name: str) -> str:

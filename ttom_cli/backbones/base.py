@@ -9,7 +9,7 @@ import math
 
 import torch
 
-from ..config import GuideConfig
+from ..config import GuideConfig, SampleConfig
 from ..errors import ModelError
 from ..layout.times import latent_times
 
@@ -138,6 +138,14 @@ class Backbone:
         return prompt, encoded["offset_mapping"]
 
     # ------------------------------------------------------------ the calls
+
+    def arguments(self, pipe, sample: SampleConfig) -> dict:
+        """What the pipeline is called with, beside the prompt. Raises ModelError for what it would pass over."""
+        return dict(
+            negative_prompt=sample.negative_prompt or None, height=sample.height, width=sample.width,
+            num_frames=sample.frames, num_inference_steps=sample.steps, guidance_scale=sample.guidance_scale,
+            max_sequence_length=sample.max_sequence_length, **sample.more,
+        )  # fmt: skip
 
     def branches(self, pipe, kwargs: dict, *, new_step: bool) -> list[tuple[bool, dict]]:
         """The branches of guidance in a call: (whether it is the conditional one, its arguments)."""

@@ -27,5 +27,12 @@ class LTX(Backbone):
         side = pipe.vae_spatial_compression_ratio * pipe.transformer_spatial_patch_size
         return side, side
 
+    def arguments(self, pipe, sample):
+        """Motion depends on the frame rate. Since 0.9.1 the decoder does a last step of denoising, at 0.05."""
+        own = {"frame_rate": sample.fps}
+        if pipe.vae.config.timestep_conditioning:
+            own["decode_timestep"] = 0.05
+        return own | super().arguments(pipe, sample)
+
     def group(self, pipe) -> int:
         return pipe.vae_temporal_compression_ratio * pipe.transformer_temporal_patch_size
