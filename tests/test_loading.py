@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import families
+import numpy as np
 import pytest
 import sentencepiece
 import torch
@@ -17,7 +18,7 @@ from ttom_cli.errors import ModelError
 from ttom_cli.generate import generate
 from ttom_cli.guidance.spans import phrase_spans
 from ttom_cli.jobs import Job
-from ttom_cli.runtime import Runtime
+from ttom_cli.runtime import Runtime, find_variant
 
 GUIDE = GuideConfig(blocks=(1, 2), rank=4, lr=1e-2, steps=2, iterations=3)
 
@@ -65,6 +66,29 @@ def test_quantising_without_its_library_says_what_to_install(toy_folder, monkeyp
     with pytest.raises(ModelError, match="needs bitsandbytes") as caught:
         Runtime.open(str(toy_folder), load=LoadConfig(device="cpu", quantize="nf4"))
     assert "ttom-cli[quantize]" in caught.value.hint
+
+
+def test_names_of_dtypes_and_wan_s_vae_in_float32(toy_folder):
+    """As diffusers advises for Wan."""
+    for name, dtype in (("bf16", torch.bfloat16), ("fp16", torch.float16), ("fp32", torch.float32)):
+        runtime = Runtime.open(str(toy_folder), load=LoadConfig(device="cpu", dtype=name))
+        parts = runtime.pipe.transformer.dtype, runtime.pipe.text_encoder.dtype, runtime.pipe.vae.dtype
+        assert parts == (dtype, dtype, torch.float32) and runtime.load.dtype == str(dtype).removeprefix("torch.")
+    assert np.isfinite(runtime.sample("a red ball", job(None).sample, 0)).all()
+
+
+def test_weights_of_one_variant_alone_are_found(toy_folder, tmp_path):
+    from diffusers import DiffusionPipeline
+
+    DiffusionPipeline.from_pretrained(toy_folder).save_pretrained(tmp_path / "half", variant="fp16")
+    assert (tmp_path / "half" / "transformer" / "diffusion_pytorch_model.fp16.safetensors").is_file()
+    found = Runtime.open(str(tmp_path / "half"), load=LoadConfig(device="cpu"))
+    plain = Runtime.open(str(toy_folder), load=LoadConfig(device="cpu"))
+    for one, other in zip(found.pipe.transformer.parameters(), plain.pipe.transformer.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert (find_variant(tmp_path / "half"), find_variant(toy_folder)) == ("fp16", None)
+    with pytest.raises(ModelError, match="cannot load"):
+        Runtime.open(str(tmp_path / "half"), load=LoadConfig(device="cpu", variant="bf16"))
 
 
 def test_tiling_is_on_from_the_start(toy_folder):

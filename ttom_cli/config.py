@@ -80,9 +80,11 @@ class LoadConfig(Checked):
 
     device: str = option("", "cpu, cuda, ...; without it a GPU where there is one.")
     dtype: str = option(
-        "", "Of the frozen model: float32, bfloat16 or float16; without it bfloat16 on a GPU, float32 on a CPU.",
-        choices=("float32", "bfloat16", "float16"),
+        "", "Of the frozen model: float32 (or fp32), bfloat16 (bf16) or float16 (fp16); without it bfloat16 on a GPU, "
+        "float32 on a CPU.",
+        choices=("float32", "bfloat16", "float16"), also={"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"},
     )  # fmt: skip
+    variant: str = option("", "Of the weights' files: fp16 for `.fp16.safetensors`; without it the one that is there.")
     offload: str = option(
         "none", "none, model (one part of the pipeline on the GPU at a time), or group (one block at a time as well, "
         "but for the blocks that the guide needs gradients through).", choices=("none", "model", "group"),

@@ -39,6 +39,8 @@ class Option:
     panel: str = ""
     """The part of --help, and of the reference page, that it stands in."""
     choices: tuple[str, ...] = ()
+    also: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Other names of choices."""
     least: float = -math.inf
     above: float = -math.inf
     below: float = math.inf
@@ -101,6 +103,7 @@ class Option:
     def _one(self, value, whole):
         if self.choices and value is False and "off" in self.choices:
             value = "off"  # which YAML takes for false
+        value = self.also.get(value, value) if isinstance(value, str) else value
         if self.choices and isinstance(value, str) and value not in self.choices:
             raise unknown(self.name, value, self.choices)
         if self.kind is Path and isinstance(value, str) and value:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -297,6 +298,15 @@ def _offload_groups(pipe, backbone: Backbone, device: str, resident: int) -> Non
         apply_group_offloading(tail, offload_type="block_level", num_blocks_per_group=1, **options)
 
 
+def find_variant(folder: Path) -> str | None:
+    """The variant that all of a folder's denoiser weights are of ('fp16'), None where there are plain ones."""
+    kinds = set()
+    for file in (folder / "transformer").glob("diffusion_pytorch_model*"):
+        found = re.fullmatch(r"diffusion_pytorch_model(?:\.(\w+))?(?:-\d+-of-\d+)?\.(?:safetensors|bin)", file.name)
+        kinds |= {found[1]} if found else set()
+    return None if None in kinds else min(kinds, default=None)
+
+
 def load_pipeline(card: ModelCard, load: LoadConfig):
     """`DiffusionPipeline.from_pretrained`, quietly. Raises ModelError with what diffusers says."""
     import diffusers
@@ -304,17 +314,20 @@ def load_pipeline(card: ModelCard, load: LoadConfig):
 
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
-    local = Path(card.source).expanduser()
+    local, precise = Path(card.source).expanduser(), FAMILIES[card.pipeline].precise
+    variant = load.variant or (find_variant(local) if local.is_dir() else None)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # `dtype` in place of `torch_dtype`, since diffusers 0.42
             source = str(local) if local.is_dir() else card.source
-            pipe = diffusers.DiffusionPipeline.from_pretrained(source, torch_dtype=getattr(torch, load.dtype))
+            dtypes = {"default": getattr(torch, load.dtype)} | dict.fromkeys(precise, torch.float32)
+            pipe = diffusers.DiffusionPipeline.from_pretrained(source, torch_dtype=dtypes, variant=variant)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"cannot load {card.source}: {reason[:300]}",
-            "give a folder in diffusers' layout with --model, or --model shapes, which is built in",
+            "give a folder in diffusers' layout with --model, or --model shapes, which is built in; where all of its "
+            "files are of one variant, such as fp16, name that with --variant",
         ) from None
     pipe.set_progress_bar_config(disable=True)
     return pipe

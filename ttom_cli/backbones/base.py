@@ -31,6 +31,9 @@ class Backbone:
     pipeline_step = 1
     """What the pipeline wants width and height to be multiples of, whatever its parts could."""
 
+    precise: tuple[str, ...] = ()
+    """Parts of the pipeline that are float32 whatever the rest."""
+
     def like(self, index: dict, config: dict) -> str:
         """Name of the listed model whose settings one of this `model_index.json` and denoiser's `config.json` takes."""
         raise NotImplementedError

@@ -11,6 +11,7 @@ from .base import Backbone
 class Wan(Backbone):
     family = "wan"
     pipeline_step = 16
+    precise = ("vae",)
 
     def like(self, index, config):
         """Wan2.2 says so in its index; of Wan2.1 the larger one has 40 blocks, the smaller one 30."""

@@ -183,7 +183,7 @@ def count_table(card: ModelCard) -> Table:
 
     backbone, pipe, call = real_size(card)
     arms = speed_arms(card.guide, backbone.blocks(pipe.transformer))
-    decoding = _cost(pipe, lambda: pipe.vae.decode(call["hidden_states"])).peak
+    decoding = _cost(pipe, lambda: pipe.vae.decode(call["hidden_states"].float())).peak
     plain = _cost(pipe, lambda: pipe.transformer(**call))
     costs = {name: _arm_cost(backbone, pipe, call, arm, card.sample.steps, plain) for name, arm in arms.items()}
     held = {name: card.weights * 1e9 + max(cost.peak, decoding) for name, cost in costs.items()}
