@@ -1,16 +1,21 @@
 """One contract for every model family: real diffusers classes at toy size, saved and loaded again."""
 
 import copy
+import functools
+import inspect
+import json
 from contextlib import nullcontext
+from dataclasses import replace
 
 import families
+import numpy as np
 import pytest
 import torch
 
 from ttom_cli.backbones import FAMILIES
 from ttom_cli.catalog import CARDS, find_card
-from ttom_cli.config import GuideConfig, LoadConfig
-from ttom_cli.errors import ModelError
+from ttom_cli.config import GuideConfig, LoadConfig, SampleConfig
+from ttom_cli.errors import ModelError, TTOMError
 from ttom_cli.guidance.adapter import Adapter, Folded
 from ttom_cli.guidance.guide import Guide, attach
 from ttom_cli.guidance.spans import phrase_spans
@@ -79,6 +84,31 @@ def test_the_family_is_known_by_its_index(runtime):
     assert find_card(runtime.card.source).pipeline == type(runtime.pipe).__name__
 
 
+def test_the_settings_are_those_of_the_listed_model_that_is_like_it(runtime):
+    like = {
+        "wan2.1": "wan2.1-1.3b", "wan2.2-a14b": "wan2.2-a14b", "cogvideox": "cogvideox-2b",
+        "cogvideox1.5": "cogvideox1.5-5b", "ltx": "ltx-video", "hunyuan": "hunyuanvideo",
+    }  # fmt: skip
+    card = CARDS[like[runtime.name]]
+    assert (runtime.card.sample, runtime.card.guide) == (card.sample, card.guide)
+
+
+@pytest.mark.parametrize(
+    ("index", "config", "name"),
+    [
+        ({"_class_name": "WanPipeline", "boundary_ratio": None}, {"num_layers": 40}, "wan2.1-14b"),
+        ({"_class_name": "WanPipeline", "boundary_ratio": None}, {"num_layers": 30}, "wan2.1-1.3b"),
+        ({"_class_name": "WanPipeline", "expand_timesteps": True}, {"num_layers": 30}, "wan2.2-5b"),
+        ({"_class_name": "CogVideoXPipeline"}, {"use_rotary_positional_embeddings": True}, "cogvideox-5b"),
+    ],
+)
+def test_models_are_told_apart_by_their_configuration(tmp_path, index, config, name):
+    (tmp_path / "transformer").mkdir()
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    (tmp_path / "transformer" / "config.json").write_text(json.dumps(config))
+    assert find_card(str(tmp_path)).sample == CARDS[name].sample
+
+
 @pytest.mark.parametrize("mode", ["params", "latents"])
 @pytest.mark.parametrize("guidance", [4.0, 1.0])
 def test_the_guide_lowers_the_loss_and_leaves_no_trace(runtime, mode, guidance):
@@ -89,6 +119,25 @@ def test_the_guide_lowers_the_loss_and_leaves_no_trace(runtime, mode, guidance):
     assert guide.losses[0][-1] < guide.losses[0][0]
     assert not torch.equal(before, latents)
     assert torch.equal(before, sample(runtime, guidance=guidance))
+
+
+def test_latents_are_moved_in_the_guided_steps_alone(runtime, monkeypatch):
+    """Also where another expert runs the steps after them."""
+    scheduler, seen = type(runtime.pipe.scheduler), []
+    step = scheduler.step
+
+    @functools.wraps(step)
+    def watched(self, *args, **kwargs):
+        output = step(self, *args, **kwargs)
+        seen.append((inspect.signature(step).bind(self, *args, **kwargs).arguments["sample"], output[0]))
+        return output
+
+    monkeypatch.setattr(scheduler, "step", watched)
+    steps = 4 if runtime.name == "wan2.2-a14b" else 3  # whose first expert runs three
+    config = GuideConfig(**{**vars(CONFIG), "mode": "latents", "iterations": 1, "steps": steps, "share": 1.0})
+    _, guide, _ = guided(runtime, config)
+    moved = [not torch.equal(before, after) for (_, before), (after, _) in zip(seen, seen[1:], strict=False)]
+    assert len(guide.losses) == 3 and moved == [True, True, False]
 
 
 def test_an_adapter_that_is_zero_changes_nothing(runtime):
@@ -271,13 +320,38 @@ def test_consolidation_lowers_the_loss(runtime):
     assert sum(losses[-4:]) < sum(losses[:4])
 
 
+def test_arguments_that_mean_the_same_follow_and_others_are_set(runtime):
+    made = SampleConfig(
+        height=64, width=64, frames=FRAMES, fps=30, steps=1, guidance_scale=4.0, max_sequence_length=24,
+        more=runtime.card.sample.more,
+    )  # fmt: skip
+    runtime.prepare(made)
+    said = runtime.backbone.arguments(runtime.pipe, made)
+    assert said.get("frame_rate") == (30 if runtime.backbone.family == "ltx" else None)
+    assert said.keys() <= inspect.signature(runtime.pipe.__call__).parameters.keys()
+    for name, told in (("height", "cannot set height"), ("hight", "unknown argument of"), ("output_type", "unknown")):
+        with pytest.raises(TTOMError, match=told):
+            runtime.prepare(replace(made, more={name: 1}))
+
+
+@pytest.mark.parametrize("runtime", ["hunyuan"], indirect=True)
+def test_a_negative_prompt_is_not_passed_over(runtime):
+    made = SampleConfig(
+        height=64, width=64, frames=5, fps=8, steps=1, guidance_scale=6.0, max_sequence_length=24,
+        negative_prompt="a dog",
+    )  # fmt: skip
+    with pytest.raises(ModelError, match="takes no negative prompt"):
+        runtime.prepare(made)
+    truly, without = replace(made, more={"true_cfg_scale": 4.0}), replace(made, negative_prompt="")
+    runtime.prepare(truly)
+    assert not np.array_equal(runtime.sample(PROMPT, truly, 0), runtime.sample(PROMPT, without, 0))
+
+
 def test_every_family_has_a_card_and_every_card_a_family():
     assert {card.pipeline for card in CARDS.values()} == set(FAMILIES)
 
 
 def test_a_decode_that_runs_out_of_memory_is_done_again_in_tiles(runtime, monkeypatch):
-    from ttom_cli.config import SampleConfig
-
     made = SampleConfig(height=64, width=64, frames=FRAMES, fps=8, steps=1, guidance_scale=1.0, max_sequence_length=24)
     plain = runtime.sample(PROMPT, made, 0)
     vae, tries = runtime.pipe.vae, []
@@ -297,8 +371,6 @@ def test_a_decode_that_runs_out_of_memory_is_done_again_in_tiles(runtime, monkey
 
 
 def test_out_of_memory_names_what_helps(runtime, monkeypatch):
-    from ttom_cli.config import SampleConfig
-
     def full(*args, **kwargs):
         raise torch.OutOfMemoryError("tried to allocate 9 GiB")
 

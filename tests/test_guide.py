@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from diffusers import UniPCMultistepScheduler
 
 from ttom_cli.config import GuideConfig
 from ttom_cli.errors import BankError, ModelError, TTOMError
@@ -66,6 +67,49 @@ def test_the_pipeline_is_as_it_was_after_an_error_inside(toy, layout):
     ):
         sample(toy, layout, callback_on_step_end=fail)
     assert torch.equal(before, sample(toy, layout))
+
+
+def lora_of(runtime, name, targets, scale=1.0):
+    """A user's own LoRA on the denoiser, of random weights."""
+    from peft import LoraConfig
+
+    denoiser = runtime.pipe.transformer
+    denoiser.add_adapter(LoraConfig(r=2, lora_alpha=2, target_modules=targets), adapter_name=name)
+    with torch.no_grad():
+        for key, parameter in denoiser.named_parameters():
+            if f"lora_B.{name}." in key:
+                parameter.normal_(std=0.5 * scale, generator=torch.Generator().manual_seed(len(name)))
+
+
+@pytest.mark.parametrize("disabled", [False, True])
+def test_the_user_s_own_loras_stay_as_they_were_and_act_beside_the_guide(toy, layout, disabled):
+    """One on a layer that the guide adapts too, one on another that is not active."""
+    denoiser, plain = toy.pipe.transformer, sample(toy, layout)
+    lora_of(toy, "style", ["blocks.0.attn2.to_q", "blocks.3.ffn.net.2"])
+    lora_of(toy, "unused", ["blocks.1.attn2.to_k", "blocks.0.attn2.to_q"])
+    denoiser.set_adapter("style")
+    if disabled:
+        denoiser.disable_adapters()
+    before = sample(toy, layout)
+    assert torch.equal(before, plain) == disabled
+    flags = {name: p.requires_grad for name, p in denoiser.named_parameters()}
+    latents, guide, state = guided(toy, layout)
+    assert guide.losses[-1][-1] < guide.losses[0][0] and not torch.equal(latents, before)
+    assert all(key.startswith("blocks.") and "style" not in key for key in state)
+    assert {name: p.requires_grad for name, p in denoiser.named_parameters()} == flags
+    assert denoiser.active_adapters() == ["style"] and set(denoiser.peft_config) == {"style", "unused"}
+    assert torch.equal(sample(toy, layout), before)
+    zero, *_ = guided(toy, layout, optimise=False)
+    assert torch.equal(zero, before)  # on in both branches while the guide's own is switched
+
+
+def test_loras_beside_which_there_can_be_no_other(toy, layout):
+    lora_of(toy, "ttom", ["blocks.0.attn2.to_q"])
+    with pytest.raises(ModelError, match="of the name 'ttom'"):
+        guided(toy, layout)
+    toy.pipe.transformer.fuse_lora()
+    with pytest.raises(ModelError, match="is fused"):
+        guided(toy, layout)
 
 
 def test_a_zero_adapter_changes_nothing(toy, layout):
@@ -137,6 +181,22 @@ def test_attention_is_that_of_the_full_softmax(toy, layout):
     for p, tokens in enumerate(targets.phrases):
         expected = seen["map"][..., list(tokens)].mean((1, 3))
         assert torch.allclose(maps[:, p], expected, atol=1e-5)
+
+
+def test_steps_are_counted_where_timesteps_repeat(toy, layout):
+    """As UniPC's integers do at a high shift."""
+    toy.pipe.scheduler = UniPCMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=999
+    )
+    _, guide, _ = guided(toy, layout, replace(CONFIG, steps=4, share=1.0))
+    assert len(set(toy.pipe.scheduler.timesteps.tolist())) < 4
+    assert [len(step) for step in guide.losses] == [3, 3, 3, 3]
+
+
+def test_guided_steps_are_a_share_of_the_steps_at_most(toy, layout):
+    config = replace(CONFIG, steps=3, share=0.25)
+    assert len(guided(toy, layout, config)[1].losses) == 1
+    assert [config.guided_of(n) for n in (1, 4, 5, 8, 50)] == [1, 1, 2, 2, 3]
 
 
 def test_early_stop(toy, layout):

@@ -1,10 +1,14 @@
 """How a model is held in memory, and what guidance costs."""
 
+import io
 import json
 import shutil
 from pathlib import Path
 
+import families
+import numpy as np
 import pytest
+import sentencepiece
 import torch
 
 from ttom_cli.__main__ import main
@@ -12,8 +16,9 @@ from ttom_cli.catalog import CARDS, find_card
 from ttom_cli.config import GuideConfig, LoadConfig, MemoryConfig
 from ttom_cli.errors import ModelError
 from ttom_cli.generate import generate
+from ttom_cli.guidance.spans import phrase_spans
 from ttom_cli.jobs import Job
-from ttom_cli.runtime import Runtime
+from ttom_cli.runtime import Runtime, find_variant
 
 GUIDE = GuideConfig(blocks=(1, 2), rank=4, lr=1e-2, steps=2, iterations=3)
 
@@ -63,6 +68,29 @@ def test_quantising_without_its_library_says_what_to_install(toy_folder, monkeyp
     assert "ttom-cli[quantize]" in caught.value.hint
 
 
+def test_names_of_dtypes_and_wan_s_vae_in_float32(toy_folder):
+    """As diffusers advises for Wan."""
+    for name, dtype in (("bf16", torch.bfloat16), ("fp16", torch.float16), ("fp32", torch.float32)):
+        runtime = Runtime.open(str(toy_folder), load=LoadConfig(device="cpu", dtype=name))
+        parts = runtime.pipe.transformer.dtype, runtime.pipe.text_encoder.dtype, runtime.pipe.vae.dtype
+        assert parts == (dtype, dtype, torch.float32) and runtime.load.dtype == str(dtype).removeprefix("torch.")
+    assert np.isfinite(runtime.sample("a red ball", job(None).sample, 0)).all()
+
+
+def test_weights_of_one_variant_alone_are_found(toy_folder, tmp_path):
+    from diffusers import DiffusionPipeline
+
+    DiffusionPipeline.from_pretrained(toy_folder).save_pretrained(tmp_path / "half", variant="fp16")
+    assert (tmp_path / "half" / "transformer" / "diffusion_pytorch_model.fp16.safetensors").is_file()
+    found = Runtime.open(str(tmp_path / "half"), load=LoadConfig(device="cpu"))
+    plain = Runtime.open(str(toy_folder), load=LoadConfig(device="cpu"))
+    for one, other in zip(found.pipe.transformer.parameters(), plain.pipe.transformer.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert (find_variant(tmp_path / "half"), find_variant(toy_folder)) == ("fp16", None)
+    with pytest.raises(ModelError, match="cannot load"):
+        Runtime.open(str(tmp_path / "half"), load=LoadConfig(device="cpu", variant="bf16"))
+
+
 def test_tiling_is_on_from_the_start(toy_folder):
     assert Runtime.open(str(toy_folder), load=LoadConfig(device="cpu", tiling=True)).pipe.vae.use_tiling
 
@@ -72,6 +100,28 @@ def test_a_guide_beyond_the_resident_blocks_is_refused(toy, layout):
     with pytest.raises(ModelError, match="needs block 2"):
         generate(toy, job(layout))
     generate(toy, job(layout, GuideConfig(mode="off")))
+
+
+def test_a_tokenizer_that_is_a_sentencepiece_model_alone(tmp_path, layout):
+    """As CogVideoX's repositories have it: `spiece.model`, and no tokenizer.json."""
+    families.build("cogvideox").save_pretrained(tmp_path / "cog")
+    words, trained = tmp_path / "cog" / "tokenizer", io.BytesIO()
+    sentences = [" ".join(families.WORDS[i:] + families.WORDS[:i]) for i in range(len(families.WORDS))] * 3
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(sentences), model_writer=trained, vocab_size=60, hard_vocab_limit=False, pad_id=0,
+        eos_id=1, unk_id=2, bos_id=-1, minloglevel=2,
+    )  # fmt: skip
+    shutil.rmtree(words)
+    words.mkdir()
+    (words / "spiece.model").write_bytes(trained.getvalue())
+    (words / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "T5Tokenizer", "extra_ids": 0}))
+    index = tmp_path / "cog" / "model_index.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"tokenizer": ["transformers", "T5Tokenizer"]}))
+    runtime = Runtime.open(str(tmp_path / "cog"), load=LoadConfig(device="cpu"))
+    read, tokens = runtime.pipe.tokenizer, runtime.backbone.tokens(runtime.pipe, layout.text, 226)
+    ids = read(layout.text).input_ids
+    said = [read.decode([ids[i] for i in span]).strip() for span in phrase_spans(layout, *tokens)]
+    assert said == ["red ball", "blue cube"]
 
 
 # ---------------------------------------------------------------- ttom bench speed
@@ -111,8 +161,11 @@ def test_live_bytes_are_counted_and_let_go():
     assert live.now == 0
 
 
-def test_a_model_trained_anew_takes_the_settings_of_the_embedded_one(tmp_path):
+def test_a_model_saved_again_takes_the_settings_of_the_embedded_one(tmp_path):
+    """And so does one that was trained anew: the configuration is the same but for who wrote it."""
     ours = CARDS["shapes-cog"]
     shutil.copytree(ours.source, tmp_path / "mine")
+    config = tmp_path / "mine" / "transformer" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"_diffusers_version": "9", "_name_or_path": "x"}))
     card = find_card(str(tmp_path / "mine"))
     assert (card.guide, card.sample) == (ours.guide, ours.sample) and not card.embedded

@@ -27,7 +27,9 @@ def some_value(option):
         return SAMPLES[option.name]
     if option.choices:
         return next(choice for choice in option.choices if choice != option.default)
-    return {bool: option.default is not True, int: 2, float: 0.5, str: "words", Path: "some/path"}[option.kind]
+    return {bool: option.default is not True, int: 2, float: 0.5, str: "words", Path: "some/path", dict: "a=1"}[
+        option.kind
+    ]
 
 
 def test_the_reference_page_is_what_the_options_say():
@@ -57,7 +59,7 @@ def test_every_option_says_its_choices_and_takes_its_values(name):
     more = {"llm_model": "m"} if option.name == "planner" else {"enabled": None} if option.name == "check" else {}
     made = replace(base, **(more | fields))
     assert made != base or some_value(option) == getattr(base, option.field)
-    for wrong in ({"a": 1}, float("nan"), [], [[1]]):
+    for wrong in ({1: 1} if option.kind is dict else {"a": 1}, float("nan"), [], [[1]]):
         with pytest.raises(TTOMError, match=f"^{name} must be "):
             given_fields({name: wrong})
 
@@ -67,6 +69,24 @@ def test_defaults_of_each_model_are_told_apart():
     assert default_of(OPTIONS["loss"]) == "jsd" and default_of(OPTIONS["seed"]) == ""
     size, both = default_of(OPTIONS["size"]), default_of(OPTIONS["both-branches"])
     assert "64x64 for shapes, shapes-cog" in size and size.endswith("else 832x480") and both == "off"
+
+
+def test_a_number_of_guided_steps_that_is_said_is_meant():
+    card = CARDS["wan2.1-14b"]
+    few = {"steps": 4}
+    assert resolve(card, few).guide.guided_of(4) == 1
+    assert resolve(card, few, {"guided-steps": 3}).guide.guided_of(4) == 3
+    assert resolve(card, few, {"guided-steps": 3, "guided-share": 0.5}).guide.guided_of(4) == 2
+
+
+def test_arguments_of_the_pipeline_s_call_add_up():
+    card = CARDS["cogvideox-5b"]
+    read = resolve(card, {"set": {"eta": 0.5, "a": "x"}}, {"set": ["a=1e-3", "b = [1, no]"]}).sample.more
+    assert read == {"use_dynamic_cfg": True, "eta": 0.5, "a": 1e-3, "b": [1, False]}
+    expert = CARDS["wan2.2-a14b"]
+    assert resolve(expert).sample.more == {"guidance_scale_2": 3.0}
+    assert resolve(expert, {"cfg": 1.0}).sample.more == {}  # the second expert's follows
+    assert resolve(expert, {"cfg": 1.0, "set": "guidance_scale_2=2"}).sample.more == {"guidance_scale_2": 2}
 
 
 def test_yaml_s_words_for_numbers_and_off():
@@ -85,6 +105,7 @@ def test_yaml_s_words_for_numbers_and_off():
         ("steps: 2.5", "steps must be a whole number of at least 1, not 2.5"),
         ("steps:", "steps must be a whole number of at least 1, not None"),
         ("guided-steps: 0", "guided-steps must be a whole number of at least 1, not 0"),
+        ("guided-share: 1.5", "guided-share must be a number above 0 and of at most 1, not 1.5"),
         ("lr: .nan", "lr must be a number above 0, not nan"),
         ("cfg: .inf", "cfg must be a number, not inf"),
         (f"lr: {10**400}", "lr must be a number above 0, not 1000"),
@@ -130,11 +151,15 @@ def test_a_prompt_s_own_seed_and_file_are_checked(capsys):
         ("--seed", "1.5", "seed must be a whole number of 64 bits, not '1.5'"),
         ("--blocks", "1,x", "blocks must be block numbers from 0, such as 2,3,4, not '1,x'"),
         ("--out", "", "out must be a path, not ''"),
+        ("--set", "eta", "set must be name=value, an argument of the pipeline's call, not ['eta']"),
+        ("--set", "guidance_scale_3=2", "unknown argument of WanPipeline 'guidance_scale_3' (did you mean"),
+        ("--set", "height=2", "--set cannot set height (--size does)"),
     ],
 )
 def test_flags_are_checked_alike(capsys, flag, value, said):
     assert main(["generate", "a red ball", flag, value]) == 1
-    assert capsys.readouterr().err == f"error: {said}\n"
+    err = capsys.readouterr().err
+    assert err.startswith(f"error: {said}") and err.count("\n") == 1
 
 
 def test_seed_model_out_and_bank_work_in_a_config(capsys, toy_folder, monkeypatch):

@@ -12,6 +12,7 @@ from .errors import ModelError, TTOMError, unknown
 from .files import read_data
 
 PACKAGE = Path(__file__).parent
+INDEX, CONFIG = "model_index.json", "transformer/config.json"
 PROFILE = "profile.yaml"  # in a model's folder: the blocks that `ttom probe` found for it
 WAN_NEGATIVE = (
     "Bright tones, overexposed, static, blurred details, subtitles, style, works, paintings, images, static, "
@@ -75,7 +76,7 @@ WAN = SampleConfig(
 COG = SampleConfig(
     height=480, width=720, frames=49, fps=8, steps=50, guidance_scale=6.0, max_sequence_length=226,
 )  # fmt: skip
-PAPER_GUIDE = GuideConfig(blocks=(3,), checkpointing="blocks")
+PAPER_GUIDE = GuideConfig(blocks=(3,), share=0.25, checkpointing="blocks")
 LARGE_GUIDE = replace(PAPER_GUIDE, checkpointing="parts")
 COG_GUIDE = replace(PAPER_GUIDE, blocks=(20, 21))
 SHAPES = SampleConfig(
@@ -144,7 +145,6 @@ CARDS = {
             sample=SampleConfig(
                 height=480, width=704, frames=161, fps=24, steps=50, guidance_scale=3.0, max_sequence_length=128,
                 negative_prompt="worst quality, inconsistent motion, blurry, jittery, distorted",
-                more={"frame_rate": 24},
             ),
             guide=PAPER_GUIDE, note="settings of LTX; guide not measured: run ttom probe",
         ),
@@ -161,58 +161,69 @@ CARDS = {
 }  # fmt: skip
 
 
-def family_card(pipeline: str) -> ModelCard:
-    """The card whose defaults an unlisted model of that pipeline class takes. Raises ModelError for none."""
-    card = next((c for c in CARDS.values() if c.pipeline == pipeline and not c.embedded), None)
-    if card is None:
-        known = ", ".join(dict.fromkeys(c.pipeline for c in CARDS.values()))
-        raise ModelError(f"ttom cannot guide a {pipeline}", f"known: {known}")
-    return card
-
-
 def find_card(model: str) -> ModelCard:
-    """The card of a name, of a listed hub id, or one for a folder or hub id of a known family."""
+    """The card of a name, of a listed hub id, or one for a folder or hub id of a known family, by its configuration.
+
+    Raises ModelError where it cannot be read, or is of no known family, and TTOMError for an unknown name.
+    """
     for card in CARDS.values():
         if model in (card.name, card.source):
             return card
     path = Path(model).expanduser()
     if path.is_dir():
-        card = _embedded_like(path) or family_card(_pipeline_of(path / "model_index.json"))
+        card = _card_like(path / INDEX, path / CONFIG if (path / CONFIG).is_file() else None)
         guide, note = _profiled(card.guide, path), f"a folder; settings of {card.name}"
         return replace(card, name=str(path.resolve()), source=str(path), guide=guide, note=note)
     if "/" in model and not model.startswith((".", "/", "~")):
-        card = family_card(_pipeline_of(_fetch_index(model)))
+        card = _card_like(_fetch(model, INDEX), _fetch(model, CONFIG))
         return replace(card, name=model, source=model, note=f"settings of {card.name}")
     raise unknown("model", model, CARDS)
 
 
-def _embedded_like(folder: Path) -> ModelCard | None:
-    """The embedded model's card whose denoiser that folder's is like: a copy of it, or one that was trained anew."""
-    config = Path("transformer", "config.json")
-    if not (folder / config).is_file():
-        return None
-    theirs = (folder / config).read_bytes()
+def _card_like(index: Path, config: Path | None) -> ModelCard:
+    """The card whose settings a model of these files takes. Raises ModelError where ttom cannot guide it."""
+    facts, denoiser = _read(index), _read(config) if config else {}
+    pipeline = facts.get("_class_name")
+    if not isinstance(pipeline, str):
+        raise ModelError(f"{index.parent} is no diffusers model folder: {index.name} names no pipeline")
+    known = dict.fromkeys(card.pipeline for card in CARDS.values())
+    if pipeline not in known:
+        raise ModelError(f"ttom cannot guide a {pipeline}", f"known: {', '.join(known)}")
+    from .backbones import FAMILIES
+
+    return _embedded_like(denoiser) or CARDS[FAMILIES[pipeline].like(facts, denoiser)]
+
+
+def _embedded_like(config: dict) -> ModelCard | None:
+    """The embedded model's card whose denoiser is of this configuration: one saved again, or trained anew."""
+
+    def shape(config: dict) -> dict:
+        return {name: value for name, value in config.items() if not name.startswith("_") or name == "_class_name"}
+
     ours = (card for card in CARDS.values() if card.embedded)
-    return next((card for card in ours if Path(card.source, config).read_bytes() == theirs), None)
+    return next((card for card in ours if shape(_read(Path(card.source, CONFIG))) == shape(config)), None)
 
 
-def _pipeline_of(index: Path) -> str:
-    """The pipeline class in a `model_index.json`. Raises ModelError where that cannot be read."""
+def _read(file: Path) -> dict:
+    """A configuration of diffusers. Raises ModelError where it cannot be read."""
     try:
-        return str(json.loads(index.read_text(encoding="utf-8"))["_class_name"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         reason = "is missing" if isinstance(error, FileNotFoundError) else "cannot be read"
-        raise ModelError(f"{index.parent} is no diffusers model folder: {index.name} {reason}") from None
+        raise ModelError(f"{file.parent} is no diffusers model folder: {file.name} {reason}") from None
+    if not isinstance(data, dict):
+        raise ModelError(f"{file.parent} is no diffusers model folder: {file.name} cannot be read")
+    return data
 
 
 @cache
-def _fetch_index(repository: str) -> Path:
-    """The `model_index.json` of a hub repository, from the cache if it is there. Raises ModelError."""
+def _fetch(repository: str, file: str) -> Path:
+    """A file of a hub repository, from the cache if it is there. Raises ModelError."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError
 
     try:
-        return Path(hf_hub_download(repository, "model_index.json"))
+        return Path(hf_hub_download(repository, file))
     except GatedRepoError:
         raise ModelError(
             f"{repository} is gated: its owner wants you to accept its terms",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -59,8 +60,10 @@ class SampleConfig(Checked):
     enlarge: int = option(1, "Times that each side is enlarged in the MP4, for models whose frames are tiny.", least=1)
     max_sequence_length: int = 512
     """Prompt tokens that the model reads, padding included."""
-    more: dict = field(default_factory=dict)
-    """Further arguments of the pipeline's call, which only its family has."""
+    more: dict = option(
+        help="A further argument of the pipeline's call, such as decode_timestep=0.05 of LTX; several times.",
+        name="set", factory=dict, repeated=True, like="name=value, an argument of the pipeline's call",
+    )  # fmt: skip
 
     def __post_init__(self):
         super().__post_init__()
@@ -77,9 +80,11 @@ class LoadConfig(Checked):
 
     device: str = option("", "cpu, cuda, ...; without it a GPU where there is one.")
     dtype: str = option(
-        "", "Of the frozen model: float32, bfloat16 or float16; without it bfloat16 on a GPU, float32 on a CPU.",
-        choices=("float32", "bfloat16", "float16"),
+        "", "Of the frozen model: float32 (or fp32), bfloat16 (bf16) or float16 (fp16); without it bfloat16 on a GPU, "
+        "float32 on a CPU.",
+        choices=("float32", "bfloat16", "float16"), also={"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"},
     )  # fmt: skip
+    variant: str = option("", "Of the weights' files: fp16 for `.fp16.safetensors`; without it the one that is there.")
     offload: str = option(
         "none", "none, model (one part of the pipeline on the GPU at a time), or group (one block at a time as well, "
         "but for the blocks that the guide needs gradients through).", choices=("none", "model", "group"),
@@ -130,6 +135,10 @@ class GuideConfig(Checked):
         0.05, "Length of a step on the latents, times the noise level, per root-mean-square of the latents.", above=0
     )
     steps: int = option(5, "Denoising steps that are guided, from the first.", name="guided-steps", least=1)
+    share: float = option(
+        0.5, "Of all denoising steps, the share that is guided at most; all of them where --guided-steps is given.",
+        name="guided-share", above=0, most=1,
+    )  # fmt: skip
     iterations: int = option(8, "Optimisation iterations in each guided step, at most.", least=1)
     stop_loss: float = option(0.0, "A guided step ends early once the loss is below this.")
     conditional_only: bool = option(
@@ -162,6 +171,10 @@ class GuideConfig(Checked):
             raise TTOMError(
                 f"adapt must name a block of at most {max(self.blocks)}, the last of blocks, not {list(self.adapt)}"
             )
+
+    def guided_of(self, steps: int) -> int:
+        """How many of so many denoising steps are guided."""
+        return min(self.steps, math.ceil(self.share * steps))
 
     @property
     def ways(self) -> set[str]:

@@ -208,7 +208,8 @@ def adapter_signature(job: Job) -> dict:
     """The settings that an adapter depends on: a stored one is used under the same alone."""
     guide, sample = job.guide, job.sample
     signature = {name: getattr(guide, name) for name in SHAPING} | {"adapted": guide.adapted}
-    signature |= {"size": (sample.width, sample.height, sample.frames), "sampling_steps": sample.steps}
+    signature |= {"steps": guide.guided_of(sample.steps), "sampling_steps": sample.steps}
+    signature |= {"size": (sample.width, sample.height, sample.frames)}
     return {k: list(v) if isinstance(v, tuple) else v for k, v in signature.items()}
 
 
@@ -275,7 +276,7 @@ def _stored_settings(card: ModelCard, entry: Entry) -> tuple[GuideConfig, Sample
     stored = entry.guide
     try:
         width, height, frames = stored["size"]
-        guide = {name: stored[name] for name in SHAPING} | {"adapt": stored["adapted"]}
+        guide = {name: stored[name] for name in SHAPING} | {"adapt": stored["adapted"], "share": 1.0}
         guide = replace(card.guide, **{k: tuple(v) if isinstance(v, list) else v for k, v in guide.items()})
         return guide, replace(card.sample, width=width, height=height, frames=frames, steps=stored["sampling_steps"])
     except (KeyError, TypeError, ValueError) as error:

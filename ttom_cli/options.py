@@ -4,6 +4,7 @@ its line on the reference page come of that."""
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import re
 from collections.abc import Callable
@@ -14,8 +15,11 @@ from types import NoneType
 from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 
 from .errors import TTOMError, unknown
+from .files import parse_data
 
-KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path"}
+KINDS = {
+    bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path", dict: "name=value",
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,9 +39,14 @@ class Option:
     panel: str = ""
     """The part of --help, and of the reference page, that it stands in."""
     choices: tuple[str, ...] = ()
+    also: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Other names of choices."""
     least: float = -math.inf
     above: float = -math.inf
     below: float = math.inf
+    most: float = math.inf
+    repeated: bool = False
+    """Given several times on the command line."""
     short: str = ""
     env: str = ""
     like: str = ""
@@ -51,7 +60,9 @@ class Option:
     def allowed(self) -> str:
         if self.like or self.choices:
             return self.like or f"{'some' if self.listed else 'one'} of {', '.join(self.choices)}"
-        bounds = {" of at least": self.least, " above": self.above, " below": self.below}
+        bounds = {
+            " of at least": self.least, " above": self.above, " below": self.below, " of at most": self.most,
+        }  # fmt: skip
         said = [f"{word} {bound:g}" for word, bound in bounds.items() if math.isfinite(bound)]
         return KINDS[self.kind] + " and".join(said)
 
@@ -69,6 +80,8 @@ class Option:
         """The value as its field holds it. Raises TTOMError for a wrong one."""
         if (value is None and self.optional) or (value == "" == self.default):
             return value
+        if self.kind is dict:
+            return self._pairs(value)
         if not self.listed:
             return self._one(value, value)
         if isinstance(value, str):
@@ -90,6 +103,7 @@ class Option:
     def _one(self, value, whole):
         if self.choices and value is False and "off" in self.choices:
             value = "off"  # which YAML takes for false
+        value = self.also.get(value, value) if isinstance(value, str) else value
         if self.choices and isinstance(value, str) and value not in self.choices:
             raise unknown(self.name, value, self.choices)
         if self.kind is Path and isinstance(value, str) and value:
@@ -98,9 +112,19 @@ class Option:
             value = _number(value)
         if not isinstance(value, self.kind) or (isinstance(value, bool) and self.kind is not bool):
             raise self._wrong(whole)
-        if self.kind in (int, float) and not (self.least <= value < self.below and self.above < value):
+        if self.kind in (int, float) and not (self.least <= value < self.below and self.above < value <= self.most):
             raise self._wrong(whole)
         return value
+
+    def _pairs(self, value) -> dict:
+        """Of a mapping, or of one or several texts 'name=value' with the value in YAML's words."""
+        if isinstance(value, dict) and all(isinstance(name, str) for name in value):
+            return value
+        texts = value if isinstance(value, (list, tuple)) else [value]
+        if not texts or not all(isinstance(text, str) and re.match(r"\s*\w+\s*=", text) for text in texts):
+            raise self._wrong(value)
+        halves = (text.split("=", 1) for text in texts)
+        return {name.strip(): _plain(said.strip()) for name, said in halves}
 
     def _wrong(self, value) -> TTOMError:
         shown = f"{value}" if isinstance(value, (int, float, Path)) else repr(value)
@@ -117,9 +141,19 @@ def _number(value):
     return value
 
 
-def option(default=dataclasses.MISSING, help: str = "", **said) -> Any:
+def _plain(text: str):
+    """What YAML takes a text for, if that is something JSON has too."""
+    try:
+        value = parse_data(text, "")
+        json.dumps(value, allow_nan=False)
+    except (TTOMError, TypeError, ValueError):
+        return text
+    return _number(value)
+
+
+def option(default=dataclasses.MISSING, help: str = "", *, factory=dataclasses.MISSING, **said) -> Any:
     """A field that is an option as well, of the field's name unless another is said."""
-    return dataclasses.field(default=default, metadata={"option": {"help": help, **said}})
+    return dataclasses.field(default=default, default_factory=factory, metadata={"option": {"help": help, **said}})
 
 
 @cache

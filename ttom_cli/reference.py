@@ -44,6 +44,8 @@ def _shown(value) -> str:
         return ""
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={said}" for name, said in value.items())
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     if isinstance(value, float):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import inspect
+import re
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,11 +16,20 @@ import torch
 from .backbones import FAMILIES, Backbone
 from .catalog import ModelCard, find_card
 from .config import CheckConfig, GuideConfig, LoadConfig, SampleConfig
-from .errors import ModelError, VideoError
+from .errors import ModelError, TTOMError, VideoError, unknown
 from .memory import MemoryBank
 from .quantize import quantize
 from .seeing.detector import Detector, Sighting, make_detector
 
+# Arguments of a pipeline's call that an option says, and those that are ttom's own.
+SAID = {
+    "prompt": "the prompt", "negative_prompt": "--negative-prompt", "height": "--size", "width": "--size",
+    "num_frames": "--frames", "num_inference_steps": "--steps", "guidance_scale": "--cfg", "generator": "--seed",
+}  # fmt: skip
+OWN = (
+    "callback_on_step_end", "callback_on_step_end_tensor_inputs", "output_type", "return_dict",
+    "num_videos_per_prompt", "max_sequence_length",
+)  # fmt: skip
 FLAT = 8  # of 255; a video that varies by no more shows nothing
 
 
@@ -81,8 +92,10 @@ class Runtime:
     def prepare(self, sample: SampleConfig) -> None:
         """Set the scheduler's shift; before a guide is opened, which holds on to the scheduler.
 
-        Raises ModelError for a size or a number of frames that the model cannot make.
+        Raises ModelError for a size, a number of frames or an argument that the model cannot take.
         """
+        check_arguments(type(self.pipe), sample)
+        self.backbone.arguments(self.pipe, sample)
         self.backbone.token_grid(self.pipe, sample.height, sample.width)
         self.backbone.latent_times(self.pipe, sample.frames)
         scheduler = self.pipe.scheduler
@@ -146,20 +159,38 @@ class Runtime:
                 on_step(i)
             return {}
 
-        return self.pipe(
-            prompt=prompt,
-            negative_prompt=sample.negative_prompt or None,
-            height=sample.height,
-            width=sample.width,
-            num_frames=sample.frames,
-            num_inference_steps=sample.steps,
-            guidance_scale=sample.guidance_scale,
-            max_sequence_length=sample.max_sequence_length,
-            **sample.more,
-            generator=torch.Generator().manual_seed(seed),
-            callback_on_step_end=after_step,
-            output_type="np",
-        ).frames[0]
+        try:
+            return self.pipe(
+                prompt=prompt,
+                **self.backbone.arguments(self.pipe, sample),
+                generator=torch.Generator().manual_seed(seed),
+                callback_on_step_end=after_step,
+                output_type="np",
+            ).frames[0]
+        except (TypeError, ValueError) as error:
+            if not sample.more:
+                raise
+            said = ", ".join(f"{name}={value}" for name, value in sample.more.items())
+            raise ModelError(
+                f"the pipeline's call fails with {said}: {' '.join(str(error).split())[:200]}", "see --set"
+            ) from error
+
+
+def pipeline_class(card: ModelCard) -> type:
+    """The class of diffusers' that the model's pipeline is of."""
+    import diffusers
+
+    return getattr(diffusers, card.pipeline)
+
+
+def check_arguments(pipeline: type, sample: SampleConfig) -> None:
+    """Raises TTOMError for a further argument that this pipeline's call has not, or that another option says."""
+    free = [name for name in inspect.signature(pipeline.__call__).parameters if name not in ("self", *SAID, *OWN)]
+    for name in sample.more:
+        if name in SAID:
+            raise TTOMError(f"--set cannot set {name}", f"{SAID[name]} does")
+        if name not in free:
+            raise unknown(f"argument of {pipeline.__name__}", name, free)
 
 
 def find_device(name: str) -> str:
@@ -267,6 +298,15 @@ def _offload_groups(pipe, backbone: Backbone, device: str, resident: int) -> Non
         apply_group_offloading(tail, offload_type="block_level", num_blocks_per_group=1, **options)
 
 
+def find_variant(folder: Path) -> str | None:
+    """The variant that all of a folder's denoiser weights are of ('fp16'), None where there are plain ones."""
+    kinds = set()
+    for file in (folder / "transformer").glob("diffusion_pytorch_model*"):
+        found = re.fullmatch(r"diffusion_pytorch_model(?:\.(\w+))?(?:-\d+-of-\d+)?\.(?:safetensors|bin)", file.name)
+        kinds |= {found[1]} if found else set()
+    return None if None in kinds else min(kinds, default=None)
+
+
 def load_pipeline(card: ModelCard, load: LoadConfig):
     """`DiffusionPipeline.from_pretrained`, quietly. Raises ModelError with what diffusers says."""
     import diffusers
@@ -274,17 +314,20 @@ def load_pipeline(card: ModelCard, load: LoadConfig):
 
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
-    local = Path(card.source).expanduser()
+    local, precise = Path(card.source).expanduser(), FAMILIES[card.pipeline].precise
+    variant = load.variant or (find_variant(local) if local.is_dir() else None)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # `dtype` in place of `torch_dtype`, since diffusers 0.42
             source = str(local) if local.is_dir() else card.source
-            pipe = diffusers.DiffusionPipeline.from_pretrained(source, torch_dtype=getattr(torch, load.dtype))
+            dtypes = {"default": getattr(torch, load.dtype)} | dict.fromkeys(precise, torch.float32)
+            pipe = diffusers.DiffusionPipeline.from_pretrained(source, torch_dtype=dtypes, variant=variant)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"cannot load {card.source}: {reason[:300]}",
-            "give a folder in diffusers' layout with --model, or --model shapes, which is built in",
+            "give a folder in diffusers' layout with --model, or --model shapes, which is built in; where all of its "
+            "files are of one variant, such as fp16, name that with --variant",
         ) from None
     pipe.set_progress_bar_config(disable=True)
     return pipe

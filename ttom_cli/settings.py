@@ -39,8 +39,18 @@ OPTIONS = {o.name: o for panel in PANELS for kind in SLICES for o in options_of(
 def resolve(card: ModelCard, *layers: dict) -> Settings:
     """The settings of a model's card and the layers. Raises TTOMError for an unknown option or a bad value."""
     given = given_fields(*(_with_profile(card, layer) for layer in layers))
+    if "steps" in given[GuideConfig]:  # a number that is said is meant
+        given[GuideConfig].setdefault("share", 1.0)
     defaults = {SampleConfig: card.sample, GuideConfig: card.guide}
+    sample = given[SampleConfig]
+    sample["more"] = _others_of(card, sample) | sample.get("more", {})
     return Settings(*(replace(defaults.get(kind) or kind(), **given[kind]) for kind in SLICES))
+
+
+def _others_of(card: ModelCard, sample: dict) -> dict:
+    """The card's further arguments. Where another --cfg is given, a second expert has the same, as in diffusers."""
+    dropped = ("guidance_scale_2",) if "guidance_scale" in sample else ()
+    return {name: value for name, value in card.sample.more.items() if name not in dropped}
 
 
 def resolve_slice(kind: type[Slice], *layers: dict) -> Slice:
@@ -54,7 +64,9 @@ def given_fields(*layers: dict) -> dict[type, dict]:
     for layer in layers:
         for name, value in layer.items():
             option = OPTIONS[option_name(name)]
-            given[option.of] |= option.fields(value)
+            fields = given[option.of]
+            for field, new in option.fields(value).items():
+                fields[field] = fields.get(field, {}) | new if option.kind is dict else new
     return given
 
 

@@ -9,7 +9,7 @@ import math
 
 import torch
 
-from ..config import GuideConfig
+from ..config import GuideConfig, SampleConfig
 from ..errors import ModelError
 from ..layout.times import latent_times
 
@@ -30,6 +30,13 @@ class Backbone:
 
     pipeline_step = 1
     """What the pipeline wants width and height to be multiples of, whatever its parts could."""
+
+    precise: tuple[str, ...] = ()
+    """Parts of the pipeline that are float32 whatever the rest."""
+
+    def like(self, index: dict, config: dict) -> str:
+        """Name of the listed model whose settings one of this `model_index.json` and denoiser's `config.json` takes."""
+        raise NotImplementedError
 
     # ------------------------------------------------------------ the modules
 
@@ -134,6 +141,14 @@ class Backbone:
         return prompt, encoded["offset_mapping"]
 
     # ------------------------------------------------------------ the calls
+
+    def arguments(self, pipe, sample: SampleConfig) -> dict:
+        """What the pipeline is called with, beside the prompt. Raises ModelError for what it would pass over."""
+        return dict(
+            negative_prompt=sample.negative_prompt or None, height=sample.height, width=sample.width,
+            num_frames=sample.frames, num_inference_steps=sample.steps, guidance_scale=sample.guidance_scale,
+            max_sequence_length=sample.max_sequence_length, **sample.more,
+        )  # fmt: skip
 
     def branches(self, pipe, kwargs: dict, *, new_step: bool) -> list[tuple[bool, dict]]:
         """The branches of guidance in a call: (whether it is the conditional one, its arguments)."""

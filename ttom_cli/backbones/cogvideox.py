@@ -12,6 +12,12 @@ class CogVideoX(Backbone):
     pipeline_step = 8
     cfg_in_batch = True
 
+    def like(self, index, config):
+        """1.5 takes latent frames in pairs; 5B has rotary positions, 2B has not."""
+        if config.get("patch_size_t") is not None:
+            return "cogvideox1.5-5b"
+        return "cogvideox-5b" if config.get("use_rotary_positional_embeddings") else "cogvideox-2b"
+
     def block_names(self, denoiser) -> list[str]:
         return [f"transformer_blocks.{i}.attn1" for i in range(len(denoiser.transformer_blocks))]
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from ..errors import ModelError
 from .base import Backbone
 
 
 class HunyuanVideo(Backbone):
     family = "hunyuan"
     pipeline_step = 16
+
+    def like(self, index, config):
+        return "hunyuanvideo"
 
     def block_names(self, denoiser) -> list[str]:
         double = [f"transformer_blocks.{i}.attn" for i in range(len(denoiser.transformer_blocks))]
@@ -21,6 +25,15 @@ class HunyuanVideo(Backbone):
     def cell(self, pipe):
         side = pipe.vae_scale_factor_spatial * self.denoiser(pipe).config.patch_size
         return side, side
+
+    def arguments(self, pipe, sample):
+        """Its guidance is distilled, and the pipeline passes over a negative prompt unless it guides truly too."""
+        if sample.negative_prompt and not sample.more.get("true_cfg_scale", 1) > 1:
+            raise ModelError(
+                "the guidance of HunyuanVideo is distilled, and takes no negative prompt",
+                "--set true_cfg_scale=6 guides by one too, in twice the time",
+            )
+        return super().arguments(pipe, sample)
 
     def video_queries(self, query, key, columns, kwargs):
         """The text comes last."""

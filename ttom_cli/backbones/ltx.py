@@ -10,6 +10,9 @@ class LTX(Backbone):
     pipeline_step = 32
     cfg_in_batch = True
 
+    def like(self, index, config):
+        return "ltx-video"
+
     def block_names(self, denoiser) -> list[str]:
         return [f"transformer_blocks.{i}.attn2" for i in range(len(denoiser.transformer_blocks))]
 
@@ -23,6 +26,13 @@ class LTX(Backbone):
     def cell(self, pipe):
         side = pipe.vae_spatial_compression_ratio * pipe.transformer_spatial_patch_size
         return side, side
+
+    def arguments(self, pipe, sample):
+        """Motion depends on the frame rate. Since 0.9.1 the decoder does a last step of denoising, at 0.05."""
+        own = {"frame_rate": sample.fps}
+        if pipe.vae.config.timestep_conditioning:
+            own["decode_timestep"] = 0.05
+        return own | super().arguments(pipe, sample)
 
     def group(self, pipe) -> int:
         return pipe.vae_temporal_compression_ratio * pipe.transformer_temporal_patch_size

@@ -11,6 +11,15 @@ from .base import Backbone
 class Wan(Backbone):
     family = "wan"
     pipeline_step = 16
+    precise = ("vae",)
+
+    def like(self, index, config):
+        """Wan2.2 says so in its index; of Wan2.1 the larger one has 40 blocks, the smaller one 30."""
+        if index.get("boundary_ratio") is not None:
+            return "wan2.2-a14b"
+        if index.get("expand_timesteps"):
+            return "wan2.2-5b"
+        return "wan2.1-14b" if config.get("num_layers", 0) > 30 else "wan2.1-1.3b"
 
     def block_names(self, denoiser) -> list[str]:
         return [f"blocks.{i}.attn2" for i in range(len(denoiser.blocks))]

@@ -29,7 +29,7 @@ VAE = {
 def real_size(card: ModelCard):
     """(backbone, a pipeline's stand-in with the denoiser and the VAE, the arguments of a conditional call).
 
-    All bfloat16 and on `meta`. Raises ModelError for a model whose configuration is not at hand.
+    All bfloat16, but for the VAE, and on `meta`. Raises ModelError for a model whose configuration is not at hand.
     """
     from diffusers import AutoencoderKLWan, WanTransformer3DModel
 
@@ -40,7 +40,7 @@ def real_size(card: ModelCard):
     try:
         with torch.device("meta"):
             denoiser = WanTransformer3DModel(attention_head_dim=128, **WAN[card.name])
-            vae = AutoencoderKLWan(**VAE.get(card.name, {}))
+            vae = AutoencoderKLWan(**VAE.get(card.name, {})).float()
     finally:
         torch.set_default_dtype(usual)
     with torch.device("meta"):

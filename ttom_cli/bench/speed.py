@@ -183,7 +183,7 @@ def count_table(card: ModelCard) -> Table:
 
     backbone, pipe, call = real_size(card)
     arms = speed_arms(card.guide, backbone.blocks(pipe.transformer))
-    decoding = _cost(pipe, lambda: pipe.vae.decode(call["hidden_states"])).peak
+    decoding = _cost(pipe, lambda: pipe.vae.decode(call["hidden_states"].float())).peak
     plain = _cost(pipe, lambda: pipe.transformer(**call))
     costs = {name: _arm_cost(backbone, pipe, call, arm, card.sample.steps, plain) for name, arm in arms.items()}
     held = {name: card.weights * 1e9 + max(cost.peak, decoding) for name, cost in costs.items()}
@@ -195,7 +195,7 @@ def count_table(card: ModelCard) -> Table:
     s, g = card.sample, card.guide
     note = (
         f"{card.name} at {s.width}x{s.height}x{s.frames}, {s.steps} steps, {g.iterations} iterations in each of "
-        f"{g.steps} guided ones; operations of the denoiser alone"
+        f"{g.guided_of(s.steps)} guided ones; operations of the denoiser alone"
     )
     return Table("The cost, counted", note, rows)
 
@@ -205,7 +205,8 @@ def _arm_cost(backbone, pipe, call: dict, arm: Arm, steps: int, plain: Cost) -> 
     config = arm.guide
     if config.mode == "off":
         return Cost(2 * steps * plain.operations, plain.peak)
-    on = steps if config.keep_on else config.steps
+    guided = config.guided_of(steps)
+    on = steps if config.keep_on else guided
     with attach(pipe, backbone, config, seed=0) as adapter:
         adapter.switch(True)
         adapted = _cost(pipe, lambda: pipe.transformer(**call))
@@ -217,7 +218,7 @@ def _arm_cost(backbone, pipe, call: dict, arm: Arm, steps: int, plain: Cost) -> 
         guide = Guide(pipe, backbone, config, targets, adapter=adapter, truncate=arm.truncate)
         one, two = (_cost(pipe, functools.partial(_iterate, guide, call, n)) for n in (1, 2))
     step = one.operations + (config.iterations - 1) * (two.operations - one.operations)
-    return Cost(sampling.operations + config.steps * step, max(sampling.peak, two.peak))
+    return Cost(sampling.operations + guided * step, max(sampling.peak, two.peak))
 
 
 @torch.enable_grad()

@@ -70,9 +70,11 @@ def generate(
 def _check_start(card: ModelCard, shared: Settings) -> None:
     """What would only fail once the model is loaded is said before. Raises TTOMError."""
     from ..foresight import check_places
-    from ..runtime import detector_for, find_device
+    from ..runtime import check_arguments, detector_for, find_device, pipeline_class
 
     find_device(shared.load.device)
+    if shared.sample.more != card.sample.more:
+        check_arguments(pipeline_class(card), shared.sample)
     detector_for(card, shared.check)
     remembers, out = shared.memory.enabled and shared.guide.mode == "params", shared.run.out
     quiet = open_bank(shared.run.bank, tell=lambda line: None) if remembers else None  # the one that is used tells

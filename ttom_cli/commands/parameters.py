@@ -25,7 +25,7 @@ def takes(*wanted: type | str) -> Callable:
         @wraps(command)
         def run(**values: Any) -> None:
             given = {option.name: values.pop(_identifier(option)) for option in options}
-            command(**values, given={name: value for name, value in given.items() if value is not None})
+            command(**values, given={name: value for name, value in given.items() if value not in (None, [])})
 
         parameters = [p for p in own.parameters.values() if p.name != "given"]
         parameters += [
@@ -46,12 +46,14 @@ def parameter(name: str) -> Any:
     option = OPTIONS[name]
     names = [f"--{name}/--no-{name}" if option.kind is bool else f"--{name}"]
     names += [f"-{option.short}"] if option.short else []
-    default, kind = default_of(option), str if option.listed else option.kind
+    default, kind = default_of(option), str if option.listed or option.repeated else option.kind
     said = {
         "help": f"{option.help} Default: {default}." if default else option.help,
         "rich_help_panel": option.panel or None,
         "envvar": option.env or None,
     }
+    if option.repeated:
+        return Annotated[Optional[list[str]], typer.Option(*names, metavar="<text>", **said)]
     if option.kind is not bool:  # what is wrong is said in the words that it is said in of files
         said |= {"parser": option.parse, "metavar": f"<{kind.__name__.lower()}>"}
     return Annotated[Optional[kind], typer.Option(*names, **said)]

@@ -31,7 +31,7 @@ OnIteration = Callable[[int, int, float], None]
 class Guide:
     """While `with Guide(...)` is open, a call of the pipeline is guided towards `targets`.
 
-    Before each of the first `config.steps` denoising steps, the conditional forward is run
+    Before each of the first `guided_steps` denoising steps, the conditional forward is run
     `config.iterations` times up to the last aligned block, and the loss between its attention and the
     targets descends on the adapter's parameters, on the latents, or on both. With `optimise=False` the
     adapter is applied as it is (a memory hit that skips). `adapter` is entered and left by the caller.
@@ -61,8 +61,8 @@ class Guide:
         self.losses: list[list[float]] = []
         self.latents: torch.Tensor | None = None
         self.conditional: dict | None = None  # the keyword arguments of the last conditional call
-        self._timestep: float | None = None
-        self._step, self._inside = -1, False
+        self._step, self._stepped = -1, 0  # the denoiser's step, and how many the scheduler has done
+        self._inside = False
         self._delta: torch.Tensor | None = None
         self._optimizer = _adamw(adapter, config) if adapter and optimise else None
         self._scale = FLOAT16_SCALE if _dtype(self.denoiser) == torch.float16 else 1.0
@@ -84,19 +84,20 @@ class Guide:
         _restore(self.denoiser, self._own_forward)
         del self.pipe.scheduler.step  # the instance's attribute; the class's method is seen again
 
+    @property
+    def guided_steps(self) -> int:
+        """Of the call that has begun."""
+        return self.config.guided_of(len(self.pipe.scheduler.timesteps))
+
     # ------------------------------------------------------------ the two hooks
 
     def _call(self, *args, **kwargs):
         """In place of the denoiser's forward: optimise on the conditional branch, then switch the adapter."""
         if self._inside:
             return self._forward(*args, **kwargs)
-        timestep = float(kwargs["timestep"].max())
-        new_step = timestep != self._timestep
-        if new_step:
-            self._timestep, self._delta = timestep, None
-            self._step += 1
+        new_step, self._step = self._step != self._stepped, self._stepped
         branches = self.backbone.branches(self.pipe, kwargs, new_step=new_step)
-        guided = self._step < self.config.steps
+        guided = self._step < self.guided_steps
         for conditional, part in branches:
             if conditional:
                 self._conditional(part, guided)
@@ -166,10 +167,12 @@ class Guide:
         return adapter or ("attention" in self.config.ways and conditional and guided)
 
     def _after(self, call: inspect.BoundArguments):
-        """The scheduler's step, from the latents as they were moved."""
+        """The scheduler's step, from the latents as they were moved, which ends the move."""
+        self._stepped += 1
         if self._delta is not None:
             sample = call.arguments["sample"]
             call.arguments["sample"] = sample + self._delta.to(sample.dtype)
+            self._delta = None
         output = self._scheduler_step(*call.args, **call.kwargs)
         self.latents = output[0] if isinstance(output, tuple) else output.prev_sample
         return output
@@ -351,7 +354,7 @@ class Guide:
         """
         config, scheduler = self.config, self.pipe.scheduler
         generator = torch.Generator().manual_seed(seed)
-        timesteps = scheduler.timesteps[: config.steps]
+        timesteps = scheduler.timesteps[: self.guided_steps]
         optimizer = _adamw(self.adapter, config)
         clean = self.latents.to(self.conditional["hidden_states"].dtype)
         clean = clean.expand(config.consolidate_batch, *clean.shape[1:])
