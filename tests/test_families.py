@@ -19,6 +19,7 @@ from ttom_cli.errors import ModelError, TTOMError
 from ttom_cli.guidance.adapter import Adapter, Folded
 from ttom_cli.guidance.guide import Guide, attach
 from ttom_cli.guidance.spans import phrase_spans
+from ttom_cli.guidance.steering import Attention
 from ttom_cli.guidance.targets import gaussian_targets
 from ttom_cli.layout import layout_from_json
 from ttom_cli.runtime import Runtime, place
@@ -119,6 +120,28 @@ def test_the_guide_lowers_the_loss_and_leaves_no_trace(runtime, mode, guidance):
     assert guide.losses[0][-1] < guide.losses[0][0]
     assert not torch.equal(before, latents)
     assert torch.equal(before, sample(runtime, guidance=guidance))
+
+
+def masked(way, kwargs, query, key, value, more):
+    """The bias as a mask over all scores."""
+    backbone, rows = way.backbone, way.backbone.video_rows(key.shape[2], kwargs)
+    mask = torch.zeros(*query.shape[:3], key.shape[2])
+    for column, owner in zip(backbone.key_columns(way.columns, key.shape[2], kwargs), way.owners, strict=True):
+        mask[:, :, rows, column] = way.bias_LP[:, owner]
+    if more.get("attn_mask") is not None:
+        given = more["attn_mask"]
+        mask = mask.masked_fill(~given, -torch.inf) if given.dtype == torch.bool else mask + given
+    return torch.nn.functional.scaled_dot_product_attention(query, key, value, **{**more, "attn_mask": mask})
+
+
+def test_the_bias_enters_where_the_text_is_in_the_conditional_branch_alone(runtime, monkeypatch):
+    plain = sample(runtime)
+    config = replace(CONFIG, mode="attention", bias=3.0)
+    biased, guide, _ = guided(runtime, config)
+    assert guide.losses == [] and not torch.equal(biased, plain)
+    monkeypatch.setattr(Attention, "_biased", masked)
+    assert torch.allclose(guided(runtime, config)[0], biased, atol=1e-4)
+    assert torch.equal(sample(runtime), plain)
 
 
 def test_latents_are_moved_in_the_guided_steps_alone(runtime, monkeypatch):

@@ -10,6 +10,7 @@ from ttom_cli.config import GuideConfig
 from ttom_cli.errors import BankError, ModelError, TTOMError
 from ttom_cli.guidance.guide import Guide, attach
 from ttom_cli.guidance.spans import phrase_spans
+from ttom_cli.guidance.steering import Attention
 from ttom_cli.guidance.targets import gaussian_targets
 
 CONFIG = GuideConfig(blocks=(1, 2), rank=4, lr=1e-2, steps=2, iterations=3)
@@ -38,7 +39,7 @@ def guided(runtime, layout, config=CONFIG, **more):
         return latents, guide, adapter.state() if adapter else {}
 
 
-@pytest.mark.parametrize("mode", ["params", "latents", "both"])
+@pytest.mark.parametrize("mode", ["params", "latents", "latents+params", "attention+params"])
 def test_the_loss_falls_the_video_changes_and_the_pipeline_is_left_as_it_was(toy, layout, mode):
     before = sample(toy, layout)
     keys = list(toy.pipe.transformer.state_dict())
@@ -326,3 +327,28 @@ def test_float16_gradients_that_overflow_are_scaled_down(toy, layout):
             assert all(p.grad.isfinite().all() for p in adapter.parameters() if p.grad is not None)
     finally:
         pipe.transformer.float()
+
+
+def test_the_bias_is_that_of_a_mask_on_the_scores(toy, layout):
+    """Against the same attention with the bias as a mask; of the phrases' columns, in the blocks alone."""
+    config = replace(CONFIG, mode="attention", bias=3.0, bias_blocks=(1,))
+    targets = targets_of(toy, layout)
+    way = Attention(toy.pipe.transformer, toy.backbone, config, targets)
+    query, key, value = torch.randn(3, 1, 2, 64, 16).unbind()
+    mask = torch.zeros(64, 64)
+    for inside, tokens in zip(targets.inside, targets.phrases, strict=True):
+        for token in tokens:
+            mask[:, token] = 3.0 * (2 * inside.flatten() - 1)
+    expected = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    assert targets.present.all() and (mask > 0).any() and (mask < 0).any()
+    assert torch.allclose(way._biased({}, query, key, value, {}), expected, atol=1e-5)
+    assert list(way.modules) == [1]
+
+
+def test_the_bias_needs_no_iterations_and_moves_the_attention(toy, layout):
+    config = replace(CONFIG, mode="attention", bias=6.0)
+    before = sample(toy, layout)
+    latents, guide, _ = guided(toy, layout, config)
+    assert guide.losses == [] and not torch.equal(latents, before)
+    assert torch.equal(before, sample(toy, layout))
+    assert not any(module._forward_pre_hooks for module in toy.pipe.transformer.modules())

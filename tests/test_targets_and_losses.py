@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ttom_cli.guidance.losses import alignment_loss, jsd, l2, normalise
-from ttom_cli.guidance.targets import Targets, gaussian_mass, gaussian_targets
+from ttom_cli.guidance.targets import Targets, covered, gaussian_mass, gaussian_targets
 from ttom_cli.layout import layout_from_json
 
 
@@ -74,7 +74,13 @@ def test_targets_follow_the_boxes_and_share_rows_by_phrase():
 def test_loss_is_the_mean_over_present_frames_alone():
     q = torch.zeros(1, 2, 1, 2)
     q[0, :, 0, 0] = 1
-    targets = Targets(q, torch.tensor([[True, False]]), ((0,),))
+    targets = Targets(q, torch.tensor([[True, False]]), q, ((0,),))
     maps = torch.tensor([0.5, 0.5, 0.0, 3.0]).view(1, 2, 1, 2)
     expected = jsd(torch.tensor([[0.5, 0.5]]), torch.tensor([[1.0, 0.0]])).item()
     assert alignment_loss(maps, targets, "jsd").item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_inside_is_the_share_of_a_cell_that_a_box_covers():
+    inside = covered((0.125, 0.0, 0.75, 0.5), (2, 4))
+    assert inside.tolist() == [[0.5, 1.0, 1.0, 0.0], [0.0] * 4]
+    assert covered((-0.5, -1.0, 0.25, 2.0), (1, 4)).tolist() == [[1.0, 0.0, 0.0, 0.0]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,6 +13,8 @@ from .errors import TTOMError
 from .options import Checked, option
 
 PANELS = "", "Output", "Sampling", "Loading", "Guidance", "Check", "Planning", "Memory"
+WAYS = "attention", "latents", "params"
+MODES = (*("+".join(ways) for n in (1, 2, 3) for ways in combinations(WAYS, n)), "off")
 _, OUTPUT, SAMPLING, LOADING, GUIDANCE, CHECK, PLANNING, MEMORY = PANELS
 
 
@@ -106,8 +109,9 @@ class GuideConfig(Checked):
     PANEL: ClassVar[str] = GUIDANCE
 
     mode: str = option(
-        "params", "params (optimise an inserted LoRA), latents, both, or off.", name="guide",
-        choices=("params", "latents", "attention", "params+latents", "attention+params", "attention+latents", "attention+params+latents", "off"),
+        "params", "params (the paper's way: optimise an inserted LoRA), latents (move the noisy latents), attention (a "
+        "bias on the attention; costs nothing), sums of them such as attention+latents, or off.", name="guide",
+        choices=MODES,
     )  # fmt: skip
     loss: str = option(
         "jsd", "jsd (Jensen-Shannon divergence) or l2 (squared distance of the distributions).", choices=("jsd", "l2")
@@ -134,6 +138,13 @@ class GuideConfig(Checked):
     latent_lr: float = option(
         0.05, "Length of a step on the latents, times the noise level, per root-mean-square of the latents.", above=0
     )
+    bias: float = option(
+        4.0, "In mode attention, what is added to the scores of an object's words inside its box, and taken off "
+        "outside.", above=0,
+    )  # fmt: skip
+    bias_blocks: tuple[int, ...] | None = option(
+        None, "Blocks whose attention is biased; without it all.", least=0, like="block numbers from 0, such as 2,3,4",
+    )  # fmt: skip
     steps: int = option(5, "Denoising steps that are guided, from the first.", name="guided-steps", least=1)
     share: float = option(
         0.5, "Of all denoising steps, the share that is guided at most; all of them where --guided-steps is given.",
@@ -156,10 +167,6 @@ class GuideConfig(Checked):
         0, "Iterations over random noises after the video is written, so that the adapter holds for any.", panel=MEMORY,
         least=0,
     )  # fmt: skip
-    bias: float = 4.0
-    bias_blocks: tuple[int, ...] = ()
-    bias_steps: int = 0
-    bias_falls: bool = False
     consolidate_batch: int = 4
     """Random noises and noise levels in each of these iterations."""
 
@@ -178,6 +185,7 @@ class GuideConfig(Checked):
 
     @property
     def ways(self) -> set[str]:
+        """What the mode is the sum of; none where it is off."""
         return set(self.mode.split("+")) - {"off"}
 
     @property

@@ -131,9 +131,13 @@ class Backbone:
 
     # ------------------------------------------------------------ the attention
 
-    def video_queries(self, query, key, columns, kwargs: dict):
-        """The video's queries (B, N, L, D), all keys (B, N, S, D), and the phrase tokens' key indices (T,)."""
-        return query, key, columns
+    def video_rows(self, length: int, kwargs: dict) -> slice:
+        """Which queries are the video's, where there are `length` keys."""
+        return slice(None)
+
+    def key_columns(self, tokens: torch.Tensor, length: int, kwargs: dict) -> torch.Tensor:
+        """Which of the `length` keys the prompt's tokens are: (T,) -> (T,)."""
+        return tokens
 
     def tokens(self, pipe, prompt: str, max_length: int) -> tuple[str, list[tuple[int, int]]]:
         """The prompt as the tokenizer is given it, and the characters (start, end) of each token in it."""

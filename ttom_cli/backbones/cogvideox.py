@@ -42,9 +42,9 @@ class CogVideoX(Backbone):
         times = [0.0] * (-len(times) % pair) + times
         return [sum(times[i : i + pair]) / pair for i in range(0, len(times), pair)]
 
-    def video_queries(self, query, key, columns, kwargs):
+    def video_rows(self, length, kwargs):
         """The text comes first."""
-        return query[:, :, kwargs["encoder_hidden_states"].shape[1] :], key, columns
+        return slice(kwargs["encoder_hidden_states"].shape[1], None)
 
     def noise_level(self, pipe, step):
         t = int(pipe.scheduler.timesteps[step])

@@ -35,10 +35,12 @@ class HunyuanVideo(Backbone):
             )
         return super().arguments(pipe, sample)
 
-    def video_queries(self, query, key, columns, kwargs):
+    def video_rows(self, length, kwargs):
         """The text comes last."""
-        video = key.shape[2] - kwargs["encoder_hidden_states"].shape[1]
-        return query[:, :, :video], key, columns + video
+        return slice(length - kwargs["encoder_hidden_states"].shape[1])
+
+    def key_columns(self, tokens, length, kwargs):
+        return tokens + length - kwargs["encoder_hidden_states"].shape[1]
 
     def tokens(self, pipe, prompt, max_length):
         """The prompt stands in a template, whose first tokens the pipeline cuts off again."""

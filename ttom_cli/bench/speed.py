@@ -214,7 +214,7 @@ def _arm_cost(backbone, pipe, call: dict, arm: Arm, steps: int, plain: Cost) -> 
         if not arm.optimise:
             return sampling
         grid = backbone.grid(pipe.transformer, call)
-        targets = Targets(torch.empty(2, *grid), torch.empty(2, grid[0]), phrases=((1, 2), (5, 6)))
+        targets = Targets(torch.empty(2, *grid), torch.empty(2, grid[0]), torch.empty(2, *grid), ((1, 2), (5, 6)))
         guide = Guide(pipe, backbone, config, targets, adapter=adapter, truncate=arm.truncate)
         one, two = (_cost(pipe, functools.partial(_iterate, guide, call, n)) for n in (1, 2))
     step = one.operations + (config.iterations - 1) * (two.operations - one.operations)

@@ -11,7 +11,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 
 import torch
 from torch.utils.checkpoint import checkpoint
@@ -21,7 +21,9 @@ from ..config import GuideConfig
 from ..errors import ModelError, VideoError
 from .adapter import Adapter, Folded, State, check_fit
 from .losses import alignment_loss
-from .tap import Pulled, Tap, Truncated, phrase_attention
+from .steering import Attention, Latents, Params, Way
+from .steering.params import adamw
+from .tap import Tap, Truncated, phrase_attention
 from .targets import Targets
 
 FLOAT16_SCALE = 2.0**20  # less, by halves, where gradients overflow
@@ -54,7 +56,7 @@ class Guide:
         truncate: bool = True,
     ):
         self.pipe, self.backbone, self.config, self.targets = pipe, backbone, config, targets
-        self.adapter, self.optimise, self.on_iteration = adapter, optimise, on_iteration
+        self.adapter, self.on_iteration = adapter, on_iteration
         self.on_conditional, self.truncate = on_conditional, truncate
         self.denoiser = backbone.denoiser(pipe)
         self.modules = {b: backbone.text_attention(self.denoiser, b) for b in config.blocks}
@@ -63,8 +65,7 @@ class Guide:
         self.conditional: dict | None = None  # the keyword arguments of the last conditional call
         self._step, self._stepped = -1, 0  # the denoiser's step, and how many the scheduler has done
         self._inside = False
-        self._delta: torch.Tensor | None = None
-        self._optimizer = _adamw(adapter, config) if adapter and optimise else None
+        self.ways = self._ways(optimise)
         self._scale = FLOAT16_SCALE if _dtype(self.denoiser) == torch.float16 else 1.0
 
     def __enter__(self):
@@ -84,6 +85,17 @@ class Guide:
         _restore(self.denoiser, self._own_forward)
         del self.pipe.scheduler.step  # the instance's attribute; the class's method is seen again
 
+    def _ways(self, optimise: bool) -> list[Way]:
+        """Those of the mode, as far as there is something to do; without `optimise`, only what needs no gradients."""
+        config, ways = self.config, []
+        if "attention" in config.ways:
+            ways.append(Attention(self.denoiser, self.backbone, config, self.targets))
+        if "latents" in config.ways and optimise:
+            ways.append(Latents(config, lambda step: self.backbone.noise_level(self.pipe, step)))
+        if self.adapter:
+            ways.append(Params(self.adapter, config, optimise=optimise))
+        return ways
+
     @property
     def guided_steps(self) -> int:
         """Of the call that has begun."""
@@ -101,78 +113,33 @@ class Guide:
         for conditional, part in branches:
             if conditional:
                 self._conditional(part, guided)
-        calls = [(self._is_on(conditional, guided), part) for conditional, part in branches]
-        if len({on for on, _ in calls}) == 1:
+        calls = [
+            (tuple(way.acts(conditional=conditional, guided=guided) for way in self.ways), part)
+            for conditional, part in branches
+        ]
+        if len({acting for acting, _ in calls}) == 1:
             calls = [(calls[0][0], kwargs)]  # nothing tells the branches apart: one call, as it was
         outputs = []
-        for on, part in calls:
-            if self.adapter:
-                self.adapter.switch(on)
-            with self._pulled(part) if on and guided else nullcontext():
-                outputs.append(self._forward(*args, **self._moved(part)))
+        for acting, part in calls:
+            with ExitStack() as steered:
+                for way, on in zip(self.ways, acting, strict=True):
+                    part = steered.enter_context(way.applied(on, part))
+                outputs.append(self._forward(*args, **part))
         return outputs[0] if len(outputs) == 1 else _joined(outputs)
-
-    def _pulled(self, kwargs: dict):
-        if "attention" not in self.config.ways:
-            return nullcontext()
-        if self.config.bias_steps and self._step >= self.config.bias_steps:
-            return nullcontext()
-        blocks = self.config.bias_blocks or range(self.backbone.blocks(self.denoiser))
-        modules = {b: self.backbone.text_attention(self.denoiser, b) for b in blocks}
-        columns = torch.tensor([t for span in self.targets.phrases for t in span])
-        owner = torch.tensor([p for p, span in enumerate(self.targets.phrases) for _ in span])
-        grid = self.backbone.grid(self.denoiser, kwargs)
-        weight = self.config.bias * (1 - self._step / self.config.steps if self.config.bias_falls else 1.0)
-        inside = self.targets.inside
-        rows_PL = (weight * (2 * inside - 1) * self.targets.present[..., None, None]).flatten(1)
-
-        def pull(query, key, value, kw):
-            video, _, keys = self.backbone.video_queries(query, key, columns.to(key.device), kwargs)
-            L, S, D, P = query.shape[2], key.shape[2], query.shape[3], len(rows_PL)
-            start = L - video.shape[2] if self.backbone.family == "cogvideox" else 0
-            wide = -(-P // 8) * 8
-            extra_q = query.new_zeros(*query.shape[:3], wide)
-            extra_q[:, :, start : start + video.shape[2], :P] = rows_PL.T.to(query)
-            extra_k = key.new_zeros(*key.shape[:3], wide)
-            extra_k[:, :, keys, owner.to(key.device)] = 1.0
-            scale = kw.get("scale") or D**-0.5
-            q = torch.cat([query, extra_q / scale], -1)
-            k = torch.cat([key, extra_k], -1)
-            v = torch.nn.functional.pad(value, (0, wide))
-            kw = {**kw, "scale": scale}
-            return q, k, v, kw, D
-
-        return Pulled(modules, pull)
-
-    def _moved(self, kwargs: dict) -> dict:
-        """The call's arguments with its latents moved, in all of its branches."""
-        if self._delta is None:
-            return kwargs
-        x = kwargs["hidden_states"]
-        return {**kwargs, "hidden_states": x + self._delta.repeat(len(x) // len(self._delta), *[1] * (x.ndim - 1))}
 
     def _conditional(self, kwargs: dict, guided: bool) -> None:
         if self.on_conditional:
             self.on_conditional(self._step, kwargs)
         if guided:
             self.conditional = kwargs
-            if self.optimise and self.config.ways & {"params", "latents"}:
+            if any(way.learns for way in self.ways):
                 self._optimise_step(kwargs)
-
-    def _is_on(self, conditional: bool, guided: bool) -> bool:
-        """Whether the adapter acts on a branch of this step."""
-        adapter = (
-            bool(self.adapter) and (conditional or not self.config.conditional_only) and (guided or self.config.keep_on)
-        )
-        return adapter or ("attention" in self.config.ways and conditional and guided)
 
     def _after(self, call: inspect.BoundArguments):
         """The scheduler's step, from the latents as they were moved, which ends the move."""
         self._stepped += 1
-        if self._delta is not None:
-            sample = call.arguments["sample"]
-            call.arguments["sample"] = sample + self._delta.to(sample.dtype)
-            self._delta = None
+        for way in self.ways:
+            call.arguments["sample"] = way.scheduled(call.arguments["sample"])
         output = self._scheduler_step(*call.args, **call.kwargs)
         self.latents = output[0] if isinstance(output, tuple) else output.prev_sample
         return output
@@ -181,30 +148,25 @@ class Guide:
 
     @torch.enable_grad()
     def _optimise_step(self, kwargs: dict) -> None:
-        config, x = self.config, kwargs["hidden_states"].detach()
-        step_length = config.latent_lr * self.backbone.noise_level(self.pipe, self._step)
-        moved = x.clone()
+        config = self.config
         self.losses.append([])
-        if self.adapter:
-            self.adapter.switch(True)
+        for way in self.ways:
+            way.begin(self._step, kwargs)
         with self.prefix_kept(), self.checkpointed():
             for iteration in range(config.iterations):
-                moved.requires_grad_("latents" in config.ways)
-                loss = self.backward({**kwargs, "hidden_states": moved}, stop=config.stop_loss)
+                tried = kwargs
+                for way in self.ways:
+                    tried = way.tried(tried)
+                loss = self.backward(tried, stop=config.stop_loss)
                 self.losses[-1].append(loss)
                 if self.on_iteration:
                     self.on_iteration(self._step, iteration, loss)
                 if loss < config.stop_loss:
                     break
-                if self._optimizer:
-                    self._optimizer.step()
-                    self._optimizer.zero_grad(set_to_none=True)
-                if moved.grad is not None:
-                    gradient = moved.grad.float()
-                    direction = gradient / gradient.square().mean().sqrt().clamp_min(1e-12)
-                    moved = moved.detach() - step_length * direction.to(moved.dtype)
-        if "latents" in config.ways:
-            self._delta = moved.detach() - x
+                for way in self.ways:
+                    way.descend()
+        for way in self.ways:
+            way.end()
 
     @contextmanager
     def prefix_kept(self):
@@ -323,8 +285,9 @@ class Guide:
         maps: dict[int, torch.Tensor] = {}
 
         def read(block, query, key, mask):
-            query, key, keys = self.backbone.video_queries(query, key, columns.to(key.device), kwargs)
-            tokens = phrase_attention(query, key, keys, mask, heads=heads)
+            keys = self.backbone.key_columns(columns.to(key.device), key.shape[2], kwargs)
+            rows = self.backbone.video_rows(key.shape[2], kwargs)
+            tokens = phrase_attention(query[:, :, rows], key, keys, mask, heads=heads)
             maps[block] = torch.stack([part.mean(-1) for part in tokens.split(sizes, -1)], -2)
 
         self._inside = True
@@ -355,7 +318,7 @@ class Guide:
         config, scheduler = self.config, self.pipe.scheduler
         generator = torch.Generator().manual_seed(seed)
         timesteps = scheduler.timesteps[: self.guided_steps]
-        optimizer = _adamw(self.adapter, config)
+        optimizer = adamw(self.adapter, config)
         clean = self.latents.to(self.conditional["hidden_states"].dtype)
         clean = clean.expand(config.consolidate_batch, *clean.shape[1:])
         losses = []
@@ -379,10 +342,6 @@ _again = functools.partial(checkpoint, use_reentrant=False, preserve_rng_state=F
 
 def _dtype(denoiser: torch.nn.Module) -> torch.dtype:
     return next(p.dtype for p in denoiser.parameters() if p.is_floating_point())
-
-
-def _adamw(adapter: Adapter, config: GuideConfig) -> torch.optim.AdamW:
-    return torch.optim.AdamW(adapter.parameters(), lr=config.lr, fused=True)
 
 
 def _restore(module: torch.nn.Module, own_forward) -> None:

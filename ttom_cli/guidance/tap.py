@@ -1,4 +1,4 @@
-"""Read attention from unmodified processors by watching `scaled_dot_product_attention`.
+"""Read or change the attention of unmodified processors, where they call `scaled_dot_product_attention`.
 
 Letters in names: B batch, N heads, L video tokens, S keys, T phrase tokens, D head dim.
 """
@@ -21,24 +21,22 @@ class Truncated(Exception):
     """Ends a forward once its last tapped attention has been read."""
 
 
-class Tap:
-    """Within `with Tap(...)`, each named module's attention is given to `read` as (name, query, key, mask).
+class Intercepted:
+    """Within it, the first attention of each named module is what `attend` makes of it.
 
-    `modules` maps a name to the attention module. Query and key are (B, N, L, D) and (B, N, S, D) as
-    they reach the softmax, after norms and rotary positions, the query scaled; the mask is that of the call, or
-    None. With `truncate` the forward is left by `Truncated` after the last of them.
+    `modules` maps a name to the attention module; `attend` is given (name, query, key, value, more): query (B, N, L, D)
+    and key and value (B, N, S, D) as they reach PyTorch's attention, after norms and rotary positions, and the call's
+    further arguments. It gives the attention's output.
     """
 
-    def __init__(self, modules: dict[int, torch.nn.Module], read: Callable, *, truncate: bool = True):
-        self.modules, self.read, self.truncate = modules, read, truncate
-        self.left: set[int] = set()
+    def __init__(self, modules: dict[int, torch.nn.Module], attend: Callable[..., torch.Tensor]):
+        self.modules, self.attend = modules, attend
         self.handles: list = []
         self.backends: list[tuple] = []
 
     def __enter__(self):
-        self.left = set(self.modules)
         for name, module in self.modules.items():
-            watch = _Watch(functools.partial(self._read, name))
+            watch = _Watch(functools.partial(self.attend, name))
             self.handles.append(module.register_forward_pre_hook(watch.open))
             self.handles.append(module.register_forward_hook(watch.close, always_call=True))
             processor = getattr(module, "processor", None)
@@ -54,20 +52,40 @@ class Tap:
             processor, backend = self.backends.pop()
             processor._attention_backend = backend
 
-    def _read(self, name: int, query, key, mask) -> None:
-        self.read(name, query, key, mask)
+
+class Tap(Intercepted):
+    """Within it, each named module's attention is given to `read` as (name, query, key, mask), and left as it is.
+
+    The query is scaled; the mask is that of the call, or None. With `truncate` the forward is left by `Truncated`
+    after the last of them.
+    """
+
+    def __init__(self, modules: dict[int, torch.nn.Module], read: Callable, *, truncate: bool = True):
+        super().__init__(modules, self._read)
+        self.read, self.truncate = read, truncate
+
+    def __enter__(self):
+        self.left = set(self.modules)
+        return super().__enter__()
+
+    def _read(self, name: int, query, key, value, more: dict) -> torch.Tensor:
+        scale = more.get("scale") or query.shape[-1] ** -0.5
+        self.read(name, query * scale, key, more.get("attn_mask"))
         self.left.discard(name)
         if self.truncate and not self.left:
             raise Truncated
+        return F.scaled_dot_product_attention(query, key, value, **more)
 
 
 class _Watch(TorchFunctionMode):
-    """Gives `see` the query, key and mask of the first attention in a module; on only while that module runs, as
-    every call of PyTorch's passes through it."""
+    """Lets `attend` do the first attention in a module; on only while that module runs, as every call of PyTorch's
+    passes through it."""
 
-    def __init__(self, see: Callable):
+    NAMES = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
+
+    def __init__(self, attend: Callable):
         super().__init__()
-        self.see, self.seen = see, False
+        self.attend, self.seen = attend, False
 
     def open(self, module, args) -> None:
         self.seen = False
@@ -78,54 +96,11 @@ class _Watch(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        if func is F.scaled_dot_product_attention and not self.seen:
-            self.seen = True
-            query = kwargs["query"] if "query" in kwargs else args[0]
-            key = kwargs["key"] if "key" in kwargs else args[1]
-            scale = kwargs.get("scale") or query.shape[-1] ** -0.5
-            self.see(query * scale, key, kwargs.get("attn_mask"))
-        return func(*args, **kwargs)
-
-
-class Pulled:
-    """Within it the first attention of each module gets `change(query, key, value, kwargs)` in place of its own."""
-
-    def __init__(self, modules, change):
-        self.modules, self.change = modules, change
-
-    def __enter__(self):
-        self.handles = []
-        for module in self.modules.values():
-            mode = _Change(self.change)
-            self.handles.append(module.register_forward_pre_hook(mode.open))
-            self.handles.append(module.register_forward_hook(mode.close, always_call=True))
-
-    def __exit__(self, *exc):
-        for handle in self.handles:
-            handle.remove()
-
-
-class _Change(TorchFunctionMode):
-    def __init__(self, change):
-        super().__init__()
-        self.change, self.seen = change, False
-
-    def open(self, module, args):
-        self.seen = False
-        self.__enter__()
-
-    def close(self, module, args, output):
-        self.__exit__(None, None, None)
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = dict(kwargs or {})
-        if func is F.scaled_dot_product_attention and not self.seen:
-            self.seen = True
-            names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
-            kwargs |= dict(zip(names, args))
-            q, k, v, kw, D = self.change(kwargs.pop("query"), kwargs.pop("key"), kwargs.pop("value"), kwargs)
-            return func(q, k, v, **kw)[..., :D]
-        return func(*args, **kwargs)
+        if func is not F.scaled_dot_product_attention or self.seen:
+            return func(*args, **kwargs)
+        self.seen = True
+        more = {**dict(zip(self.NAMES, args, strict=False)), **kwargs}
+        return self.attend(more.pop("query"), more.pop("key"), more.pop("value"), more)
 
 
 def phrase_attention(query_BNLD, key_BNSD, columns: torch.Tensor, mask=None, *, heads: bool = False) -> torch.Tensor:

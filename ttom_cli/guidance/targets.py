@@ -16,16 +16,17 @@ from ..layout.model import in_frame
 
 @dataclass(frozen=True)
 class Targets:
-    """`mass` (P, F, H, W) sums to 1 over each present frame; `present` (P, F) says which are.
+    """`mass` (P, F, H, W) sums to 1 over each present frame; `present` (P, F) says which are; `inside` (P, F, H, W) is
+    the share of each cell that one of the boxes covers, the most that any does.
 
     `phrases[p]` are the key indices of row p's tokens, `rows[i]` is the row of the layout's object i.
     """
 
     mass: torch.Tensor
     present: torch.Tensor
+    inside: torch.Tensor
     phrases: tuple[tuple[int, ...], ...]
     rows: tuple[int, ...] = ()
-    inside: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> Targets:
         return replace(self, mass=self.mass.to(device), present=self.present.to(device), inside=self.inside.to(device))
@@ -48,10 +49,10 @@ def gaussian_targets(
             box = track.box_at(t)
             if box is not None:
                 mass[p, f] += gaussian_mass(box, grid)
-                inside[p, f] = torch.maximum(inside[p, f], _covered(box, grid))
+                inside[p, f] = torch.maximum(inside[p, f], covered(box, grid))
     total = mass.sum((-1, -2), keepdim=True)
     present = total[..., 0, 0] > 1e-6
-    return Targets(mass / total.clamp_min(1e-6), present, phrases, rows, inside)
+    return Targets(mass / total.clamp_min(1e-6), present, inside, phrases, rows)
 
 
 def absent(layout: Layout, times: list[float]) -> list[Track]:
@@ -71,11 +72,16 @@ def gaussian_mass(box: Box, grid: tuple[int, int]) -> torch.Tensor:
     return rows[:, None] * columns[None, :]
 
 
-def _covered(box: Box, grid: tuple[int, int]) -> torch.Tensor:
-    """1 where the middle of a cell lies in the box."""
+def covered(box: Box, grid: tuple[int, int]) -> torch.Tensor:
+    """The share of each cell of the grid (H, W) that the box covers."""
     x0, y0, x1, y1 = box
-    ys, xs = [(torch.arange(n) + 0.5) / n for n in grid]
-    return (((ys >= y0) & (ys <= y1))[:, None] & ((xs >= x0) & (xs <= x1))[None, :]).float()
+    return _cover(y0, y1, grid[0])[:, None] * _cover(x0, x1, grid[1])[None, :]
+
+
+def _cover(low: float, high: float, cells: int) -> torch.Tensor:
+    """The share of each of the equal cells of [0, 1] between two places."""
+    edges = torch.linspace(0, 1, cells + 1, dtype=torch.float64)
+    return (edges[1:].clamp(max=high) - edges[:-1].clamp(min=low)).clamp(min=0).float() * cells
 
 
 def _cell_mass(mean: float, sigma: float, cells: int) -> torch.Tensor:
