@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench options clean
+.PHONY: demo test wheel bench options clean
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -20,6 +20,16 @@ test: .venv/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
 
+# The wheel alone, in an empty environment, makes a video.
+wheel:
+	rm -rf dist && mkdir dist
+	$(PYTHON) -m venv dist/venv
+	dist/venv/bin/python -m pip install --quiet --upgrade pip
+	dist/venv/bin/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	dist/venv/bin/python -m pip install --quiet --constraint constraints.txt torch
+	dist/venv/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
+	cd dist && venv/bin/ttom generate "a red ball rolls right" --seed 1 --bank bank --out ball.mp4
+
 bench: .venv/.installed
 	$(BIN)/ttom bench shapes
 
@@ -27,4 +37,4 @@ options: .venv/.installed
 	$(BIN)/python -m ttom_cli.reference > prompts/OPTIONS.md
 
 clean:
-	rm -rf .venv videos runs
+	rm -rf .venv dist videos runs
