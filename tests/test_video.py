@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ttom_cli.errors import TTOMError
-from ttom_cli.video import read_frames, read_recipe, write_video
+from ttom_cli.video import CONTAINERS, read_frames, read_recipe, write_video
 
 FRAMES = np.random.default_rng(0).integers(0, 255, (7, 1, 1, 3)).astype(np.uint8).repeat(48, 1).repeat(64, 2)
 RECIPE = {"prompt": 'a "red" ball; = #1 \\ back\nline', "n": [1, 2.5], "text": "naïve 红球 \u2028 end"}
@@ -17,10 +17,24 @@ def test_recipe_round_trip(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
 
 
-def test_a_long_recipe(tmp_path):
-    recipe = {"prompt": "x", "losses": [[i / 7 for i in range(100)] for _ in range(200)]}
-    write_video(tmp_path / "a.mp4", FRAMES, fps=8, recipe=recipe)
-    assert read_recipe(tmp_path / "a.mp4") == recipe
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_every_container_holds_a_long_recipe_and_the_frames(tmp_path, kind):
+    recipe = RECIPE | {"losses": [[i / 7 for i in range(100)] for _ in range(200)]}
+    path = write_video(tmp_path / f"a{kind.upper()}", FRAMES, fps=10, recipe=recipe)
+    assert read_recipe(path, whole=True) == recipe
+    back = read_frames(path)
+    assert back.shape == FRAMES.shape and np.abs(back.astype(int) - FRAMES).mean() < 4
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    with pytest.raises(TTOMError, match="is damaged"):
+        read_recipe(path, whole=True)
+
+
+def test_what_stands_there_stays_unless_it_is_to_go(tmp_path):
+    path = tmp_path / "a.mp4"
+    path.write_text("mine")
+    assert write_video(path, FRAMES, fps=8) == tmp_path / "a-2.mp4" and path.read_text() == "mine"
+    assert write_video(path, FRAMES, fps=8, overwrite=True) == path and read_frames(path).shape == FRAMES.shape
 
 
 def test_it_is_h264_yuv420p_with_the_index_first(tmp_path):

@@ -17,6 +17,8 @@ from .settings import OPTIONS, Layer, Settings, named, seeds_of
 from .text import plain
 from .video import prepare_place, read_recipe
 
+UNSEEN = "consolidate", "consolidate_batch", "checkpointing"  # settings of the guide that do not show in the video
+
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
@@ -73,13 +75,14 @@ def _mark(item: Layer, card: ModelCard, settings: Settings, seed: int | None) ->
     layout = item.get("layout")
     if isinstance(layout, str) and Path(layout).is_file():
         layout = hashlib.sha256(Path(layout).read_bytes()).hexdigest()
+    guide = {name: value for name, value in asdict(settings.guide).items() if name not in UNSEEN}
     facts = {
         "prompt": plain(item["prompt"] or ""),
         "layout": layout or settings.planner.label,
         "seed": seed,
         "model": card.name,
         "sample": asdict(settings.sample),
-        "guide": asdict(settings.guide),
+        "guide": guide,
         "memory": settings.memory.enabled and settings.memory.on_hit,
         "load": [settings.load.dtype, settings.load.quantize],
     }

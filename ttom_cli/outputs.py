@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
@@ -64,6 +65,8 @@ def read_pattern(out: str, within: Path | None = None) -> Pattern:
     what cannot be written, and for a path that leads out of `within`.
     """
     path = Path(out)
+    if out == "-" or path.name.lower() in SUFFIXES:
+        raise TTOMError(f"out {out!r} names neither a file nor a folder", "such as video.mp4")
     if within is not None and (path.is_absolute() or ".." in path.parts):
         raise TTOMError(
             f"out {out!r} of a prompt leads out of the folder {within}", "name a file inside it; --out is the folder"
@@ -76,7 +79,7 @@ def read_pattern(out: str, within: Path | None = None) -> Pattern:
         )
     text = out if within is None else f"{_escaped(str(within))}/{out}"
     if out.endswith("/") or not path.suffix or _is_folder(text):
-        return Pattern(text=f"{text.rstrip('/') or '/'}/{NAMED}")
+        return Pattern(text=f"{text.rstrip('/')}/{NAMED}")
     if path.suffix.lower() not in SUFFIXES:
         raise TTOMError(
             f"out {out!r} is neither a folder nor a video: those are written as {', '.join(SUFFIXES)}",
@@ -86,7 +89,9 @@ def read_pattern(out: str, within: Path | None = None) -> Pattern:
 
 
 def _is_folder(text: str) -> bool:
-    return not any(_fields(text)) and Path(text.format()).is_dir()
+    with suppress(OSError):  # such as a name that is too long
+        return not any(_fields(text)) and Path(text.format()).is_dir()
+    return False
 
 
 def _escaped(text: str) -> str:

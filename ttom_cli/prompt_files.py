@@ -34,10 +34,10 @@ def read_prompts(path: Path, tell: Callable[[str], None] = lambda line: None) ->
         rows = _listed(parse_data(text, str(path)), path)
     elif (data := _json(text)) is not None:
         rows = _listed(data, path)
-    elif kind == ".json":
+    elif kind == ".json" and _json(text.lstrip().partition("\n")[0]) is None:
         parse_data(text, str(path))  # says where it breaks
         raise TTOMError(f"{path} is not JSON", "a list of prompts, or of objects with a prompt")
-    elif kind not in (*PLAIN, ".jsonl", ".ndjson"):
+    elif kind not in (*PLAIN, ".json", ".jsonl", ".ndjson"):
         raise TTOMError(f"{path} is no file of prompts by its name", "those end in .txt, .yaml, .json, .jsonl or .csv")
     else:
         rows = _lines(text.splitlines(), path)

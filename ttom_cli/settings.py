@@ -18,7 +18,7 @@ from .catalog import ModelCard, read_profile
 from .config import PANELS, CheckConfig, GuideConfig, LoadConfig, MemoryConfig, PlannerConfig, RunConfig, SampleConfig
 from .errors import TTOMError, unknown
 from .files import read_data
-from .options import options_of
+from .options import MANY, options_of
 
 SEEDS = "seed", "seeds", "num-videos"
 PER_PROMPT = ("prompt", "layout", "out", *SEEDS)  # what an item of a prompt file says of its own videos alone
@@ -95,7 +95,7 @@ def named(layer: dict) -> Iterator[None]:
 def seeds_of(*layers: dict) -> tuple[list[int], bool]:
     """The seeds of a prompt's videos, and whether they are drawn; a later layer's word on them wins.
 
-    Raises TTOMError for a layer that names seeds in two ways.
+    Raises TTOMError for wrong ones, and for a layer that names them in two ways.
     """
     said: dict = {}
     for layer in layers:
@@ -105,7 +105,13 @@ def seeds_of(*layers: dict) -> tuple[list[int], bool]:
             if "seeds" in own and len(own) > 1:
                 other = next(name for name in own if name != "seeds")
                 raise TTOMError(f"there are both seeds and {other}", "give one of them")
-        said = own if "seeds" in own else {k: v for k, v in said.items() if not (own and k == "seeds")} | own
+            seeds = own.get("seeds", ())
+            if len(seeds) > len(set(seeds)) or len(seeds) > MANY:
+                raise TTOMError(f"seeds must be at most {MANY} different numbers", "each makes one video")
+        if "seeds" in own:
+            said = own
+        elif own:
+            said = {name: value for name, value in said.items() if name != "seeds"} | own
     if "seeds" in said:
         return list(said["seeds"]), False
     first = said.get("seed")

@@ -7,6 +7,7 @@ the container's `comment`, the prompt its `title` where it has one. Frames are (
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import tempfile
 from functools import cache
@@ -119,7 +120,7 @@ def read_recipe(path: Path, *, whole: bool = False) -> dict:
     packets = ["-map", "0:v", "-c", "copy", "-f", "null", "-"] if whole else []
     command = [find_ffmpeg(), "-v", "error", "-i", str(path.absolute()), "-f", "ffmetadata", "-", *packets]
     done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL)
-    if whole and done.stderr:
+    if whole and (done.stderr or _cut_gif(path)):
         raise TTOMError(f"{path} is damaged: {_last_line(done.stderr)}")
     text = done.stdout.decode("utf-8", "replace")
     for line in text.replace("\\\n", "\0").splitlines():
@@ -132,6 +133,15 @@ def read_recipe(path: Path, *, whole: bool = False) -> dict:
             if isinstance(recipe, dict):
                 return recipe
     raise TTOMError(f"{path} carries no ttom recipe", "give a video that ttom wrote, not re-encoded since")
+
+
+def _cut_gif(path: Path) -> bool:
+    """Whether it is a GIF without its end, of which ffmpeg says nothing."""
+    with path.open("rb") as file:
+        if file.read(4) != b"GIF8":
+            return False
+        file.seek(-1, os.SEEK_END)
+        return file.read() != b";"
 
 
 def _metadata(recipe: dict) -> str:
