@@ -174,6 +174,20 @@ def test_a_gif_is_made_again_from_its_recipe(capsys):
     assert code == 1 and lines == [] and err == "error: b.mkv is there already (--overwrite writes over it)\n"
 
 
+def test_a_refined_entry_s_video_is_written_over_nothing(capsys, toy_folder):
+    from ttom_cli.commands.inputs import open_bank
+
+    sampling = ["--model", toy_folder, "--size", "64x64", "--frames", "5", "--steps", "2", "--blocks", "1"]
+    guide = ["--guided-steps", "1", "--iterations", "1", "--rank", "2", "--consolidate", "0"]
+    assert run(capsys, "a red ball rolls right", *sampling, *guide, "-o", "a.mp4")[0] == 0
+    bank = open_bank(Path(os.environ["TTOM_BANK"]))
+    (entry,) = bank.entries()
+    for out, said in (("a.mp4", "a.mp4 is there already (name another file)"), ("new", "--out new is no file")):
+        assert main(["memory", "update", entry.id, "--optimise", "--out", out]) == 1
+        assert said in capsys.readouterr().err
+    assert bank.entries() == [entry] and not Path("new").exists()
+
+
 def test_one_plan_and_one_word_on_it_for_all_seeds(capsys):
     code, lines, err = run(capsys, "a red ball and a cat", *QUICK, "--anyway", "--seed", "1", "--num-videos", "2")
     assert code == 0 and len(lines) == 2 and err.count("it does not know 'cat'") == 1

@@ -10,6 +10,7 @@ import pytest
 from ttom_cli.cli import main
 from ttom_cli.errors import TTOMError
 from ttom_cli.prompt_files import read_prompts
+from ttom_cli.settings import OPTIONS
 from ttom_cli.video import CONTAINERS, write_video
 
 LAYOUT = {"prompt": "a red ball", "objects": [{"phrase": "red ball", "boxes": [{"t": 0, "box": [0, 0, 0.5, 0.5]}]}]}
@@ -119,6 +120,19 @@ def test_a_video_is_no_list_of_prompts(kind):
     renamed = path.rename("p.txt")
     with pytest.raises(TTOMError, match=r"cannot read p.txt: it is a (video|GIF), not text"):
         read_prompts(renamed)
+
+
+def test_aliases_of_yaml_do_not_grow():
+    lines = ["- prompt: a red ball", "  a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"  a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    with pytest.raises(TTOMError, match=r"^p\.yaml, prompt 1: the layout has more than 20000 values"):
+        read("p.yaml", "\n".join([*lines, "  layout: {a: *a11}", ""]))
+    grown = ["x"]
+    for _ in range(12):
+        grown = [grown] * 10
+    for name in ("seed", "blocks", "out", "size"):
+        with pytest.raises(TTOMError, match=f"^{name} must be .{{1,200}}$"):
+            OPTIONS[name].read(grown)
 
 
 def test_sizes_are_bounded(monkeypatch):

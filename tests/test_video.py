@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from ttom_cli.errors import TTOMError
+from ttom_cli.outputs import SUFFIXES
 from ttom_cli.video import CONTAINERS, read_frames, read_recipe, write_video
 
 FRAMES = np.random.default_rng(0).integers(0, 255, (7, 1, 1, 3)).astype(np.uint8).repeat(48, 1).repeat(64, 2)
@@ -28,6 +29,10 @@ def test_every_container_holds_a_long_recipe_and_the_frames(tmp_path, kind):
     path.write_bytes(whole[:-100])
     with pytest.raises(TTOMError, match="is damaged"):
         read_recipe(path, whole=True)
+
+
+def test_every_suffix_that_an_output_may_have_is_written():
+    assert tuple(CONTAINERS) == SUFFIXES
 
 
 def test_what_stands_there_stays_unless_it_is_to_go(tmp_path):
@@ -71,6 +76,8 @@ def test_unwritable_place_and_files_without_a_recipe(tmp_path):
     before = (tmp_path / "a.mp4").read_bytes()
     with pytest.raises(TTOMError, match="ffmpeg could not write"):
         write_video(tmp_path / "a.mp4", FRAMES, fps=0)
+    with pytest.raises(TTOMError, match="cannot write"):
+        write_video(tmp_path / "a.avi", FRAMES, fps=8)
     with pytest.raises(TTOMError, match="no frames"):
         write_video(tmp_path / "a.mp4", FRAMES[:0], fps=8)
     assert (tmp_path / "a.mp4").read_bytes() == before

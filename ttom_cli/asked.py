@@ -4,6 +4,7 @@ there already, by the recipes in them."""
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -11,8 +12,7 @@ from pathlib import Path
 
 from .catalog import ModelCard
 from .errors import TTOMError
-from .files import to_json
-from .outputs import SUFFIXES, Pattern, read_pattern
+from .outputs import SUFFIXES, Pattern, read_pattern, refuse_existing
 from .settings import OPTIONS, Layer, Settings, named, seeds_of
 from .text import plain
 from .video import prepare_place, read_recipe
@@ -86,10 +86,10 @@ def _mark(item: Layer, card: ModelCard, settings: Settings, seed: int | None) ->
         "memory": settings.memory.enabled and settings.memory.on_hit,
         "load": [settings.load.dtype, settings.load.quantize],
     }
-    return hashlib.sha256(to_json(facts, sort_keys=True, default=str).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(facts, default=str, skipkeys=True).encode()).hexdigest()
 
 
-class Made:
+class Finished:
     """The videos of folders, by the marks in their recipes. What is cut off, or has no recipe, is none."""
 
     def __init__(self):
@@ -143,10 +143,7 @@ class Places:
             other = self.claimed.setdefault(path, asked.number)
             if other != asked.number:
                 raise TTOMError(f"{path} is the file of prompt {other} already", "name another, or none")
-            if path.is_dir():
-                raise TTOMError(f"{path} is a folder", "name a file")
-            if path.exists() and not self.overwrite:
-                raise TTOMError(f"{path} is there already", "--overwrite writes over it")
+            refuse_existing(path, self.overwrite)
 
     def may_overwrite(self, path: Path) -> bool:
         """Whether a video may take the place of what is at the path: only if that is not of this run."""

@@ -58,6 +58,14 @@ class Pattern:
         return made
 
 
+def refuse_existing(path: Path, overwrite: bool = False, hint: str = "--overwrite writes over it") -> None:
+    """Raises TTOMError where a file that the user has named is there, unless it may be written over."""
+    if path.is_dir():
+        raise TTOMError(f"{path} is a folder", "name a file")
+    if path.exists() and not overwrite:
+        raise TTOMError(f"{path} is there already", hint)
+
+
 def read_pattern(out: str, within: Path | None = None) -> Pattern:
     """The pattern of an `out`; with `within`, that of a prompt of its own, inside the folder.
 

@@ -67,6 +67,8 @@ def write_video(
     if not count:
         raise TTOMError(f"there are no frames to write to {path}")
     kind = path.suffix.lower()
+    if kind not in CONTAINERS:
+        raise TTOMError(f"cannot write {path}", f"videos end in {', '.join(CONTAINERS)}")
     filters = f"scale={-(-width * scale // 2) * 2}:{-(-height * scale // 2) * 2}:flags=bicubic"
     colours: tuple[str, ...] = ()
     if kind == ".gif":

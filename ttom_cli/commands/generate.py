@@ -16,7 +16,7 @@ from ..catalog import ModelCard
 from ..config import OUTPUT, LoadConfig, RunConfig
 from ..errors import TTOMError, VideoError
 from ..files import to_json
-from ..outputs import Pattern, read_pattern
+from ..outputs import Pattern, read_pattern, refuse_existing
 from ..settings import OPTIONS, Layer, Settings, given_fields, read_config, resolve_slice
 from .inputs import (
     ConfigOpt,
@@ -54,7 +54,7 @@ def generate(
 
     One model load serves all prompts that name no other; a prompt that fails is reported and the rest are done.
     """
-    from ..asked import Made, Places, videos_of
+    from ..asked import Finished, Places, videos_of
 
     common = read_config(config)
     run = resolve_slice(RunConfig, common, given)
@@ -66,13 +66,13 @@ def generate(
     if pattern.fixed and source.batch and (source.stream or len(source.items) > 1):
         raise TTOMError(f"--out {run.out} is one file, and there may be several prompts", "give a folder or a pattern")
     _check_start(card, shared, pattern)
-    places, made, numbers = Places(run.overwrite), Made(), itertools.count(1)
+    places, finished, numbers = Places(run.overwrite), Finished(), itertools.count(1)
 
     def ask(item: Layer) -> list[Asked]:
         """The videos of a prompt that are still to be made."""
         number = next(numbers)
         asked = videos_of(item, number, *settle(common, own_options(item), given), common=common, given=given)
-        there = [made.take(a) if run.resume else None for a in asked]
+        there = [finished.take(a) if run.resume else None for a in asked]
         for path in filter(None, there):
             console.note(f"{path} is there, and is left out: {title(item)}")
         wanted = [a for a, path in zip(asked, there, strict=True) if not path]
@@ -210,6 +210,7 @@ def _replay(source: Path, options: RunConfig, loading: dict, json_: bool) -> Non
     recipe = read_recipe(source)
     bank, path = open_bank(options.bank), _replay_path(source, options)
     job, load = replay_job(recipe, path, bank)
+    job = replace(job, overwrite=options.overwrite)
     load = replace(load, **loading)
     with console.waiting("loading the model"):
         runtime = Runtime.open(recipe["model"], bank=bank, load=load, guide=job.guide, check=job.check)
@@ -226,7 +227,6 @@ def _replay_path(source: Path, options: RunConfig) -> Path:
     pattern = read_pattern(options.out)
     if pattern.fixed:
         path = pattern.path(prompt="", seed=0)
-        if path.exists() and not options.overwrite:
-            raise TTOMError(f"{path} is there already", "--overwrite writes over it")
+        refuse_existing(path, options.overwrite)
         return path
     return pattern.root / f"{source.stem}.replay.mp4"
