@@ -86,7 +86,7 @@ def as_item(entry, source: str, left: dict | None) -> Layer:
         name, known = str(key).replace("_", "-"), (*PER_PROMPT, *OPTIONS)
         if name in known:
             item.setdefault(name, value)
-        elif key not in PROMPT:
+        elif key not in PROMPT and str(key) not in (left or ()):
             if left is None or difflib.get_close_matches(name, known, cutoff=NEAR):
                 error = unknown("option", name, known)
                 raise TTOMError(f"{source}: {error.message}", error.hint)
