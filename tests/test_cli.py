@@ -111,11 +111,11 @@ def test_plan_checks_a_layout_by_hand(capsys, tmp_path):
         (["generate", "a red ball", "--size", "78x61", "--guide", "off"], "the nearest size that it can is 80x64"),
         (["generate", "a red ball", "--frames", "12"], "the nearest number that it can is 13"),
         (["generate", "a red ball", "--dtype", "float23"], "unknown dtype 'float23' (did you mean 'float32'?"),
-        (["generate", "a red ball", "--rank", "0"], "rank must be a whole number of at least 1"),
+        (["generate", "a red ball", "--rank", "0"], "rank must be a whole number from 1 to 4096"),
         (["generate", "a red ball", "--blocks", "x"], "blocks must be block numbers"),
         (["generate", "a red ball", "--config", "none.yaml"], "cannot read none.yaml"),
         (["generate", "a red ball", "--detector", "shape"], "unknown detector 'shape' (did you mean 'shapes'?"),
-        (["generate", "a red ball", "--tries", "0"], "tries must be a whole number of at least 1"),
+        (["generate", "a red ball", "--tries", "0"], "tries must be a whole number from 1 to 1000"),
         (["generate", "a red ball", "--tries", "2", "--no-check"], "--tries and --strict need the check"),
         (["generate", "a red ball", "--device", "cuda"], "the device cuda cannot be used with this PyTorch"),
         (["generate", "a red ball", "--device", "gpu"], "the device gpu cannot be used with this PyTorch"),
@@ -152,7 +152,7 @@ def test_no_prompt_at_all(capsys, monkeypatch):
 
 
 def test_what_cannot_be_planned_is_made_without_guidance(capsys, toy_folder, tmp_path):
-    args = ["--model", toy_folder, "--json", "--out", tmp_path / "a.mp4", *TOY]
+    args = ["--model", toy_folder, "--json", "--out", tmp_path / "a.mp4", "--overwrite", *TOY]
     code, out, err = run(capsys, "generate", "一只猫在公园里奔跑", *args)
     made = json.loads(out)
     assert code == 0 and made["loss_first"] is None and made["memory"] == {"outcome": "off"}

@@ -98,17 +98,25 @@ def test_yaml_s_words_for_numbers_and_off():
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("steps: ten", "steps must be a whole number of at least 1, not 'ten'"),
+        ("steps: ten", "steps must be a whole number from 1 to 1000, not 'ten'"),
         ('seed: "7"', "seed must be a whole number of 64 bits, not '7'"),
         (f"seed: {10**30}", "seed must be a whole number of 64 bits, not 1000"),
-        ("steps: true", "steps must be a whole number of at least 1, not True"),
-        ("steps: 2.5", "steps must be a whole number of at least 1, not 2.5"),
-        ("steps:", "steps must be a whole number of at least 1, not None"),
-        ("guided-steps: 0", "guided-steps must be a whole number of at least 1, not 0"),
+        ("steps: true", "steps must be a whole number from 1 to 1000, not True"),
+        ("steps: 2.5", "steps must be a whole number from 1 to 1000, not 2.5"),
+        ("steps:", "steps must be a whole number from 1 to 1000, not None"),
+        ("guided-steps: 0", "guided-steps must be a whole number from 1 to 1000, not 0"),
         ("guided-share: 1.5", "guided-share must be a number above 0 and of at most 1, not 1.5"),
         ("lr: .nan", "lr must be a number above 0, not nan"),
         ("cfg: .inf", "cfg must be a number, not inf"),
-        (f"lr: {10**400}", "lr must be a number above 0, not 1000"),
+        (f"lr: {10**400}", "lr must be a number above 0, not a number of 401 digits"),
+        (f"steps: 0x{'f' * 5000}", "steps must be a whole number from 1 to 1000, not a number of 6021 digits"),
+        ("num-videos: 100000", "num-videos must be a whole number from 1 to 1000, not 100000"),
+        ("seeds: 4-1", "seeds must be numbers such as 1-4 or 1,3,7, not '4-1'"),
+        ("seeds: 0-999999999", "seeds must be numbers such as 1-4 or 1,3,7, not '0-999999999'"),
+        ("seeds: [1-3, 2]", "seeds must be at most 1000 different numbers"),
+        ('bank: "a\\0b"', "bank must be a path, not 'a\\x00b'"),
+        (f"model: {'x' * 5000}", "model must be text, not 'xxx"),
+        ("model: ''", "model must be text, not ''"),
         ("llm-timeout: 90000", "llm-timeout must be a number above 0 and below 86400, not 90000"),
         ('strict: "yes"', "strict must be true or false, not 'yes'"),
         ("memory: 1", "memory must be true or false, not 1"),
@@ -130,9 +138,9 @@ def test_wrong_values_in_files_are_said_in_a_line(capsys, line, said):
     Path("c.yaml").write_text(line)
     assert main(["generate", "a red ball", "--config", "c.yaml"]) == 1
     out, err = capsys.readouterr()
-    assert out == "" and err.startswith(f"error: {said}") and err.count("\n") == 1, err
+    assert out == "" and err.startswith(f"error: c.yaml: {said}") and err.count("\n") == 1, err
     Path("p.yaml").write_text(f"- prompt: a red ball\n  guide: off\n  {line}\n")
-    assert main(["plan", "--prompts", "p.yaml"]) == (0 if line.startswith(("seed", "out")) else 1)  # not plan's
+    assert main(["plan", "--prompts", "p.yaml"]) == (0 if line.startswith(("seed", "num", "out")) else 1)  # not plan's
 
 
 def test_a_prompt_s_own_seed_and_file_are_checked(capsys):
@@ -140,14 +148,14 @@ def test_a_prompt_s_own_seed_and_file_are_checked(capsys):
         Path("p.yaml").write_text(f"- prompt: a red ball\n  guide: off\n  steps: 1\n  {line}\n")
         assert main(["generate", "--prompts", "p.yaml"]) == 1
         out, err = capsys.readouterr()
-        assert out == "" and f"error: 'a red ball': {said}" in err and err.count("\n") == 1
+        assert out == "" and f"error: 'a red ball': p.yaml, prompt 1: {said}" in err and err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
     ("flag", "value", "said"),
     [
         ("--lr", "nan", "lr must be a number above 0, not nan"),
-        ("--steps", "ten", "steps must be a whole number of at least 1, not 'ten'"),
+        ("--steps", "ten", "steps must be a whole number from 1 to 1000, not 'ten'"),
         ("--seed", "1.5", "seed must be a whole number of 64 bits, not '1.5'"),
         ("--blocks", "1,x", "blocks must be block numbers from 0, such as 2,3,4, not '1,x'"),
         ("--out", "", "out must be a path, not ''"),

@@ -30,10 +30,10 @@ from ttom_cli.probing.measures import Figure, figure, measure
 from ttom_cli.probing.profile import choose, write_profile
 from ttom_cli.probing.run import Probe, Scores, probe, sample_sums
 from ttom_cli.probing.sums import Sums, step_ranges, sums_bytes, window_start
+from ttom_cli.prompt_files import read_prompts
 from ttom_cli.runtime import Runtime
 from ttom_cli.seeing.detector import Sighting
 from ttom_cli.seeing.masks import coverage, planned_masks, seen_masks
-from ttom_cli.settings import read_prompts
 
 ROOT = Path(__file__).parents[1]
 

@@ -5,26 +5,45 @@ import numpy as np
 import pytest
 
 from ttom_cli.errors import TTOMError
-from ttom_cli.video import read_frames, read_recipe, write_mp4
+from ttom_cli.outputs import SUFFIXES
+from ttom_cli.video import CONTAINERS, read_frames, read_recipe, write_video
 
 FRAMES = np.random.default_rng(0).integers(0, 255, (7, 1, 1, 3)).astype(np.uint8).repeat(48, 1).repeat(64, 2)
 RECIPE = {"prompt": 'a "red" ball; = #1 \\ back\nline', "n": [1, 2.5], "text": "naïve 红球 \u2028 end"}
 
 
 def test_recipe_round_trip(tmp_path):
-    write_mp4(tmp_path / "a.mp4", FRAMES, fps=8, recipe=RECIPE)
+    write_video(tmp_path / "a.mp4", FRAMES, fps=8, recipe=RECIPE)
     assert read_recipe(tmp_path / "a.mp4") == RECIPE
     assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
 
 
-def test_a_long_recipe(tmp_path):
-    recipe = {"prompt": "x", "losses": [[i / 7 for i in range(100)] for _ in range(200)]}
-    write_mp4(tmp_path / "a.mp4", FRAMES, fps=8, recipe=recipe)
-    assert read_recipe(tmp_path / "a.mp4") == recipe
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_every_container_holds_a_long_recipe_and_the_frames(tmp_path, kind):
+    recipe = RECIPE | {"losses": [[i / 7 for i in range(100)] for _ in range(200)]}
+    path = write_video(tmp_path / f"a{kind.upper()}", FRAMES, fps=10, recipe=recipe)
+    assert read_recipe(path, whole=True) == recipe
+    back = read_frames(path)
+    assert back.shape == FRAMES.shape and np.abs(back.astype(int) - FRAMES).mean() < 4
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    with pytest.raises(TTOMError, match="is damaged"):
+        read_recipe(path, whole=True)
+
+
+def test_every_suffix_that_an_output_may_have_is_written():
+    assert tuple(CONTAINERS) == SUFFIXES
+
+
+def test_what_stands_there_stays_unless_it_is_to_go(tmp_path):
+    path = tmp_path / "a.mp4"
+    path.write_text("mine")
+    assert write_video(path, FRAMES, fps=8) == tmp_path / "a-2.mp4" and path.read_text() == "mine"
+    assert write_video(path, FRAMES, fps=8, overwrite=True) == path and read_frames(path).shape == FRAMES.shape
 
 
 def test_it_is_h264_yuv420p_with_the_index_first(tmp_path):
-    write_mp4(tmp_path / "a.mp4", FRAMES, fps=8, recipe=RECIPE)
+    write_video(tmp_path / "a.mp4", FRAMES, fps=8, recipe=RECIPE)
     probe = subprocess.run(
         [imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(tmp_path / "a.mp4")], capture_output=True, text=True
     ).stderr
@@ -34,30 +53,32 @@ def test_it_is_h264_yuv420p_with_the_index_first(tmp_path):
 
 
 def test_frames_come_back_nearly_the_same(tmp_path):
-    write_mp4(tmp_path / "a.mp4", FRAMES, fps=8)
+    write_video(tmp_path / "a.mp4", FRAMES, fps=8)
     back = read_frames(tmp_path / "a.mp4")
     assert back.shape == FRAMES.shape
     assert np.abs(back.astype(int) - FRAMES).mean() < 4
 
 
 def test_enlarging_and_odd_sizes(tmp_path):
-    write_mp4(tmp_path / "a.mp4", FRAMES[:, :33, :21], fps=8, scale=3)
+    write_video(tmp_path / "a.mp4", FRAMES[:, :33, :21], fps=8, scale=3)
     assert read_frames(tmp_path / "a.mp4").shape == (7, 100, 64, 3)
 
 
 def test_unwritable_place_and_files_without_a_recipe(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(TTOMError, match="cannot write"):
-        write_mp4(tmp_path / "file" / "a.mp4", FRAMES, fps=8)
+        write_video(tmp_path / "file" / "a.mp4", FRAMES, fps=8)
     with pytest.raises(TTOMError, match="there is no file"):
         read_recipe(tmp_path / "none.mp4")
     with pytest.raises(TTOMError, match="carries no ttom recipe"):
         read_recipe(tmp_path / "file")
-    write_mp4(tmp_path / "a.mp4", FRAMES, fps=8)
+    write_video(tmp_path / "a.mp4", FRAMES, fps=8)
     before = (tmp_path / "a.mp4").read_bytes()
     with pytest.raises(TTOMError, match="ffmpeg could not write"):
-        write_mp4(tmp_path / "a.mp4", FRAMES, fps=0)
+        write_video(tmp_path / "a.mp4", FRAMES, fps=0)
+    with pytest.raises(TTOMError, match="cannot write"):
+        write_video(tmp_path / "a.avi", FRAMES, fps=8)
     with pytest.raises(TTOMError, match="no frames"):
-        write_mp4(tmp_path / "a.mp4", FRAMES[:0], fps=8)
+        write_video(tmp_path / "a.mp4", FRAMES[:0], fps=8)
     assert (tmp_path / "a.mp4").read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mp4", "file"]

@@ -24,12 +24,28 @@ class RunConfig(Checked):
 
     model: str = option("shapes", "A name that `ttom models` lists, a hub id, or a diffusers folder.", short="m")
     layout: Path | None = option(None, "A layout in JSON or YAML, in place of a planner.")
-    out: Path = option(Path("videos"), "A folder, or for one prompt an .mp4.", short="o", panel=OUTPUT)
+    out: str = option(
+        "videos", "A folder, one video's file (.mp4, .mov, .mkv, .webm or .gif), or a pattern such as "
+        "{slug}-{seed}.mp4, of slug, prompt, seed, number, take and model.", short="o", panel=OUTPUT, like="a path",
+    )  # fmt: skip
+    overwrite: bool = option(
+        False, "Write over files that are there; without it one that you name is refused, and a name made of the "
+        "prompt gets the next number.", panel=OUTPUT,
+    )  # fmt: skip
+    resume: bool = option(
+        False, "Leave out videos that are in the output's folder, by the recipes in them: of the same prompt, seed, "
+        "model and settings.", panel=OUTPUT,
+    )  # fmt: skip
     compare: bool = option(False, "Also write unguided beside guided, with the boxes drawn.", panel=OUTPUT)
     seed: int | None = option(
         None, "Of the noise; drawn and shown if not given.", panel=SAMPLING, least=-(2**63), below=2**63,
         like="a whole number of 64 bits",
     )  # fmt: skip
+    seeds: tuple[int, ...] | None = option(
+        None, "Of several videos of each prompt: 1-4, or 1,3,7.", panel=SAMPLING, least=-(2**63), most=2**63 - 1,
+        like="numbers such as 1-4 or 1,3,7",
+    )  # fmt: skip
+    num_videos: int = option(1, "Videos of each prompt, with seeds that count up.", panel=SAMPLING, least=1, most=1000)
     profile: Path | None = option(None, "A file of `ttom probe --profile`, whose blocks are aligned.", panel=GUIDANCE)
     bank: Path | None = option(None, "The memory bank's folder.", panel=MEMORY, env="TTOM_BANK")
 
@@ -37,7 +53,7 @@ class RunConfig(Checked):
 def _size(text: str) -> dict[str, int]:
     """'832x480' or '832*480' -> width and height."""
     width, height = (int(side) for side in text.lower().replace("*", "x").split("x"))
-    if min(width, height) < 1:
+    if not 1 <= min(width, height) <= max(width, height) <= 16384:
         raise ValueError
     return {"width": width, "height": height}
 
@@ -54,13 +70,15 @@ class SampleConfig(Checked):
         help="WIDTHxHEIGHT in pixels.", name="size", kind=str, like="WIDTHxHEIGHT in pixels, such as 832x480",
         into=_size, back=lambda sample: f"{sample.width}x{sample.height}",
     )  # fmt: skip
-    frames: int = option(help="Frames of the video.", least=1)
-    fps: int = option(help="Frames a second in the MP4.", least=1)
-    steps: int = option(help="Denoising steps.", least=1)
+    frames: int = option(help="Frames of the video.", least=1, most=10_000)
+    fps: int = option(help="Frames a second in the video.", least=1, most=1000)
+    steps: int = option(help="Denoising steps.", least=1, most=1000)
     guidance_scale: float = option(help="Scale of classifier-free guidance; 1 or less is none.", name="cfg")
     shift: float | None = option(None, "Of the flow-matching noise levels.")
     negative_prompt: str = option("", "What the video should not show.")
-    enlarge: int = option(1, "Times that each side is enlarged in the MP4, for models whose frames are tiny.", least=1)
+    enlarge: int = option(
+        1, "Times that each side is enlarged in the video, for models whose frames are tiny.", least=1, most=64
+    )
     max_sequence_length: int = 512
     """Prompt tokens that the model reads, padding included."""
     more: dict = option(
@@ -110,30 +128,31 @@ class GuideConfig(Checked):
 
     mode: str = option(
         "params", "params (the paper's way: optimise an inserted LoRA), latents (move the noisy latents), attention (a "
-        "bias on the attention; costs nothing), sums of them such as attention+latents, or off.", name="guide",
+        "bias on the attention; costs nothing), sums of them (attention+latents, attention+params, latents+params, "
+        "attention+latents+params), or off.", name="guide",
         choices=MODES,
     )  # fmt: skip
     loss: str = option(
         "jsd", "jsd (Jensen-Shannon divergence) or l2 (squared distance of the distributions).", choices=("jsd", "l2")
     )
     blocks: tuple[int, ...] = option(
-        (3,), "Denoiser blocks whose attention is aligned, from 0: 2,3,4.", least=0,
+        (3,), "Denoiser blocks whose attention is aligned, from 0: 2,3,4 or 2-4.", least=0, most=999,
         like="block numbers from 0, such as 2,3,4",
     )  # fmt: skip
     adapt: tuple[int, ...] | None = option(
-        None, "Blocks that carry the adapter; without it every block up to the last aligned one.", least=0,
+        None, "Blocks that carry the adapter; without it every block up to the last aligned one.", least=0, most=999,
         like="block numbers from 0, such as 2,3,4",
     )  # fmt: skip
     train_from: int = option(
         0, "First block that guided steps train, the first aligned one at the latest, in mode params alone. What comes "
-        "before runs once a step; where it carries the adapter, it learns in consolidation.", least=0,
+        "before runs once a step; where it carries the adapter, it learns in consolidation.", least=0, most=999,
     )  # fmt: skip
     projections: tuple[str, ...] = option(
         ("q", "k", "v", "o"), "Of q,k,v,o of the attention to the text: those that carry the adapter.",
         choices=("q", "k", "v", "o"),
     )  # fmt: skip
     self_attention: bool = option(False, "Put the adapter on the attention among the video tokens as well.")
-    rank: int = option(32, "Of the LoRA; its alpha is the same, so that the scale is 1.", least=1)
+    rank: int = option(32, "Of the LoRA; its alpha is the same, so that the scale is 1.", least=1, most=4096)
     lr: float = option(1e-4, "Learning rate of AdamW on the adapter.", above=0)
     latent_lr: float = option(
         0.05, "Length of a step on the latents, times the noise level, per root-mean-square of the latents.", above=0
@@ -145,12 +164,12 @@ class GuideConfig(Checked):
     bias_blocks: tuple[int, ...] | None = option(
         None, "Blocks whose attention is biased; without it all.", least=0, like="block numbers from 0, such as 2,3,4",
     )  # fmt: skip
-    steps: int = option(5, "Denoising steps that are guided, from the first.", name="guided-steps", least=1)
+    steps: int = option(5, "Denoising steps that are guided, from the first.", name="guided-steps", least=1, most=1000)
     share: float = option(
         0.5, "Of all denoising steps, the share that is guided at most; all of them where --guided-steps is given.",
         name="guided-share", above=0, most=1,
     )  # fmt: skip
-    iterations: int = option(8, "Optimisation iterations in each guided step, at most.", least=1)
+    iterations: int = option(8, "Optimisation iterations in each guided step, at most.", least=1, most=10_000)
     stop_loss: float = option(0.0, "A guided step ends early once the loss is below this.")
     conditional_only: bool = option(
         True, "The adapter on the unconditional branch too; without it, classifier-free guidance amplifies it.",
@@ -165,7 +184,7 @@ class GuideConfig(Checked):
     )  # fmt: skip
     consolidate: int = option(
         0, "Iterations over random noises after the video is written, so that the adapter holds for any.", panel=MEMORY,
-        least=0,
+        least=0, most=100_000,
     )  # fmt: skip
     consolidate_batch: int = 4
     """Random noises and noise levels in each of these iterations."""
@@ -213,7 +232,9 @@ class CheckConfig(Checked):
     enabled: bool | None = option(
         None, "Look whether the planned objects are there; without it where there is a detector.", name="check"
     )
-    tries: int = option(1, "Videos at most, each with the next seed, until one passes; the best is kept.", least=1)
+    tries: int = option(
+        1, "Videos at most, each with the next seed, until one passes; the best is kept.", least=1, most=1000
+    )
     strict: bool = option(False, "Exit with 1 for a video that does not pass.")
     anyway: bool = option(False, "Make videos of objects, too, that the model is known not to know.")
     detector: str = option(
@@ -254,8 +275,12 @@ class PlannerConfig(Checked):
     llm_total_timeout: float = option(
         600.0, "Seconds that a prompt's plan may take, corrections and tries again included.", above=0, below=86400
     )
-    llm_max_tokens: int = option(8192, "Tokens of a reply at most, the model's thinking included.", least=1)
-    llm_retries: int = option(4, "Tries again after a transport error, a 429 or a 5xx, with backoff.", least=0)
+    llm_max_tokens: int = option(
+        8192, "Tokens of a reply at most, the model's thinking included.", least=1, most=10_000_000
+    )
+    llm_retries: int = option(
+        4, "Tries again after a transport error, a 429 or a 5xx, with backoff.", least=0, most=100
+    )
     template: Path | None = option(None, "A folder with files in place of the shipped prompt template.")
     trust_layout: bool = option(False, "Only note where a layout and the words of the prompt disagree.")
     cache: bool = option(True, "Keep the model's answers, and do not ask for them again.")
@@ -295,7 +320,9 @@ class MemoryConfig(Checked):
         "skip", "skip (use the adapter as it is) or continue (optimise it further, then update the entry).",
         choices=("skip", "continue"),
     )  # fmt: skip
-    capacity: int = option(256, "Entries at most; above it the least frequently used goes first.", least=1)
+    capacity: int = option(
+        256, "Entries at most; above it the least frequently used goes first.", least=1, most=10_000_000
+    )
     scene: float = 0.7
     """Least cosine between abstracted scenes for a hit."""
     objects: float = 0.9

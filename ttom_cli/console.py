@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -79,7 +80,10 @@ def progress():
         SpinnerColumn(), TextColumn("{task.description}"), TextColumn("[cyan]{task.fields[stage]}"),
         BarColumn(bar_width=24), TimeElapsedColumn(), TextColumn("{task.fields[note]}"),
     )  # fmt: skip
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as live:
+    piped = not sys.stdout.isatty()  # what is printed there must not turn up among the talk
+    with Progress(
+        *columns, console=err, transient=True, disable=not err.is_terminal, redirect_stdout=not piped
+    ) as live:
         yield live
 
 

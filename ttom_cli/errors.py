@@ -40,7 +40,7 @@ def explained(error: Exception) -> tuple[str, str]:
     if isinstance(error, TTOMError):
         return error.message, error.hint
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror, ""
+        return f"{error.strerror}: {str(error.filename)[:200]}" if error.filename else error.strerror, ""
     words = " ".join(str(error).split())[:300]
     return f"{type(error).__name__}: {words}", "this is a fault of ttom's; --debug shows where"
 
@@ -56,4 +56,5 @@ def unknown(kind: str, name: str, known) -> TTOMError:
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else ""
     if len(known) <= MANY:
         hint += f" known: {', '.join(known)}"
-    return TTOMError(f"unknown {kind} {name!r}", hint.strip())
+    shown = name if len(name) <= 80 else f"{name[:60]}..."
+    return TTOMError(f"unknown {kind} {shown!r}", hint.strip())

@@ -33,8 +33,10 @@ def check_places(out: Path, bank: MemoryBank | None) -> None:
 def foresee(card: ModelCard, job: Job) -> Iterator[str]:
     """A line for each thing that the user should know: objects that the model cannot draw, where that is wanted anyway.
 
-    Raises TTOMError for those where it is not, for objects that no latent frame holds, and for a disk too full.
+    Raises TTOMError for those where it is not, for objects that no latent frame holds, for a place that cannot be
+    written, and for a disk too full.
     """
+    prepare_place(job.path)
     sample = job.sample
     room = sample.width * sample.height * sample.enlarge**2 * sample.frames * 3 // 10  # a tenth of the raw frames
     if _free(job.path.parent) < room:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from .memory import Entry, Recall
 from .recipe import make_recipe
 from .runtime import Runtime
 from .seeing.score import Check, check
-from .video import prepare_place, write_mp4
+from .video import prepare_place, write_video
 
 # The guide's settings that shape an adapter: with others it is of no use.
 SHAPING = ("blocks", "projections", "self_attention", "rank", "steps", "conditional_only", "keep_on", "loss")
@@ -49,8 +49,10 @@ class Made:
         return self.hooks.losses if self.hooks else []
 
 
-def generate(runtime: Runtime, job: Job, report: Report | None = None) -> Outcome:
-    """Recall, guide, look, write the MP4, consolidate, remember.
+def generate(
+    runtime: Runtime, job: Job, report: Report | None = None, written: Callable[[Path], None] = lambda path: None
+) -> Outcome:
+    """Recall, guide, look, write the video, consolidate, remember. `written` is told of each file once it stands.
 
     Raises TTOMError where there is no video; what fails once it is written is the outcome's `trouble`. The bank
     changes last, and only by a video that passed its check, where there is one.
@@ -67,11 +69,15 @@ def generate(runtime: Runtime, job: Job, report: Report | None = None) -> Outcom
         with clock("write"):
             report.stage("write")
             recipe = make_recipe(runtime, best.job, **facts)
-            write_mp4(best.job.path, best.frames, fps=job.sample.fps, recipe=recipe, scale=job.sample.enlarge)
+            path = write_video(
+                best.job.path, best.frames, fps=job.sample.fps, recipe=recipe, scale=job.sample.enlarge,
+                overwrite=job.overwrite,
+            )  # fmt: skip
+            written(path)
         if best.learns:
             state = _consolidated(best, clock, report)
-    outcome = Outcome(job=best.job, seconds=clock.seconds, **facts)
-    return _after_writing(runtime, outcome, recall, state, clock, report)
+    outcome = Outcome(job=replace(best.job, path=path), seconds=clock.seconds, **facts)
+    return _after_writing(runtime, outcome, recall, state, clock, report, written)
 
 
 def _prepare(runtime: Runtime, job: Job, report: Report) -> Targets | None:
@@ -159,7 +165,9 @@ def _consolidated(made: Made, clock: Clock, report: Report) -> dict | None:
     return made.adapter.state()
 
 
-def _after_writing(runtime, outcome: Outcome, recall, state: dict | None, clock: Clock, report: Report) -> Outcome:
+def _after_writing(
+    runtime, outcome: Outcome, recall, state: dict | None, clock: Clock, report: Report, written
+) -> Outcome:
     """The comparison and the memory; what fails in them costs the video nothing."""
     extra, memory, job = [], outcome.memory, outcome.job
     try:
@@ -167,6 +175,7 @@ def _after_writing(runtime, outcome: Outcome, recall, state: dict | None, clock:
             with clock("compare"):
                 report.stage("compare", job.sample.steps)
                 extra.append(_compare(runtime, outcome, report))
+                written(extra[-1])
         if state:
             with clock("remember"):
                 report.stage("remember")
@@ -248,9 +257,9 @@ def _compare(runtime: Runtime, outcome: Outcome, report: Report) -> Path:
     how = "from memory" if outcome.memory["outcome"] == "hit" else f"guided: {job.guide.mode}"
     titled = ((plain, "unguided"), (outcome.frames, how))
     drawn = [draw_boxes(frames, job.layout, scale=scale, title=title) for frames, title in titled]
-    path = job.path.with_name(f"{job.path.stem}.compare.mp4")
-    write_mp4(path, side_by_side(drawn), fps=job.sample.fps, recipe={"prompt": job.layout.prompt})
-    return path
+    path = job.path.with_stem(f"{job.path.stem}.compare")
+    recipe = {"prompt": job.layout.prompt}
+    return write_video(path, side_by_side(drawn), fps=job.sample.fps, recipe=recipe, overwrite=job.overwrite)
 
 
 def refine(bank, entry, *, consolidate: int | None, seed: int | None, out: Path | None, report: Report | None = None):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +15,6 @@ from .config import CheckConfig, GuideConfig, MemoryConfig, SampleConfig
 from .errors import TTOMError
 from .layout import Layout
 from .seeing.score import Check
-from .text import slug
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +35,17 @@ class Job:
     entry: str | None = None
     """Use this entry of the bank, whatever its key."""
 
+    named: Callable[[int], Path] | None = None
+    """The path by seed, where the file is named after that."""
+    overwrite: bool = False
+    """Put the files in the place of any that stand there; without it they get the next free names."""
+    asked: str = ""
+    """What the recipe keeps, so that the same need not be made twice; see `asked.py`."""
+
     def again(self, n: int) -> Job:
-        """The same with the n-th seed after this one; its file is named after that, if it is named after this one."""
-        own, new = f"-seed{self.seed}", self.seed + n
-        stem = self.path.stem
-        name = f"{stem.removesuffix(own)}-seed{new}" if stem.endswith(own) else stem
-        return replace(self, seed=new, path=self.path.with_name(name + self.path.suffix))
+        """The same with the n-th seed after this one, and the path that goes with it."""
+        seed = self.seed + n
+        return replace(self, seed=seed, path=self.named(seed) if self.named else self.path)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +53,7 @@ class Outcome:
     """What came of a job."""
 
     job: Job
-    """As it was made: with the seed and path of the try that is kept."""
+    """As it was made: with the seed of the try that is kept, and the path of its file."""
     frames: np.ndarray
     memory: dict
     losses: list[list[float]]
@@ -104,11 +108,6 @@ class Silent:
 
     def note(self, text):
         pass
-
-
-def file_name(prompt: str, seed: int) -> str:
-    """'A red ball!' and 7 -> 'a-red-ball-seed7.mp4'."""
-    return f"{slug(prompt)}-seed{seed}.mp4"
 
 
 class Clock:

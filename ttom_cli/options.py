@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 import re
+import reprlib
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -17,6 +18,9 @@ from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 from .errors import TTOMError, unknown
 from .files import parse_data
 
+LONGEST = 4096  # characters of a text: what paths may have, and more than any other needs
+MANY = 1000  # numbers in a run, such as 1-1000
+SPOKEN = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 KINDS = {
     bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path", dict: "name=value",
 }  # fmt: skip
@@ -60,6 +64,8 @@ class Option:
     def allowed(self) -> str:
         if self.like or self.choices:
             return self.like or f"{'some' if self.listed else 'one'} of {', '.join(self.choices)}"
+        if math.isfinite(self.least) and math.isfinite(self.most):
+            return f"{KINDS[self.kind]} from {self.least} to {self.most}"
         bounds = {
             " of at least": self.least, " above": self.above, " below": self.below, " of at most": self.most,
         }  # fmt: skip
@@ -78,41 +84,44 @@ class Option:
 
     def read(self, value):
         """The value as its field holds it. Raises TTOMError for a wrong one."""
-        if (value is None and self.optional) or (value == "" == self.default):
+        if (value is None and self.optional) or (isinstance(value, str) and value == self.default == ""):
             return value
         if self.kind is dict:
             return self._pairs(value)
         if not self.listed:
             return self._one(value, value)
-        if isinstance(value, str):
-            parts = value.replace(",", " ").split()
-            parts = [int(p) if self.kind is int and re.fullmatch(r"-?\d{1,9}", p) else p for p in parts]
-        else:
-            parts = value if isinstance(value, (list, tuple)) else [value]
+        parts = []
+        for part in value if isinstance(value, (list, tuple)) else [value]:
+            words = part.replace(",", " ").split() if isinstance(part, str) else [part]
+            parts += [number for word in words for number in (_run(word) if self.kind is int else [word])]
         if not parts:
             raise self._wrong(value)
         return tuple(self._one(part, value) for part in parts)
 
     def parse(self, text: str):
-        """The value of a text on the command line. Raises TTOMError for a wrong one."""
+        """The value of a text on the command line or in a table. Raises TTOMError for a wrong one."""
+        if self.kind is bool:
+            return self.read(SPOKEN.get(text.lower(), text))
         if self.kind in (int, float) and not self.listed:
             with suppress(ValueError):
                 return self.read(self.kind(text))
         return self.read(text)
 
     def _one(self, value, whole):
+        if isinstance(value, (str, Path)) and not 0 < len(str(value).replace("\0", "")) == len(str(value)) <= LONGEST:
+            raise self._wrong(whole)
         if self.choices and value is False and "off" in self.choices:
             value = "off"  # which YAML takes for false
         value = self.also.get(value, value) if isinstance(value, str) else value
         if self.choices and isinstance(value, str) and value not in self.choices:
             raise unknown(self.name, value, self.choices)
-        if self.kind is Path and isinstance(value, str) and value:
+        if self.kind is Path and isinstance(value, str):
             value = Path(value)
         if self.kind is float:
             value = _number(value)
         if not isinstance(value, self.kind) or (isinstance(value, bool) and self.kind is not bool):
             raise self._wrong(whole)
-        if self.kind in (int, float) and not (self.least <= value < self.below and self.above < value <= self.most):
+        if self.kind in (int, float) and not (self.least <= value <= self.most and self.above < value < self.below):
             raise self._wrong(whole)
         return value
 
@@ -127,8 +136,26 @@ class Option:
         return {name.strip(): _plain(said.strip()) for name, said in halves}
 
     def _wrong(self, value) -> TTOMError:
-        shown = f"{value}" if isinstance(value, (int, float, Path)) else repr(value)
-        return TTOMError(f"{self.name} must be {self.allowed}, not {shown[:80]}")
+        return TTOMError(f"{self.name} must be {self.allowed}, not {shown(value)}")
+
+
+def shown(value) -> str:
+    """A value in a message: at most 80 characters, of a long text and its length."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**60:
+        return f"a number of {int(math.log10(abs(value))) + 1} digits"
+    if isinstance(value, str) and len(value) > 60:
+        return f"{value[:40]!r}... of {len(value)} characters"
+    if isinstance(value, (int, float, Path)):
+        return str(value)[:80]
+    return reprlib.repr(value)[:80]
+
+
+def _run(part) -> list:
+    """The numbers of '7' and of '1-4'; what is no such text stays, and so does a run of none or very many."""
+    if not isinstance(part, str) or not (found := re.fullmatch(r"(-?\d{1,20})(?:-(-?\d{1,20}))?", part)):
+        return [part]
+    first, last = int(found[1]), int(found[2] or found[1])
+    return list(range(first, last + 1)) if 0 <= last - first < MANY else [part]
 
 
 def _number(value):

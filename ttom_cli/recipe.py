@@ -37,6 +37,7 @@ def make_recipe(
         "layout": job.layout.to_json(),
         "planner": job.planner,
         "seed": job.seed,
+        "asked": job.asked,
         "scheduler": type(runtime.pipe.scheduler).__name__,
         "sample": asdict(job.sample),
         "guide": asdict(job.guide),

@@ -11,11 +11,12 @@ LONG = 60  # characters, above which a default is cut
 HEAD = """\
 # The options of `ttom generate`
 
-The names are those of the command line (`--guided-steps 8`), of `--config FILE.yaml` and of a YAML prompt file
-(`guided-steps: 8`; `_` does for `-`). Flags win over variables, those over a prompt's own options, those over
-`--config`, and all over the model's defaults. A prompt's own `seed` wins over `--seed`, its `layout` may be written in
-place, and its `out` is a file in the folder `--out`. The other commands take some of these; what `--help` lists besides
-(`--prompts`, `--config`, `--replay`, `--json`) says what to do and stands in no file.
+The names are those of the command line (`--guided-steps 8`), of `--config FILE.yaml` and of prompt files in YAML, JSON
+and tables (`guided-steps: 8`; `_` does for `-`). Flags win over a prompt's own options, those over `--config`, those
+over variables such as `$TTOM_BANK`, and all over the model's defaults. A prompt's own `seed`, `seeds` and `num-videos`
+win over the flags, its `layout` may be written in place, and its `out` is a path inside the folder `--out`. The other
+commands take some of these; what `--help` lists besides (`--prompts`, `--config`, `--replay`, `--json`) says what to do
+and stands in no file.
 
 *Written by `make options`.*"""
 

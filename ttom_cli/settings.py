@@ -1,11 +1,15 @@
 """Options by the names that the command line, config files and prompt files share.
 
-Layers are dicts of such names; a later layer wins over an earlier one, and all over the model's card.
+Layers are dicts of such names; a later layer wins over an earlier one, all over the environment's variables, and those
+over the model's card.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar, get_type_hints
@@ -13,10 +17,11 @@ from typing import NamedTuple, TypeVar, get_type_hints
 from .catalog import ModelCard, read_profile
 from .config import PANELS, CheckConfig, GuideConfig, LoadConfig, MemoryConfig, PlannerConfig, RunConfig, SampleConfig
 from .errors import TTOMError, unknown
-from .files import read_data, read_text
-from .options import options_of
+from .files import read_data
+from .options import MANY, options_of
 
-PER_PROMPT = ("prompt", "seed", "layout", "out")  # what an item of a prompt file says of its own video alone
+SEEDS = "seed", "seeds", "num-videos"
+PER_PROMPT = ("prompt", "layout", "out", *SEEDS)  # what an item of a prompt file says of its own videos alone
 Slice = TypeVar("Slice")
 
 
@@ -30,6 +35,14 @@ class Settings(NamedTuple):
     check: CheckConfig
     planner: PlannerConfig
     memory: MemoryConfig
+
+
+class Layer(dict):
+    """Options as they stand in one place, which errors name: a file, or a prompt in one."""
+
+    def __init__(self, values=(), source: str = ""):
+        super().__init__(values)
+        self.source = source
 
 
 SLICES = tuple(get_type_hints(Settings).values())
@@ -59,22 +72,72 @@ def resolve_slice(kind: type[Slice], *layers: dict) -> Slice:
 
 
 def given_fields(*layers: dict) -> dict[type, dict]:
-    """What the layers say, as fields of each slice. Raises TTOMError for an unknown option or a wrong value."""
+    """What the environment and the layers say, as fields of each slice.
+
+    Raises TTOMError for an unknown option or a wrong value, and names the place that it stands in.
+    """
     given: dict[type, dict] = {kind: {} for kind in SLICES}
-    for layer in layers:
-        for name, value in layer.items():
-            option = OPTIONS[option_name(name)]
-            fields = given[option.of]
-            for field, new in option.fields(value).items():
-                fields[field] = fields.get(field, {}) | new if option.kind is dict else new
+    for layer in (*_environment(), *layers):
+        with named(layer):
+            for name, value in layer.items():
+                option = OPTIONS[option_name(name)]
+                fields = given[option.of]
+                for field, new in option.fields(value).items():
+                    fields[field] = fields.get(field, {}) | new if option.kind is dict else new
     return given
+
+
+def _environment() -> Iterator[Layer]:
+    """A layer for each variable that is set."""
+    for option in OPTIONS.values():
+        if option.env and (value := os.environ.get(option.env)):
+            yield Layer({option.name: value}, f"${option.env}")
+
+
+@contextmanager
+def named(layer: dict) -> Iterator[None]:
+    """While open, errors name the place of the layer."""
+    try:
+        yield
+    except TTOMError as error:
+        source = getattr(layer, "source", "")
+        raise TTOMError(f"{source}: {error.message}", error.hint) if source else error from None
+
+
+def seeds_of(*layers: dict) -> tuple[list[int], bool]:
+    """The seeds of a prompt's videos, and whether they are drawn; a later layer's word on them wins.
+
+    Raises TTOMError for wrong ones, and for a layer that names them in two ways.
+    """
+    said: dict = {}
+    for layer in layers:
+        with named(layer):
+            own = {option_name(name, PER_PROMPT): value for name, value in layer.items()}
+            own = {name: OPTIONS[name].read(own[name]) for name in SEEDS if own.get(name) is not None}
+            if "seeds" in own and len(own) > 1:
+                other = next(name for name in own if name != "seeds")
+                raise TTOMError(f"there are both seeds and {other}", "give one of them")
+            seeds = own.get("seeds", ())
+            if len(seeds) > len(set(seeds)) or len(seeds) > MANY:
+                raise TTOMError(f"seeds must be at most {MANY} different numbers", "each makes one video")
+        if "seeds" in own:
+            said = own
+        elif own:
+            said = {name: value for name, value in said.items() if name != "seeds"} | own
+    if "seeds" in said:
+        return list(said["seeds"]), False
+    first = said.get("seed")
+    start = random.randrange(2**31) if first is None else first
+    return [start + i for i in range(said.get("num-videos", 1))], first is None
 
 
 def _with_profile(card: ModelCard, layer: dict) -> dict:
     """The layer with its profile's blocks before its own, which win."""
     if layer.get("profile") is None:
         return layer
-    return {"blocks": read_profile(OPTIONS["profile"].read(layer["profile"]), card.name), **layer}
+    with named(layer):
+        blocks = read_profile(OPTIONS["profile"].read(layer["profile"]), card.name)
+    return Layer({"blocks": blocks, **layer}, getattr(layer, "source", ""))
 
 
 def option_name(name, more: tuple[str, ...] = ()) -> str:
@@ -85,37 +148,11 @@ def option_name(name, more: tuple[str, ...] = ()) -> str:
     return name
 
 
-def read_config(path: Path | None) -> dict:
+def read_config(path: Path | None) -> Layer:
     """Options from a YAML file; empty without one."""
     if path is None:
-        return {}
+        return Layer()
     data = read_data(path, "--config")
     if not isinstance(data, dict):
         raise TTOMError(f"{path} must hold options as 'name: value' lines", "such as 'steps: 25'")
-    return data
-
-
-def read_prompts(path: Path) -> list[dict]:
-    """Prompts of a file: one a line, or (.yaml, .yml) a list of prompts or of mappings with options.
-
-    Each item is a dict with `prompt` and perhaps `seed`, `layout`, `out` and options. Blank lines and
-    lines that begin with # are left out.
-    """
-    if path.suffix.lower() not in (".yaml", ".yml"):
-        return list(prompt_lines(read_text(path).splitlines()))
-    data = read_data(path, "--prompts")
-    if not isinstance(data, list) or not data:
-        raise TTOMError(f"{path} must hold a list of prompts")
-    items = [{"prompt": item} if isinstance(item, str) else item for item in data]
-    for i, item in enumerate(items, start=1):
-        if not isinstance(item, dict) or not isinstance(item.get("prompt"), str):
-            raise TTOMError(f"{path}: item {i} has no prompt", "write 'prompt: a red ball rolls right'")
-    return items
-
-
-def prompt_lines(lines: Iterable[str]) -> Iterator[dict]:
-    """Items of lines, as they come; blank ones and comments are left out."""
-    for line in lines:
-        text = line.strip()
-        if text and not text.startswith("#"):
-            yield {"prompt": text}
+    return Layer(data, str(path))

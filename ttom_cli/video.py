@@ -1,7 +1,7 @@
-"""MP4 files that carry the recipe they were made from.
+"""Video files that carry the recipe they were made from.
 
-H.264, yuv420p, playable in browsers; the recipe is JSON in the container's `comment`, the prompt its
-`title`. Frames are (F, H, W, 3) uint8.
+MP4, MOV and MKV hold H.264, WebM VP9, all yuv420p, and play in browsers; a GIF has 256 colours. The recipe is JSON in
+the container's `comment`, the prompt its `title` where it has one. Frames are (F, H, W, 3) uint8.
 """
 
 from __future__ import annotations
@@ -16,9 +16,17 @@ from pathlib import Path
 import numpy as np
 
 from .errors import TTOMError
-from .files import to_json
+from .files import put, to_json
 
 CRF = 12
+H264 = "-c:v", "libx264", "-crf", str(CRF), "-preset", "medium"
+CONTAINERS = {  # what may be written, by suffix, and how
+    ".mp4": (*H264, "-movflags", "+faststart"),
+    ".mov": (*H264, "-movflags", "+faststart+use_metadata_tags"),  # other tags of it end after 64 kB
+    ".mkv": H264,
+    ".webm": ("-c:v", "libvpx-vp9", "-crf", str(CRF), "-b:v", "0", "-row-mt", "1"),
+    ".gif": (),
+}
 
 
 def prepare_place(path: Path, option: str = "--out") -> None:
@@ -47,33 +55,55 @@ def find_ffmpeg() -> str:
     return path
 
 
-def write_mp4(path: Path, frames: np.ndarray, *, fps: int, recipe: dict | None = None, scale: int = 1) -> None:
-    """Write frames, each side enlarged `scale` times. The file appears whole or not at all.
+def write_video(
+    path: Path, frames: np.ndarray, *, fps: int, recipe: dict | None = None, scale: int = 1, overwrite: bool = False
+) -> Path:
+    """Write frames, each side enlarged `scale` times, as the suffix says: the file's path.
 
+    The file appears whole or not at all, and unless `overwrite` at the next free name where something stands at `path`.
     Raises TTOMError where the place cannot be written or ffmpeg fails.
     """
     count, height, width = frames.shape[:3]
     if not count:
         raise TTOMError(f"there are no frames to write to {path}")
+    kind = path.suffix.lower()
+    if kind not in CONTAINERS:
+        raise TTOMError(f"cannot write {path}", f"videos end in {', '.join(CONTAINERS)}")
     filters = f"scale={-(-width * scale // 2) * 2}:{-(-height * scale // 2) * 2}:flags=bicubic"
-    filters += ",scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"
+    colours: tuple[str, ...] = ()
+    if kind == ".gif":
+        filters += ",split[a][b];[a]palettegen[p];[b][p]paletteuse"
+    else:
+        filters += ",scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"
+        colours = "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"
     prepare_place(path)
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".ttom-") as folder:
-            notes, partial = Path(folder, "metadata.txt"), Path(folder, "video.mp4")
+            notes, partial = Path(folder, "metadata.txt"), Path(folder, f"video{kind}")
             notes.write_text(_metadata(recipe or {}), encoding="utf-8")
             command = [
                 find_ffmpeg(), "-y", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}",
                 "-r", str(fps), "-i", "-", "-i", str(notes), "-map", "0:v", "-map_metadata", "1", "-vf", filters,
-                "-c:v", "libx264", "-crf", str(CRF), "-preset", "medium", "-colorspace", "bt709",
-                "-color_primaries", "bt709", "-color_trc", "bt709", "-movflags", "+faststart", str(partial),
+                *CONTAINERS[kind], *colours, str(partial),
             ]  # fmt: skip
             done = subprocess.run(command, input=np.ascontiguousarray(frames).tobytes(), capture_output=True)
             if done.returncode:
                 raise TTOMError(f"ffmpeg could not write {path}: {_last_line(done.stderr)}")
-            os.replace(partial, path)
+            if kind == ".gif" and recipe:
+                _comment_gif(partial, to_json(recipe).encode())
+            return put(partial, path, overwrite=overwrite)
     except OSError as error:
         raise TTOMError(f"cannot write {path}: {error.strerror}", "choose another place with --out") from None
+
+
+def _comment_gif(path: Path, comment: bytes) -> None:
+    """Put a comment, which ffmpeg reads of a GIF and does not write, ahead of its first image."""
+    content = path.read_bytes()
+    flags = content[10]
+    head = 13 + (3 * 2 ** ((flags & 7) + 1) if flags & 128 else 0)  # the screen and its palette
+    parts = [comment[i : i + 255] for i in range(0, len(comment), 255)]
+    block = b"\x21\xfe" + b"".join(bytes([len(part)]) + part for part in parts) + b"\0"
+    path.write_bytes(content[:head] + block + content[head:])
 
 
 def read_frames(path: Path) -> np.ndarray:
@@ -85,20 +115,35 @@ def read_frames(path: Path) -> np.ndarray:
     return np.stack([np.frombuffer(f, np.uint8).reshape(height, width, 3) for f in reader])
 
 
-def read_recipe(path: Path) -> dict:
-    """The recipe inside a video. Raises TTOMError where there is none."""
+def read_recipe(path: Path, *, whole: bool = False) -> dict:
+    """The recipe inside a video. Raises TTOMError where there is none; with `whole`, also where the file is cut off."""
     if not path.is_file():
-        raise TTOMError(f"there is no file {path}", "give an MP4 that ttom wrote")
-    done = subprocess.run([find_ffmpeg(), "-v", "error", "-i", str(path), "-f", "ffmetadata", "-"], capture_output=True)
+        raise TTOMError(f"there is no file {path}", "give a video that ttom wrote")
+    packets = ["-map", "0:v", "-c", "copy", "-f", "null", "-"] if whole else []
+    command = [find_ffmpeg(), "-v", "error", "-i", str(path.absolute()), "-f", "ffmetadata", "-", *packets]
+    done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL)
+    if whole and (done.stderr or _cut_gif(path)):
+        raise TTOMError(f"{path} is damaged: {_last_line(done.stderr)}")
     text = done.stdout.decode("utf-8", "replace")
     for line in text.replace("\\\n", "\0").splitlines():
         key, _, value = line.partition("=")
-        if key == "comment":
+        if key.lower() == "comment":
             try:
-                return json.loads(_unescape(value.replace("\0", "\\\n")))
-            except json.JSONDecodeError:
+                recipe = json.loads(_unescape(value.replace("\0", "\\\n")))
+            except (ValueError, RecursionError):
                 break
-    raise TTOMError(f"{path} carries no ttom recipe", "give an MP4 that ttom wrote, not re-encoded since")
+            if isinstance(recipe, dict):
+                return recipe
+    raise TTOMError(f"{path} carries no ttom recipe", "give a video that ttom wrote, not re-encoded since")
+
+
+def _cut_gif(path: Path) -> bool:
+    """Whether it is a GIF without its end, of which ffmpeg says nothing."""
+    with path.open("rb") as file:
+        if file.read(4) != b"GIF8":
+            return False
+        file.seek(-1, os.SEEK_END)
+        return file.read() != b";"
 
 
 def _metadata(recipe: dict) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import random
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -14,7 +16,8 @@ from ..catalog import ModelCard
 from ..config import OUTPUT, LoadConfig, RunConfig
 from ..errors import TTOMError, VideoError
 from ..files import to_json
-from ..settings import OPTIONS, Settings, given_fields, read_config, resolve_slice
+from ..outputs import Pattern, read_pattern, refuse_existing
+from ..settings import OPTIONS, Layer, Settings, given_fields, read_config, resolve_slice
 from .inputs import (
     ConfigOpt,
     JsonOpt,
@@ -31,7 +34,9 @@ from .inputs import (
 from .parameters import takes
 
 if TYPE_CHECKING:
+    from ..asked import Asked, Places
     from ..jobs import Job
+    from ..layout import Layout
     from ..runtime import Runtime
 
 
@@ -45,29 +50,40 @@ def generate(
     *,
     given: dict,
 ) -> None:  # fmt: skip
-    """Make videos: plan, recall or optimise, look at what came out, write the MP4, remember. Prints the paths.
+    """Make videos: plan, recall or optimise, look at what came out, write the file, remember. Prints the paths.
 
     One model load serves all prompts that name no other; a prompt that fails is reported and the rest are done.
     """
+    from ..asked import Finished, Places, videos_of
+
     common = read_config(config)
     run = resolve_slice(RunConfig, common, given)
     if replay:
         return _replay(replay, run, given_fields(common, given)[LoadConfig], json_)
     source = read_source(prompt, prompts, run.layout)
-    if run.out.suffix == ".mp4" and source.batch:
-        raise TTOMError(f"--out {run.out} is one file, and there may be several prompts", "give a folder")
     card, shared = settle(common, given)  # bad options are said before a model is loaded
-    _check_start(card, shared)
-    taken: set[Path] = set()
+    pattern = read_pattern(run.out)
+    if pattern.fixed and source.batch and (source.stream or len(source.items) > 1):
+        raise TTOMError(f"--out {run.out} is one file, and there may be several prompts", "give a folder or a pattern")
+    _check_start(card, shared, pattern)
+    places, finished, numbers = Places(run.overwrite), Finished(), itertools.count(1)
 
-    def job(item: dict) -> tuple[Job, Settings]:
-        card, settings = settle(common, own_options(item), given)
-        return _job(item, card, settings, taken), settings
+    def ask(item: Layer) -> list[Asked]:
+        """The videos of a prompt that are still to be made."""
+        number = next(numbers)
+        asked = videos_of(item, number, *settle(common, own_options(item), given), common=common, given=given)
+        there = [finished.take(a) if run.resume else None for a in asked]
+        for path in filter(None, there):
+            console.note(f"{path} is there, and is left out: {title(item)}")
+        wanted = [a for a, path in zip(asked, there, strict=True) if not path]
+        for a in wanted:
+            places.claim(a)
+        return wanted
 
-    _make_all(source, job, shared, json_)
+    _make_all(source, itertools.chain.from_iterable(source.tried(ask, source.items, title)), places, json_)
 
 
-def _check_start(card: ModelCard, shared: Settings) -> None:
+def _check_start(card: ModelCard, shared: Settings, pattern: Pattern) -> None:
     """What would only fail once the model is loaded is said before. Raises TTOMError."""
     from ..foresight import check_places
     from ..runtime import check_arguments, detector_for, find_device, pipeline_class
@@ -76,33 +92,28 @@ def _check_start(card: ModelCard, shared: Settings) -> None:
     if shared.sample.more != card.sample.more:
         check_arguments(pipeline_class(card), shared.sample)
     detector_for(card, shared.check)
-    remembers, out = shared.memory.enabled and shared.guide.mode == "params", shared.run.out
+    remembers = shared.memory.enabled and shared.guide.mode == "params"
     quiet = open_bank(shared.run.bank, tell=lambda line: None) if remembers else None  # the one that is used tells
-    check_places(out if out.suffix == ".mp4" else out / "any.mp4", quiet)
+    check_places(pattern.root / "any.mp4", quiet)
 
 
-def _job(item: dict, card: ModelCard, settings: Settings, taken: set[Path]) -> Job:
-    """The planned job of an item, of a path that is not taken yet; doubts are said. Raises TTOMError."""
-    from ..foresight import foresee
-    from ..jobs import Job, file_name
+def _plan(asked: Asked) -> Layout:
+    """The layout of a video's prompt. Raises TTOMError."""
+    sample, guide = asked.settings.sample, asked.settings.guide
+    return plan_or_not(asked.item, asked.settings.planner, (sample.width, sample.height), guided=guide.mode != "off")
 
-    run, sample, guide = settings.run, settings.sample, settings.guide
-    seed = OPTIONS["seed"].read(item["seed"]) if "seed" in item else run.seed
-    seed = random.randrange(2**31) if seed is None else seed
-    own = OPTIONS["out"].read(item["out"]) if "out" in item else None
-    made = plan_or_not(item, settings.planner, (sample.width, sample.height), guided=guide.mode != "off")
-    path = run.out if run.out.suffix == ".mp4" else run.out / (own or file_name(made.prompt, seed))
-    while path in taken:
-        path = path.with_name(f"{path.stem}-again.mp4")
-    taken.add(path)
-    planned = Job(
-        layout=made, seed=seed, path=path, sample=sample, memory=settings.memory,
-        guide=guide if made.objects else replace(guide, mode="off"), check=settings.check,
-        planner="file" if item.get("layout") else settings.planner.label, compare=run.compare,
+
+def _job(asked: Asked, layout: Layout, places: Places) -> Job:
+    from ..jobs import Job
+
+    item, settings, seed = asked.item, asked.settings, asked.seed
+    path_of = partial(asked.path, layout.prompt)
+    return Job(
+        layout=layout, seed=seed, path=path_of(seed), named=path_of, sample=settings.sample, memory=settings.memory,
+        guide=settings.guide if layout.objects else replace(settings.guide, mode="off"), check=settings.check,
+        planner="file" if item.get("layout") else settings.planner.label, compare=settings.run.compare,
+        overwrite=places.may_overwrite(path_of(seed)), asked=asked.mark,
     )  # fmt: skip
-    for line in foresee(card, planned):
-        console.note(line)
-    return planned
 
 
 class Loaded:
@@ -111,50 +122,79 @@ class Loaded:
     def __init__(self):
         self.runtime: Runtime | None = None
         self.of: tuple = ()  # what was asked for
+        self.failed: dict[tuple, TTOMError] = {}  # what cannot be had, and is not tried again
+
+    @staticmethod
+    def wanted(settings: Settings) -> tuple:
+        """What two videos must have alike to be made with one runtime."""
+        run, load, check, guide = settings.run, settings.load, settings.check, settings.guide
+        return (
+            run.model, run.bank, settings.memory.capacity, load, guide.reach if load.offload == "group" else 0,
+            check.detector, check.detector_model, check.segmenter_model,
+        )  # fmt: skip
 
     def runtime_for(self, settings: Settings) -> Runtime:
         from ..runtime import Runtime, detector_for
 
-        run, load, check, guide = settings.run, settings.load, settings.check, settings.guide
-        of = (
-            run.model, run.bank, settings.memory.capacity, load, guide.reach if load.offload == "group" else 0,
-            check.detector, check.detector_model, check.segmenter_model,
-        )  # fmt: skip
+        run, check, of = settings.run, settings.check, self.wanted(settings)
+        if of in self.failed:
+            raise self.failed[of]
         blind = self.runtime and not self.runtime.detector and detector_for(self.runtime.card, check)
         if of != self.of or blind:
             self.runtime, self.of = None, ()  # what is held goes before more is loaded
             bank = open_bank(run.bank, settings.memory)
-            self.runtime = Runtime.open(run.model, bank=bank, load=load, guide=guide, check=check)
+            try:
+                self.runtime = Runtime.open(run.model, bank=bank, load=settings.load, guide=settings.guide, check=check)
+            except TTOMError as error:
+                self.failed[of] = error
+                raise
             self.of = of
         return self.runtime
 
 
-def _make_all(source: Source, job, shared: Settings, json_: bool) -> None:
-    """Make every item's video. A single prompt is planned before the model is loaded."""
+def _make_all(source: Source, videos: Iterator[Asked], places: Places, json_: bool) -> None:
+    """Make every video. A single prompt is planned before the model is loaded, of several the one that all ask for."""
+    from ..foresight import foresee
     from ..generate import generate as run
 
-    loaded = Loaded()
-    if source.batch:
+    loaded, plans = Loaded(), {}
+    ahead = list(itertools.islice(videos, 1 if source.stream else None))
+    if source.batch and len({loaded.wanted(asked.settings) for asked in ahead}) == 1:
         with console.waiting("loading the model"):
-            loaded.runtime_for(shared)
+            loaded.runtime_for(ahead[0].settings)
+    source.batch |= len(ahead) > 1
     with console.progress() as live:
 
-        def work(item: dict) -> None:
-            with console.report(live, title(item)) as report:
+        def make(asked: Asked) -> None:
+            with console.report(live, title(asked.item)) as report:
                 report.stage("plan")
-                planned, settings = job(item)
+                new = asked.number not in plans
+                if new:  # one plan, and one word on it, for all seeds
+                    plans.clear()
+                    plans[asked.number] = _plan(asked)
+                planned = _job(asked, plans[asked.number], places)
+                for line in foresee(asked.card, planned):
+                    if new:
+                        console.note(line)
                 report.stage("load")
-                outcome = run(loaded.runtime_for(settings), planned, report)
+                outcome = run(loaded.runtime_for(asked.settings), planned, report, _told(json_))
             _tell(outcome, json_)
 
-        source.each(work)
+        for _ in source.tried(make, itertools.chain(ahead, videos), lambda asked: title(asked.item)):
+            pass
+    source.finish()
+
+
+def _told(json_: bool) -> Callable[[Path], None]:
+    """What is done once a file stands: its path is printed, unless a line of JSON will have it."""
+    return (lambda path: None) if json_ else (lambda path: print(path, flush=True))
 
 
 def _tell(outcome, json_: bool, **more) -> None:
-    """Print what came of a video. Raises TTOMError for what failed after it, and, if strict, where it does not pass."""
+    """Say what came of a video. Raises TTOMError for what failed after it, and, if strict, where it does not pass."""
     console.say(console.outcome_line(outcome))
-    paths = [outcome.job.path, *outcome.extra_paths]
-    print(to_json(outcome.to_json() | more) if json_ else "\n".join(map(str, paths)), flush=True)
+    if json_:
+        print(to_json(outcome.to_json() | more), flush=True)
     if outcome.trouble:
         raise outcome.trouble
     if outcome.job.check.strict and not (outcome.check and outcome.check.passed):
@@ -170,15 +210,25 @@ def _replay(source: Path, options: RunConfig, loading: dict, json_: bool) -> Non
     from ..video import read_recipe
 
     recipe = read_recipe(source)
-    out, bank = options.out, open_bank(options.bank)
-    path = out if out.suffix == ".mp4" else out / f"{source.stem}.replay.mp4"
+    bank, path = open_bank(options.bank), _replay_path(source, options)
     job, load = replay_job(recipe, path, bank)
+    job = replace(job, overwrite=options.overwrite)
     load = replace(load, **loading)
     with console.waiting("loading the model"):
         runtime = Runtime.open(recipe["model"], bank=bank, load=load, guide=job.guide, check=job.check)
     with console.progress() as live, console.report(live, job.layout.prompt) as report:
-        outcome = run(runtime, job, report)
+        outcome = run(runtime, job, report, _told(json_))
     same = digest(outcome.frames) == recipe["frames_sha256"]
     differ = "[yellow]the frames differ[/] (another machine, or other versions?)"
     console.say("the frames are the same" if same else differ)
     _tell(outcome, json_, same_frames=same)
+
+
+def _replay_path(source: Path, options: RunConfig) -> Path:
+    """The file that --out names, or in a folder one named after the video. Raises TTOMError where it is there already."""
+    pattern = read_pattern(options.out)
+    if pattern.fixed:
+        path = pattern.path(prompt="", seed=0)
+        refuse_existing(path, options.overwrite)
+        return path
+    return pattern.root / f"{source.stem}.replay.mp4"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional, TypeVar
 
 import typer
 
@@ -16,45 +16,80 @@ from .. import console
 from ..catalog import ModelCard, find_card
 from ..config import MemoryConfig, PlannerConfig, RunConfig
 from ..errors import TTOMError, explained
-from ..settings import PER_PROMPT, Settings, option_name, prompt_lines, read_prompts, resolve, resolve_slice
+from ..options import shown
+from ..prompt_files import as_item, entry_of, read_prompts
+from ..settings import PER_PROMPT, Layer, Settings, option_name, resolve, resolve_slice
 
 if TYPE_CHECKING:
     from ..layout import Layout
     from ..memory import MemoryBank
 
+LONGEST = 20_000  # characters of a prompt
+T, Made = TypeVar("T"), TypeVar("Made")
 PromptArg = Annotated[Optional[str], typer.Argument(help="The prompt; without one, lines on standard input.")]
-PromptsOpt = Annotated[Optional[Path], typer.Option("--prompts", help="Prompts: one a line, or a YAML list.")]
+PromptsOpt = Annotated[
+    Optional[Path],
+    typer.Option(
+        "--prompts",
+        help="Prompts: one a line, a list in YAML or JSON, JSON lines, or a table (.csv) with a column 'prompt'; - is standard input.",
+    ),
+]
 ConfigOpt = Annotated[Optional[Path], typer.Option("--config", help="Options from a YAML file.")]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Source:
-    """Prompts as dicts with `prompt` and perhaps options of their own; `batch` unless it is a single one."""
+    """Prompts, each a layer with `prompt` and perhaps options of its own."""
 
-    items: Iterator[dict]
+    items: Iterable[Layer | TTOMError]
+    """In a stream a line that is wrong stands as its error."""
     batch: bool
+    """Whether there may be several: a failure is reported then, and the rest done."""
+    failed: bool = False
 
-    def each(self, work: Callable[[dict], None]) -> None:
-        """Do `work` for every item. In a batch a failure is reported, the rest done, and the exit code 1."""
-        failed = 0
-        for item in self.items:
+    @property
+    def stream(self) -> bool:
+        """Whether the prompts come as they come; else they are a list."""
+        return not isinstance(self.items, list)
+
+    def each(self, work: Callable[[Layer], None]) -> None:
+        """Do `work` for every item; where one fails in a batch, the exit code is 1."""
+        for _ in self.tried(work, self.items, title):
+            pass
+        self.finish()
+
+    def tried(
+        self, work: Callable[[T], Made], things: Iterable[T | TTOMError], name: Callable[[T], str]
+    ) -> Iterator[Made]:
+        """What `work` makes of each thing. In a batch a failure is reported under the thing's name."""
+        for thing in things:
             try:
-                work(item)
+                if isinstance(thing, TTOMError):
+                    raise thing
+                made = work(thing)
             except (BrokenPipeError, typer.Exit):
                 raise
             except Exception as error:
                 if not self.batch:
                     raise
-                failed += 1
+                self.failed = True
                 message, hint = explained(error)
-                console.error(f"{title(item)!r}: {message}", hint)
-        if failed:
+                console.error(message if thing is error else f"{name(thing)!r}: {message}", hint)
+            else:
+                yield made
+
+    def finish(self) -> None:
+        """Exits with 1 where something has failed."""
+        if self.failed:
             raise typer.Exit(1)
 
 
 def title(item: dict) -> str:
-    return str(item["layout"]) if item["prompt"] is None else item["prompt"]
+    prompt, layout = item["prompt"], item.get("layout")
+    if prompt is None:
+        return layout if isinstance(layout, str) else "a layout without a prompt"
+    return prompt if len(prompt) <= 200 else f"{prompt[:200]}..."
 
 
 def read_source(prompt: str | None, prompts: Path | None, layout: Path | None) -> Source:
@@ -62,24 +97,35 @@ def read_source(prompt: str | None, prompts: Path | None, layout: Path | None) -
     if prompt is not None and prompts is not None:
         raise TTOMError("there are both a prompt and --prompts", "give one of them")
     batch = prompt is None and (prompts is not None or layout is None)
-    if prompts is not None:
-        items = iter(read_prompts(prompts))
+    if prompts is not None and str(prompts) != "-":
+        items = read_prompts(prompts, console.note)
     elif not batch:
-        items = iter([{"prompt": prompt}])
+        items = [Layer({"prompt": prompt} | ({"layout": str(layout)} if layout else {}))]
     else:
-        items = iter(()) if sys.stdin is None or sys.stdin.isatty() else prompt_lines(_lines(sys.stdin))
-    first = next(items, None)
+        piped = sys.stdin is not None and (prompts is not None or not sys.stdin.isatty())
+        items = _stream(sys.stdin) if piped else ()
+    first = next(iter(items), None)
     if first is None:
         raise TTOMError("there is no prompt", "give one as an argument, with --prompts, or on standard input")
-    items = itertools.chain([first], items)
-    if layout is not None:
-        items = ({"layout": str(layout), **item} for item in items)
+    if not isinstance(items, list):
+        items = itertools.chain([first], items)
+    if layout is not None and batch:
+        for_all = {"layout": str(layout)}
+        with_it = (Layer(for_all | item, item.source) if isinstance(item, Layer) else item for item in items)
+        items = list(with_it) if isinstance(items, list) else with_it
     return Source(items, batch)
 
 
-def _lines(stream) -> Iterator[str]:
+def _stream(lines: Iterable[str]) -> Iterator[Layer | TTOMError]:
+    """The items of lines as they come, an error in the place of a wrong one. Raises TTOMError for what is no text."""
     try:
-        yield from stream
+        for number, line in enumerate(lines, start=1):
+            source = f"line {number}"
+            try:
+                if (entry := entry_of(line, source)) is not None:
+                    yield as_item(entry, source, {})
+            except TTOMError as error:
+                yield error
     except UnicodeDecodeError:
         raise TTOMError("standard input is not UTF-8 text") from None
 
@@ -92,10 +138,10 @@ def settle(*layers: dict) -> tuple[ModelCard, Settings]:
     return card, resolve(card, *layers)
 
 
-def own_options(item: dict) -> dict:
+def own_options(item: Layer) -> Layer:
     """The options that a prompt file gives to one prompt. Raises TTOMError for a name that is none."""
     own = {option_name(name, PER_PROMPT): value for name, value in item.items()}
-    return {name: value for name, value in own.items() if name not in PER_PROMPT}
+    return Layer({name: value for name, value in own.items() if name not in PER_PROMPT}, item.source)
 
 
 def plan_or_not(item: dict, planner: PlannerConfig, size: tuple[int, int], *, guided: bool) -> Layout:
@@ -130,10 +176,12 @@ def plan_item(item: dict, planner: PlannerConfig, size: tuple[int, int] | None =
     prompt, given = item["prompt"], item.get("layout")
     if prompt is not None and not prompt.strip():
         raise TTOMError("the prompt is empty", "say what the video shows")
+    if prompt is not None and len(prompt) > LONGEST:
+        raise TTOMError(f"the prompt has {len(prompt)} characters", f"say it in {LONGEST} at most")
     if isinstance(given, dict):
         made, source = layout_from_json(given, prompt=prompt), "layout"
     elif given is not None and not isinstance(given, str):
-        raise TTOMError(f"layout must be a file's name or a layout, not {given!r}")
+        raise TTOMError(f"layout must be a file's name or a layout, not {shown(given)}")
     elif given:
         made, source = read_layout(Path(given), prompt), str(given)
     else:

@@ -11,6 +11,7 @@ import typer
 from .. import console
 from ..errors import TTOMError
 from ..files import to_json
+from ..outputs import read_pattern, refuse_existing
 from ..text import plain
 from .inputs import JsonOpt, open_bank
 from .parameters import parameter
@@ -98,6 +99,11 @@ def memory_update(
         raise TTOMError("nothing to update", "give --scene TEXT or --optimise")
     if scene is not None and not scene.strip():
         raise TTOMError("--scene is empty", "say what the scene is: without a key the entry is never found")
+    if out:
+        pattern = read_pattern(str(out))
+        if not pattern.fixed:
+            raise TTOMError(f"--out {out} is no file", "name the video, such as refined.mp4")
+        refuse_existing(out, hint="name another file")
     if optimise:
         from ..generate import refine
 

@@ -30,7 +30,7 @@ def takes(*wanted: type | str) -> Callable:
         parameters = [p for p in own.parameters.values() if p.name != "given"]
         parameters += [
             inspect.Parameter(
-                _identifier(o), inspect.Parameter.KEYWORD_ONLY, default=None, annotation=parameter(o.name)
+                _identifier(o), inspect.Parameter.KEYWORD_ONLY, default=None, annotation=parameter(o.name, layered=True)
             )
             for o in options
         ]
@@ -41,17 +41,21 @@ def takes(*wanted: type | str) -> Callable:
     return decorate
 
 
-def parameter(name: str) -> Any:
-    """The annotation of the parameter of an option; None stands for what is not given."""
+def parameter(name: str, *, layered: bool = False) -> Any:
+    """The annotation of the parameter of an option; None stands for what is not given.
+
+    Where files may say it too (`layered`) the settings see to its variable, which comes after them.
+    """
     option = OPTIONS[name]
     names = [f"--{name}/--no-{name}" if option.kind is bool else f"--{name}"]
     names += [f"-{option.short}"] if option.short else []
     default, kind = default_of(option), str if option.listed or option.repeated else option.kind
-    said = {
-        "help": f"{option.help} Default: {default}." if default else option.help,
-        "rich_help_panel": option.panel or None,
-        "envvar": option.env or None,
-    }
+    help = f"{option.help} Default: {default}." if default else option.help
+    said = {"help": help, "rich_help_panel": option.panel or None}
+    if option.env and layered:
+        said["help"] += f" Or ${option.env}."
+    elif option.env:
+        said["envvar"] = option.env
     if option.repeated:
         return Annotated[Optional[list[str]], typer.Option(*names, metavar="<text>", **said)]
     if option.kind is not bool:  # what is wrong is said in the words that it is said in of files

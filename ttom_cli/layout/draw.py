@@ -69,9 +69,11 @@ def preview(layout: Layout, path: Path, *, size: tuple[int, int] = (416, 240), f
     drawn = draw_boxes(blank, layout)
     kind = preview_kind(path)
     if kind == ".mp4":
-        from ..video import write_mp4
+        from ..video import write_video
 
-        return write_mp4(path, drawn, fps=fps, recipe={"prompt": layout.prompt, "layout": layout.to_json()})
+        recipe = {"prompt": layout.prompt, "layout": layout.to_json()}
+        write_video(path, drawn, fps=fps, recipe=recipe, overwrite=True)
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if kind == ".png":

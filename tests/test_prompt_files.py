@@ -1,0 +1,166 @@
+"""Prompt files: every form that people keep prompts in is read, and anything else is refused in a line."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ttom_cli.cli import main
+from ttom_cli.errors import TTOMError
+from ttom_cli.prompt_files import read_prompts
+from ttom_cli.settings import OPTIONS
+from ttom_cli.video import CONTAINERS, write_video
+
+LAYOUT = {"prompt": "a red ball", "objects": [{"phrase": "red ball", "boxes": [{"t": 0, "box": [0, 0, 0.5, 0.5]}]}]}
+TWO = [{"prompt": "a red ball"}, {"prompt": "a blue cube, slowly", "seed": 3}]
+
+
+def read(name, content):
+    """(items, what is told) of a file."""
+    Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    told = []
+    return read_prompts(Path(name), told.append), told
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("p.yaml", "- a red ball\n- prompt: a blue cube, slowly\n  seed: 3\n"),
+        ("p.txt", "# by hand\n- prompt: a red ball\n- {prompt: 'a blue cube, slowly', seed: 3}\n"),
+        ("p.txt", 'a red ball\n\n# no prompt\n {"prompt": "a blue cube, slowly", "seed": 3}\n'),
+        ("p.jsonl", "\n".join(map(json.dumps, TWO))),
+        ("p.json", "\n".join(map(json.dumps, TWO))),
+        ("p.json", json.dumps(TWO)),
+        ("p", json.dumps(["a red ball", TWO[1]], indent=2)),
+        ("p.json", json.dumps({"prompts": TWO})),
+        ("p.csv", '\ufeffPrompt,Seed\r\na red ball,\r\n"a blue cube, slowly", 3\r\n,\r\n'),
+        ("p.csv", "seed;prompt\n;a red ball\n3;a blue cube, slowly\n"),
+        ("p.tsv", "seed\tprompt\n\ta red ball\n3\ta blue cube, slowly\n"),
+        ("p.txt", 'a red ball\n{"prompt": "a blue cube, slowly", "seed": 3}'.encode("utf-16")),
+    ],
+)
+def test_forms(name, content):
+    items, told = read(name, content)
+    assert items == TWO and told == []
+    assert all(item.source.startswith(f"{name}, ") for item in items)
+
+
+def test_lists_of_benchmarks_are_read_and_what_is_no_option_is_said():
+    vbench = [{"prompt_en": "a red ball", "dimension": ["color"], "auxiliary_info": {"color": {"color": "red"}}}]
+    assert read("VBench_full_info.json", json.dumps(vbench)) == (
+        [{"prompt": "a red ball"}],
+        ["VBench_full_info.json: what is no option is left alone: dimension, auxiliary_info"],
+    )
+    counted = [{"index": 1, "prompt": "two red balls", "objects": "ball", "numbers": "2", "state 0": "round"}]
+    items, told = read("numeracy.json", json.dumps(counted))
+    assert items == [{"prompt": "two red balls"}] and told[0].endswith("left alone: index, objects, numbers, state 0")
+    items, told = read("p.csv", "id,prompt,category\n7,a red ball,colour\n")
+    assert items == [{"prompt": "a red ball"}] and told == ["p.csv: what is no option is left alone: id, category"]
+
+
+def test_a_table_s_cells_are_read_as_on_the_command_line():
+    text = "prompt,steps,blocks,memory,lr,seeds,size,negative_prompt,out\na red ball,4,1-3,no,1e-3,1-2,64x48,12,7.mp4\n"
+    (item,) = read("p.csv", text)[0]
+    assert item == {
+        "prompt": "a red ball", "steps": 4, "blocks": (1, 2, 3), "memory": False, "lr": 1e-3, "seeds": (1, 2),
+        "size": "64x48", "negative-prompt": "12", "out": "7.mp4",
+    }  # fmt: skip
+
+
+def test_layouts_are_prompts_with_their_boxes(capsys):
+    assert read("l.json", json.dumps(LAYOUT))[0] == [{"prompt": "a red ball", "layout": LAYOUT}]
+    assert main(["plan", "a red ball rolls right", "--json"]) == 0
+    Path("plans.jsonl").write_text(capsys.readouterr().out * 2)
+    assert main(["plan", "--prompts", "plans.jsonl"]) == 0
+    assert capsys.readouterr().out == Path("plans.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("p.txt", b"\x89PNG\r\n\x1a\n", "it is a picture, not text"),
+        ("p.txt", b"PK\x03\x04abc", "it is an archive or office document, not text"),
+        ("p.yaml", b"%PDF-1.7", "it is a PDF, not text"),
+        ("p.txt", b"abc\0def", "it is binary, not text"),
+        ("p.txt", "caf\u00e9".encode("latin-1"), "it is not UTF-8 text"),
+        ("p.txt", "\n <!DOCTYPE html><html>", "it is a web page or other XML"),
+        ("p.csv", '<?xml version="1.0"?>', "it is a web page or other XML"),
+        ("p.txt", "", "there is no prompt"),
+        ("p.py", "import os\n", "p.py is no file of prompts by its name"),
+        ("p.json", '[{"prompt": "a"', "p.json is neither JSON nor YAML"),
+        ("p.json", "a red ball", "p.json is not JSON"),
+        ("p.json", "{}", "p.json must hold a list of prompts"),
+        ("p.json", "[]", "p.json must hold a list of prompts"),
+        ("p.json", '[{"caption": "a"}]', "p.json, prompt 1 has no prompt"),
+        ("p.json", "[[1]]", "p.json, prompt 1: [1] is no prompt"),
+        ("p.json", '[{"prompt": "a", "sede": 1, "guided-step": 2}]', "p.json, prompt 1: unknown option 'guided-step'"),
+        ("p.jsonl", '{"prompt": "a"}\n{"prompt": ', "p.jsonl, line 2: it is not JSON"),
+        ("p.jsonl", '{"prompt": "a"}\n{"prompt": 5}', "p.jsonl, line 2 has no prompt"),
+        ("p.yaml", "- prompt: a\n  tag: 1\n", "p.yaml, prompt 1: unknown option 'tag'"),
+        ("p.csv", "text,seed\na,1\n", "p.csv: its first row has no 'prompt'"),
+        ("p.csv", "prompt,prompt\na,b\n", "p.csv: its first row has 'prompt' twice"),
+        ("p.csv", "prompt,seed\na red ball, slowly,1\n", "p.csv, line 2: it has not 2 cells"),
+        ("p.csv", 'prompt\n"a red ball\n', "p.csv, line"),
+        ("p.csv", "prompt,seed\na,ten\n", "p.csv, line 2: seed must be a whole number of 64 bits, not 'ten'"),
+        ("p.json", "[" * 100_000, "p.json is nested too deeply"),
+    ],
+)
+def test_what_is_no_list_of_prompts_is_said_in_a_line(capsys, name, content, said):
+    Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert main(["plan", "--prompts", name]) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and said in err and err.startswith("error: ") and err.count("\n") == 1, err
+
+
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_a_video_is_no_list_of_prompts(kind):
+    path = write_video(Path(f"v{kind}"), np.zeros((2, 16, 16, 3), np.uint8), fps=8)
+    renamed = path.rename("p.txt")
+    with pytest.raises(TTOMError, match=r"cannot read p.txt: it is a (video|GIF), not text"):
+        read_prompts(renamed)
+
+
+def test_aliases_of_yaml_do_not_grow():
+    lines = ["- prompt: a red ball", "  a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"  a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    with pytest.raises(TTOMError, match=r"^p\.yaml, prompt 1: the layout has more than 20000 values"):
+        read("p.yaml", "\n".join([*lines, "  layout: {a: *a11}", ""]))
+    grown = ["x"]
+    for _ in range(12):
+        grown = [grown] * 10
+    for name in ("seed", "blocks", "out", "size"):
+        with pytest.raises(TTOMError, match=f"^{name} must be .{{1,200}}$"):
+            OPTIONS[name].read(grown)
+
+
+def test_sizes_are_bounded(monkeypatch):
+    from ttom_cli import prompt_files
+
+    with pytest.raises(TTOMError, match="it is binary"):
+        read_prompts(Path("/dev/zero"))
+    with pytest.raises(TTOMError, match="it has more than 32 MiB"):
+        read("p.txt", b"a" * (2**25 + 1))
+    monkeypatch.setattr(prompt_files, "MOST", 2)
+    with pytest.raises(TTOMError, match=r"p\.txt has more than 2 prompts"):
+        read("p.txt", "a\nb\nc\n")
+
+
+def test_a_stream_may_have_options_and_a_wrong_line_costs_no_other(capsys, monkeypatch):
+    lines = 'a red ball rolls right\n{"prompt": "a blue cube", "planner": "rules"}\n{"prompt": 3}\n{"a": \na dog\n'
+    monkeypatch.setattr("sys.stdin", io.StringIO(lines))
+    assert main(["plan", "--prompts", "-", "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert [json.loads(line)["prompt"] for line in out.splitlines()] == [
+        "a red ball rolls right",
+        "a blue cube",
+        "a dog",
+    ]
+    assert err.splitlines()[0].startswith("error: line 3 has no prompt")
+    assert err.splitlines()[1].startswith("error: line 4: it is not JSON")
+
+
+def test_a_prompt_of_many_words(capsys):
+    assert main(["plan", "a red ball " * 2000]) == 1
+    assert capsys.readouterr().err == "error: the prompt has 22000 characters (say it in 20000 at most)\n"

@@ -1,0 +1,179 @@
+"""Prompts as people keep them: a line each, YAML, JSON (VBench's and T2V-CompBench's too), JSON lines, and tables."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from .errors import TTOMError, unknown
+from .files import parse_data, read_text
+from .options import shown
+from .settings import OPTIONS, PER_PROMPT, Layer
+
+MOST = 100_000  # prompts of a file
+LARGEST = 20_000  # values of a layout, more than any that can be used has; aliases of YAML count as what they stand for
+PROMPT = "prompt", "prompt_en"  # what a prompt is called; the second by VBench
+PLAIN = "", ".txt", ".text", ".list", ".prompts"  # suffixes of a prompt a line
+NEAR = 0.8  # as like as that to an option's name, a name is taken for a slip
+
+
+def read_prompts(path: Path, tell: Callable[[str], None] = lambda line: None) -> list[Layer]:
+    """The prompts of a file, each with its options; the form is told by the suffix and the content.
+
+    An item is a layer with `prompt`, which is None where its layout alone has it, and perhaps `layout` and options.
+    `tell` is given a line about what is left alone. Raises TTOMError for what is no list of prompts.
+    """
+    text, kind = read_text(path, "--prompts"), path.suffix.lower()
+    if kind in (".csv", ".tsv"):
+        rows = _table(text, path)
+    elif kind in (".yaml", ".yml") or re.match(r"(\s*#.*\n|\s)*- *prompt *:", text):
+        rows = _listed(parse_data(text, str(path)), path)
+    elif (data := _json(text)) is not None:
+        rows = _listed(data, path)
+    elif kind == ".json" and _json(text.lstrip().partition("\n")[0]) is None:
+        parse_data(text, str(path))  # says where it breaks
+        raise TTOMError(f"{path} is not JSON", "a list of prompts, or of objects with a prompt")
+    elif kind not in (*PLAIN, ".json", ".jsonl", ".ndjson"):
+        raise TTOMError(f"{path} is no file of prompts by its name", "those end in .txt, .yaml, .json, .jsonl or .csv")
+    else:
+        rows = _lines(text.splitlines(), path)
+    items, left = [], {}
+    for place, entry in rows:
+        if len(items) == MOST:
+            raise TTOMError(f"{path} has more than {MOST} prompts", "split it")
+        items.append(as_item(entry, f"{path}, {place}", None if kind in (".yaml", ".yml") else left))
+    if left:
+        tell(f"{path}: what is no option is left alone: {', '.join(left)}")
+    return items
+
+
+def entry_of(line: str, source: str) -> str | dict | None:
+    """What stands on a line: a prompt, or an object of JSON; None of a blank one or a comment. Raises TTOMError."""
+    text = line.strip()
+    if not text or text.startswith("#"):
+        return None
+    if not re.match(r'\{\s*"', text):
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise TTOMError(f"{source}: it is not JSON: {error}", "an object a line, or a prompt a line") from None
+
+
+def as_item(entry, source: str, left: dict | None) -> Layer:
+    """An entry as a layer; names that are no options are gathered in `left`, or refused where that is None.
+
+    Raises TTOMError for an entry that is no prompt.
+    """
+    if isinstance(entry, str):
+        entry = {"prompt": entry}
+    if not isinstance(entry, dict):
+        raise TTOMError(f"{source}: {shown(entry)} is no prompt", "a text, or an object with a prompt and options")
+    if _is_layout(entry):
+        entry = {"prompt": entry.get("prompt"), "layout": entry}
+    prompt = next((entry[name] for name in PROMPT if name in entry), None)
+    if not isinstance(prompt, str) and not (prompt is None and isinstance(entry.get("layout"), (str, dict))):
+        raise TTOMError(f"{source} has no prompt", "write 'prompt: a red ball rolls right'")
+    if isinstance(entry.get("layout"), dict) and not _few(entry["layout"]):
+        raise TTOMError(f"{source}: the layout has more than {LARGEST} values", "a layout has 16 objects at most")
+    item = Layer({"prompt": prompt}, source)
+    for key, value in entry.items():
+        name, known = str(key).replace("_", "-"), (*PER_PROMPT, *OPTIONS)
+        if name in known:
+            item.setdefault(name, value)
+        elif key not in PROMPT and str(key) not in (left or ()):
+            if left is None or difflib.get_close_matches(name, known, cutoff=NEAR):
+                error = unknown("option", name, known)
+                raise TTOMError(f"{source}: {error.message}", error.hint)
+            left[str(key)] = True
+    return item
+
+
+def _lines(lines: Iterable[str], path: Path) -> Iterator[tuple[str, str | dict]]:
+    for number, line in enumerate(lines, start=1):
+        place = f"line {number}"
+        if (entry := entry_of(line, f"{path}, {place}")) is not None:
+            yield place, entry
+
+
+def _json(text: str):
+    """The value of a text that is JSON as a whole; None of another."""
+    if not text.lstrip().startswith(("[", "{")):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _listed(data, path: Path) -> Iterator[tuple[str, object]]:
+    """The entries of a list, that of a single object, or those of an object's one list of `prompts`."""
+    if isinstance(data, dict) and isinstance(data.get("prompts"), list) and len(data) == 1:
+        data = data["prompts"]
+    if isinstance(data, dict) and (_is_layout(data) or set(data) & set(PROMPT)):
+        data = [data]
+    if not isinstance(data, list) or not data:
+        raise TTOMError(f"{path} must hold a list of prompts", "texts, or objects with a prompt and options")
+    yield from ((f"prompt {number}", entry) for number, entry in enumerate(data, start=1))
+
+
+def _table(text: str, path: Path) -> Iterator[tuple[str, dict]]:
+    """The rows of a table, by the names in its first one; cells are read as on the command line."""
+    first = text.lstrip().partition("\n")[0]
+    divider = max(",;\t", key=lambda d: (_cells(first, d) & set(PROMPT) != set(), first.count(d)))
+    rows = csv.DictReader(io.StringIO(text.lstrip(), newline=""), delimiter=divider, strict=True)
+    try:
+        names = [name.strip().lower() for name in rows.fieldnames or ()]
+        if not set(names) & set(PROMPT):
+            raise TTOMError(f"{path}: its first row has no 'prompt': {shown(', '.join(names))}", "it names the columns")
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise TTOMError(f"{path}: its first row has {twice!r} twice", "")
+        rows.fieldnames = names
+        for row in rows:
+            place = f"line {rows.line_num}"
+            if None in row or None in row.values():
+                raise TTOMError(
+                    f"{path}, {place}: it has not {len(names)} cells, as the first row has",
+                    "quote what has commas in it",
+                )
+            given = {name: cell.strip() for name, cell in row.items() if cell.strip()}
+            if given:
+                yield place, _cells_read(given, f"{path}, {place}")
+    except csv.Error as error:
+        raise TTOMError(f"{path}, line {rows.line_num}: {error}", "it is read as a table") from None
+
+
+def _cells(row: str, divider: str) -> set[str]:
+    return {cell.strip(' "\r').lower() for cell in row.split(divider)}
+
+
+def _cells_read(row: dict, source: str) -> dict:
+    """A row's cells, of options as the command line would have them. Raises TTOMError."""
+    read = {}
+    for name, cell in row.items():
+        option = OPTIONS.get(name.replace("_", "-"))
+        try:
+            read[name] = option.parse(cell) if option and option.name not in ("layout", "out") else cell
+        except TTOMError as error:
+            raise TTOMError(f"{source}: {error.message}", error.hint) from None
+    return read
+
+
+def _is_layout(entry: dict) -> bool:
+    """Whether it is a layout, as `ttom plan` writes it."""
+    objects = entry.get("objects")
+    return isinstance(objects, list) and all(isinstance(o, dict) and "boxes" in o for o in objects)
+
+
+def _few(value) -> bool:
+    """Whether a value has no more than LARGEST parts, counted as they are met."""
+    left, parts = LARGEST, [value]
+    while parts and left:
+        part, left = parts.pop(), left - 1
+        parts += part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+    return not parts
