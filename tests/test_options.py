@@ -133,7 +133,7 @@ def test_a_prompt_s_own_seed_and_file_are_checked(capsys):
     ],
 )
 def test_flags_are_checked_alike(capsys, flag, value, said):
-    assert main(["generate", "a red ball", flag, value]) == 1
+    assert main(["generate", "a red ball", flag, value]) == 2
     assert capsys.readouterr().err == f"error: {said}\n"
 
 

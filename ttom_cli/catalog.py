@@ -183,7 +183,7 @@ def find_card(model: str) -> ModelCard:
     if "/" in model and not model.startswith((".", "/", "~")):
         card = family_card(_pipeline_of(_fetch_index(model)))
         return replace(card, name=model, source=model, note=f"settings of {card.name}")
-    raise unknown("model", model, CARDS)
+    raise unknown("model", model, CARDS, "`ttom models` lists those with a name")
 
 
 def _embedded_like(folder: Path) -> ModelCard | None:

@@ -13,7 +13,7 @@ from ..errors import TTOMError
 from ..files import to_json
 from ..text import plain
 from .inputs import JsonOpt, open_bank
-from .parameters import parameter
+from .parameters import parameter, whole
 
 BankOpt = parameter("bank")
 
@@ -86,8 +86,8 @@ def memory_update(
     id: Annotated[str, typer.Argument(help="An id, or the beginning of one.")],
     scene: Annotated[Optional[str], typer.Option(help="A new abstracted scene as the key.")] = None,
     optimise: Annotated[bool, typer.Option("--optimise", help="Optimise it further, on its own prompt.")] = False,
-    consolidate: Annotated[Optional[int], typer.Option(help="Consolidation iterations after that.")] = None,
-    seed: Annotated[Optional[int], typer.Option(help="Of the noise for that; the entry's own if not given.")] = None,
+    consolidate: whole("consolidate", "Consolidation iterations after that.", least=0) = None,
+    seed: parameter("seed", "Of the noise for that; the entry's own if not given.") = None,
     out: Annotated[Optional[Path], typer.Option("--out", "-o", help="Keep the video that comes of it.")] = None,
     bank: BankOpt = None,
 ) -> None:  # fmt: skip

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
+from types import NoneType
 from typing import Annotated, Any, Optional
 
 import typer
 
+from ..errors import TTOMError, UsageError
 from ..options import Option, options_of
 from ..reference import default_of
 from ..settings import OPTIONS
@@ -41,9 +45,13 @@ def takes(*wanted: type | str) -> Callable:
     return decorate
 
 
-def parameter(name: str) -> Any:
-    """The annotation of the parameter of an option; None stands for what is not given."""
+def parameter(name: str, help: str = "") -> Any:
+    """The annotation of the parameter of an option; None stands for what is not given.
+
+    `help` is for a command whose option is like that one, and about something else.
+    """
     option = OPTIONS[name]
+    option = replace(option, help=help) if help else option
     names = [f"--{name}/--no-{name}" if option.kind is bool else f"--{name}"]
     names += [f"-{option.short}"] if option.short else []
     default, kind = default_of(option), str if option.listed else option.kind
@@ -52,9 +60,29 @@ def parameter(name: str) -> Any:
         "rich_help_panel": option.panel or None,
         "envvar": option.env or None,
     }
-    if option.kind is not bool:  # what is wrong is said in the words that it is said in of files
-        said |= {"parser": option.parse, "metavar": f"<{kind.__name__.lower()}>"}
+    if option.kind is not bool:
+        said |= {"parser": _parser(option), "metavar": f"<{kind.__name__.lower()}>"}
     return Annotated[Optional[kind], typer.Option(*names, **said)]
+
+
+def whole(name: str, help: str, *, least: float = -math.inf) -> Any:
+    """The annotation of a command's own parameter that is a whole number."""
+    own = Option(name=name, help=help, of=NoneType, field="", default=None, kind=int, least=least)
+    return Annotated[Optional[int], typer.Option(f"--{name}", parser=_parser(own), metavar="<int>", help=help)]
+
+
+def _parser(option: Option) -> Callable[[str], Any]:
+    """What reads a value; what is wrong with it is said in the words that it is said in of files."""
+
+    def parse(text: str) -> Any:
+        try:
+            value = option.parse(text)
+            option.fields(value)
+            return value
+        except TTOMError as error:
+            raise UsageError(error.message, error.hint) from None
+
+    return parse
 
 
 def _identifier(option: Option) -> str:
