@@ -147,7 +147,7 @@ def test_what_cannot_be_planned_is_made_without_guidance(capsys, toy_folder, tmp
     made = json.loads(out)
     assert code == 0 and made["loss_first"] is None and made["memory"] == {"outcome": "off"}
     assert "the video is made without guidance" in err and "--llm-model" in err
-    code, out, err = run(capsys, "generate", "--replay", tmp_path / "a.mp4", "--out", tmp_path / "b.mp4")
+    code, out, err = run(capsys, "generate", "--replay", tmp_path / "a.mp4", "-y", "-o", tmp_path / "b.mp4")
     assert code == 0 and "the frames are the same" in err
     assert run(capsys, "generate", "一只猫", "--planner", "rules", *args)[0] == 1
     code, out, err = run(capsys, "generate", "一只猫", "--planner", "rules", "--guide", "off", *args)
@@ -202,7 +202,7 @@ def test_options_come_from_files_and_flags_win(capsys, toy_folder, tmp_path):
     assert (recipe["seed"], recipe["guide"]["mode"], recipe["guide"]["steps"]) == (5, "latents", 1)
     assert read_recipe(dog)["guide"]["steps"] == 2
     assert len(read_frames(one)) == 9
-    code, out, err = run(capsys, "generate", "--replay", one, "--out", "again.mp4")
+    code, out, err = run(capsys, "generate", "--replay", one, "--yes", "--out", "again.mp4")
     assert code == 0 and "the frames are the same" in err and out.strip() == "again.mp4"
 
 

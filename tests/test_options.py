@@ -16,7 +16,7 @@ from ttom_cli.reference import default_of, page
 from ttom_cli.settings import OPTIONS, given_fields, resolve
 
 ROOT = Path(__file__).parents[1]
-DEEDS = {"--prompts", "--config", "--replay", "--json", "--help"}  # say what to do, and stand in no file
+DEEDS = {"--prompts", "--config", "--replay", "--yes", "--json", "--help"}  # say what to do, and stand in no file
 QUICK = "guide: off\nsteps: 1\nenlarge: 1\ncheck: false\n"
 SAMPLES = {"size": "32x48", "blocks": [1, 2], "adapt": "0,1", "projections": ["q"], "cfg": 2, "both-branches": True}
 

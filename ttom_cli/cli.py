@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from . import __version__, console, usage
-from .commands import bench, generate, memory, models, plan, probe
+from .commands import bench, generate, memory, models, plan, probe, show
 from .errors import TTOMError, UsageError, explained
 
 app = typer.Typer(
@@ -42,6 +42,7 @@ def _root(
 app.command()(plan.plan)
 app.command()(generate.generate)
 app.add_typer(memory.app, name="memory")
+app.command()(show.show)
 app.command()(probe.probe)
 app.command()(models.models)
 app.add_typer(bench.app, name="bench")

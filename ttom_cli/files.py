@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable
 from contextlib import suppress
@@ -72,11 +73,14 @@ def parse_json(text: str, source: str):
     count, level = 0, [value]
     for _ in range(DEEPEST):
         count += len(level)
-        if any(isinstance(v, str) and len(v) > LONGEST_TEXT for v in level):
-            raise _too_long(source)
         if count > MANY_JSON:
             raise _too_many(source, MANY_JSON)
-        level = [v for found in level for v in _parts(found)]
+        for found in level:
+            if isinstance(found, str) and len(found) > LONGEST_TEXT:
+                raise _too_long(source)
+            if isinstance(found, float) and not math.isfinite(found):
+                raise ValueError(f"{found} is no number of JSON")
+        level = [part for found in level for part in _parts(found)]
         if not level:
             return value
     raise _too_deep(source)

@@ -15,7 +15,7 @@ The names are those of the command line (`--guided-steps 8`), of `--config FILE.
 (`guided-steps: 8`; `_` does for `-`). Flags win over variables, those over a prompt's own options, those over
 `--config`, and all over the model's defaults. A prompt's own `seed` wins over `--seed`, its `layout` may be written in
 place, and its `out` is a file in the folder `--out`. The other commands take some of these; what `--help` lists besides
-(`--prompts`, `--config`, `--replay`, `--json`) says what to do and stands in no file.
+(`--prompts`, `--config`, `--replay`, `--yes`, `--json`) says what to do and stands in no file.
 
 *Written by `make options`.*"""
 
@@ -24,7 +24,7 @@ def default_of(option: Option) -> str:
     """The default in words, by model where it depends on that: '25 for shapes, shapes-cog; else 50'."""
     by_value: dict[str, list[str]] = {}
     for card in CARDS.values():
-        by_value.setdefault(_shown(_default(option, card)), []).append(card.name)
+        by_value.setdefault(shown(_default(option, card)), []).append(card.name)
     if len(by_value) == 1:
         return next(iter(by_value))
     most = max(by_value, key=lambda value: len(by_value[value]))
@@ -34,12 +34,11 @@ def default_of(option: Option) -> str:
 
 def _default(option: Option, card: ModelCard):
     of_card = next((part for part in (card.sample, card.guide) if isinstance(part, option.of)), None)
-    if of_card is None:
-        return option.default
-    return option.back(of_card) if option.back else getattr(of_card, option.field)
+    return option.default if of_card is None else option.value_of(of_card)
 
 
-def _shown(value) -> str:
+def shown(value) -> str:
+    """A value in words, cut where it is long."""
     if value is None:
         return ""
     if isinstance(value, bool):

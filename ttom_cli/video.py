@@ -6,19 +6,20 @@ H.264, yuv420p, playable in browsers; the recipe is JSON in the container's `com
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import tempfile
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from .errors import TTOMError
-from .files import to_json
+from .files import LONGEST, parse_json, to_json
 
 CRF = 12
+SLOWEST = 60  # seconds that a file's metadata may take
 
 
 def prepare_place(path: Path, option: str = "--out") -> None:
@@ -89,15 +90,31 @@ def read_recipe(path: Path) -> dict:
     """The recipe inside a video. Raises TTOMError where there is none."""
     if not path.is_file():
         raise TTOMError(f"there is no file {path}", "give an MP4 that ttom wrote")
-    done = subprocess.run([find_ffmpeg(), "-v", "error", "-i", str(path), "-f", "ffmetadata", "-"], capture_output=True)
-    text = done.stdout.decode("utf-8", "replace")
-    for line in text.replace("\\\n", "\0").splitlines():
+    # The file may be anyone's: as a playlist it could name others, and addresses.
+    command = [
+        find_ffmpeg(),
+        "-v",
+        "error",
+        "-protocol_whitelist",
+        "file,pipe",
+        "-i",
+        f"file:{path}",
+        "-f",
+        "ffmetadata",
+        "-",
+    ]
+    try:
+        text = subprocess.run(command, capture_output=True, timeout=SLOWEST).stdout[:LONGEST].decode("utf-8", "replace")
+    except subprocess.TimeoutExpired:
+        raise TTOMError(f"{path} is not read in {SLOWEST} seconds", "give an MP4 that ttom wrote") from None
+    for line in text.replace("\\\n", "\0").split("\n"):
         key, _, value = line.partition("=")
         if key == "comment":
-            try:
-                return json.loads(_unescape(value.replace("\0", "\\\n")))
-            except json.JSONDecodeError:
-                break
+            with suppress(ValueError):
+                recipe = parse_json(_unescape(value.replace("\0", "\\\n")), f"the recipe in {path}")
+                if isinstance(recipe, dict):
+                    return recipe
+            break
     raise TTOMError(f"{path} carries no ttom recipe", "give an MP4 that ttom wrote, not re-encoded since")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -15,6 +16,7 @@ from ..config import OUTPUT, LoadConfig, RunConfig
 from ..errors import TTOMError, VideoError
 from ..files import to_json
 from ..settings import OPTIONS, Settings, given_fields, read_config, resolve_slice
+from ..text import plain
 from .inputs import (
     ConfigOpt,
     JsonOpt,
@@ -41,6 +43,7 @@ def generate(
     prompts: PromptsOpt = None,
     config: ConfigOpt = None,
     replay: Annotated[Optional[Path], typer.Option(help="Make the video of this MP4 again, from the recipe in it.", rich_help_panel=OUTPUT)] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Replay a video of another model than the packaged ones without being asked.", rich_help_panel=OUTPUT)] = False,
     json_: JsonOpt = False,
     *,
     given: dict,
@@ -52,7 +55,7 @@ def generate(
     common = read_config(config)
     run = resolve_slice(RunConfig, common, given)
     if replay:
-        return _replay(replay, run, given_fields(common, given)[LoadConfig], json_)
+        return _replay(replay, run, given_fields(common, given)[LoadConfig], yes=yes, json_=json_)
     source = read_source(prompt, prompts, run.layout)
     if run.out.suffix == ".mp4" and source.batch:
         raise TTOMError(f"--out {run.out} is one file, and there may be several prompts", "give a folder")
@@ -160,10 +163,21 @@ def _tell(outcome, json_: bool, **more) -> None:
         raise VideoError(f"the video does not pass: {'; '.join(faults)}", "--tries N makes it again")
 
 
-def _replay(source: Path, options: RunConfig, loading: dict, json_: bool) -> None:
+def _agree(source: Path, brought: str) -> None:
+    """Ask before a file, which may be anyone's, decides what is loaded. Raises TTOMError where nobody can be asked."""
+    if not brought:
+        return
+    said = plain(f"the recipe in {source} asks for {brought}, which does not come with ttom")
+    if not sys.stdin.isatty():
+        raise TTOMError(said, "see it with `ttom show`; if you trust it, give --yes")
+    if not typer.confirm(f"{said}. Load it?", err=True):
+        raise typer.Exit(1)
+
+
+def _replay(source: Path, options: RunConfig, loading: dict, *, yes: bool, json_: bool) -> None:
     """Make a video again, and say whether the frames are the same."""
     from ..generate import generate as run
-    from ..recipe import digest, replay_job
+    from ..recipe import brings_in, digest, replay_job
     from ..runtime import Runtime
     from ..video import read_recipe
 
@@ -172,6 +186,8 @@ def _replay(source: Path, options: RunConfig, loading: dict, json_: bool) -> Non
     path = out if out.suffix == ".mp4" else out / f"{source.stem}.replay.mp4"
     job, load = replay_job(recipe, path, bank)
     load = replace(load, **loading)
+    if not yes:
+        _agree(source, brings_in(recipe))
     with console.waiting("loading the model"):
         runtime = Runtime.open(recipe["model"], bank=bank, load=load, guide=job.guide, check=job.check)
     with console.progress() as live, console.report(live, job.layout.prompt) as report:
