@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import sys
 from dataclasses import replace
@@ -134,26 +135,27 @@ def _make_all(source: Source, job, shared: Settings, json_: bool) -> None:
     """Make every item's video. A single prompt is planned before the model is loaded."""
     from ..generate import generate as run
 
-    loaded = Loaded()
+    loaded, numbers = Loaded(), itertools.count(1)
     if source.batch:
         with console.waiting("loading the model"):
             loaded.runtime_for(shared)
     with console.progress() as live:
 
         def work(item: dict) -> None:
-            with console.report(live, title(item)) as report:
+            which = console.nth(next(numbers), source.total)
+            with console.report(live, title(item), which) as report:
                 report.stage("plan")
                 planned, settings = job(item)
                 report.stage("load")
                 outcome = run(loaded.runtime_for(settings), planned, report)
-            _tell(outcome, json_)
+            _tell(outcome, json_, which)
 
         source.each(work)
 
 
-def _tell(outcome, json_: bool, **more) -> None:
+def _tell(outcome, json_: bool, which: str = "", **more) -> None:
     """Print what came of a video. Raises TTOMError for what failed after it, and, if strict, where it does not pass."""
-    console.say(console.outcome_line(outcome))
+    console.say(console.outcome_line(outcome, which))
     paths = [outcome.job.path, *outcome.extra_paths]
     print(to_json(outcome.to_json() | more) if json_ else "\n".join(map(str, paths)), flush=True)
     if outcome.trouble:

@@ -34,6 +34,8 @@ class Source:
 
     items: Iterator[dict]
     batch: bool
+    total: int | None
+    """How many there are; None for a stream."""
 
     def each(self, work: Callable[[dict], None]) -> None:
         """Do `work` for every item. In a batch a failure is reported, the rest done, and the exit code 1."""
@@ -62,8 +64,10 @@ def read_source(prompt: str | None, prompts: Path | None, layout: Path | None) -
     if prompt is not None and prompts is not None:
         raise TTOMError("there are both a prompt and --prompts", "give one of them")
     batch = prompt is None and (prompts is not None or layout is None)
+    total = None if batch else 1
     if prompts is not None:
-        items = iter(read_prompts(prompts))
+        known = read_prompts(prompts)
+        items, total = iter(known), len(known)
     elif not batch:
         items = iter([{"prompt": prompt}])
     else:
@@ -74,7 +78,7 @@ def read_source(prompt: str | None, prompts: Path | None, layout: Path | None) -
     items = itertools.chain([first], items)
     if layout is not None:
         items = ({"layout": str(layout), **item} for item in items)
-    return Source(items, batch)
+    return Source(items, batch, total)
 
 
 def _lines(stream) -> Iterator[str]:
