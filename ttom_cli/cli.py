@@ -13,6 +13,7 @@ import typer
 from . import __version__, console, usage
 from .commands import bench, generate, memory, models, plan, probe, show
 from .errors import TTOMError, UsageError, explained
+from .stop import Stopped, stoppable
 
 app = typer.Typer(
     name="ttom",
@@ -54,9 +55,14 @@ def main(argv: list[str] | None = None) -> int:
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it tells of speed-ups that are not installed
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # what comes of its retries is said in one line
     try:
-        code = _run(argv)
-        sys.stdout.flush()
-        return code
+        with stoppable():
+            code = _run(argv)
+            sys.stdout.flush()
+            return code
+    except Stopped as stopped:
+        console.say(f"interrupted{stopped.done}")
+        _to_nowhere()
+        return stopped.exit_code
     except BrokenPipeError:
         _to_nowhere()
         return 1

@@ -27,6 +27,7 @@ STAGES = {
     "compare": "sampling unguided",
     "remember": "remembering",
 }
+AFTER_WRITING = ("consolidate", "compare", "remember")  # the stages of a video whose file stands
 
 
 def say(text: str) -> None:
@@ -58,6 +59,7 @@ class ProgressReport:
 
     def stage(self, name: str, total: int | None = None) -> None:
         self.close()
+        self.at = name
         self.losses: list[float] = []
         # A task of its own, since a task that has a total once keeps one.
         self.task = self.progress.add_task(self.title, total=total, stage=STAGES.get(name, name), note="")
