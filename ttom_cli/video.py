@@ -19,6 +19,7 @@ from .errors import TTOMError
 from .files import LONGEST, parse_json, to_json
 
 CRF = 12
+COLOURS = "range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"  # as players take a video to be, and said
 SLOWEST = 60  # seconds that a file's metadata may take
 
 
@@ -57,7 +58,7 @@ def write_mp4(path: Path, frames: np.ndarray, *, fps: int, recipe: dict | None =
     if not count:
         raise TTOMError(f"there are no frames to write to {path}")
     filters = f"scale={-(-width * scale // 2) * 2}:{-(-height * scale // 2) * 2}:flags=bicubic"
-    filters += ",scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"
+    filters += f",scale=out_color_matrix=bt709:out_range=tv,format=yuv420p,setparams={COLOURS}"
     prepare_place(path)
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".ttom-") as folder:
@@ -66,8 +67,7 @@ def write_mp4(path: Path, frames: np.ndarray, *, fps: int, recipe: dict | None =
             command = [
                 find_ffmpeg(), "-y", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}",
                 "-r", str(fps), "-i", "-", "-i", str(notes), "-map", "0:v", "-map_metadata", "1", "-vf", filters,
-                "-c:v", "libx264", "-crf", str(CRF), "-preset", "medium", "-colorspace", "bt709",
-                "-color_primaries", "bt709", "-color_trc", "bt709", "-movflags", "+faststart", str(partial),
+                "-c:v", "libx264", "-crf", str(CRF), "-preset", "medium", "-movflags", "+faststart", str(partial),
             ]  # fmt: skip
             done = subprocess.run(command, input=np.ascontiguousarray(frames).tobytes(), capture_output=True)
             if done.returncode:
