@@ -64,3 +64,23 @@ def test_help_is_a_word_away(capsys, argv):
         out.lstrip().startswith(" ".join(["Usage: ttom", *argv[: -1 if argv and argv[-1].startswith("-") else None]]))
         and err == ""
     )
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("ttom ge", {"generate"}),
+        ("ttom memory ", {"ls", "show", "rm", "update"}),
+        ("ttom generate --guided", {"--guided-steps"}),
+        ("ttom generate --model wan2.1", {"wan2.1-14b", "wan2.1-1.3b"}),
+        ("ttom probe -m sha", {"shapes", "shapes-cog"}),
+        ("ttom plan --planner ", {"auto", "rules", "openai"}),
+        ("ttom generate --guide ", {"params", "latents", "both", "off"}),
+    ],
+)
+def test_the_shell_completes_commands_options_and_names(capsys, monkeypatch, line, offered):
+    monkeypatch.setenv("_TTOM_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(len(line.split(" ")) - 1))
+    assert main([]) == 0
+    assert set(capsys.readouterr().out.split()) == offered

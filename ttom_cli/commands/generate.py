@@ -61,7 +61,8 @@ def generate(
     if run.out.suffix == ".mp4" and source.batch:
         raise TTOMError(f"--out {run.out} is one file, and there may be several prompts", "give a folder")
     card, shared = settle(common, given)  # bad options are said before a model is loaded
-    _check_start(card, shared)
+    with console.waiting("getting ready"):
+        _check_start(card, shared)
     taken: set[Path] = set()
 
     def job(item: dict) -> tuple[Job, Settings]:

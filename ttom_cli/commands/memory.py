@@ -16,6 +16,7 @@ from .inputs import JsonOpt, open_bank
 from .parameters import parameter, whole
 
 BankOpt = parameter("bank")
+IdArg = Annotated[str, typer.Argument(help="An id, or the beginning of one.")]
 
 app = typer.Typer(help="The memory bank: adapters learnt on earlier prompts.", no_args_is_help=True)
 
@@ -47,7 +48,7 @@ def memory_ls(bank: BankOpt = None, json_: JsonOpt = False) -> None:
 
 
 @app.command("show")
-def memory_show(id: str, bank: BankOpt = None) -> None:
+def memory_show(id: IdArg, bank: BankOpt = None) -> None:
     """Print all that is known of an entry, as JSON."""
     print(to_json(_entry_json(open_bank(bank).find(id)), indent=2, ensure_ascii=False))
 
@@ -83,7 +84,7 @@ def memory_rm(
 
 @app.command("update")
 def memory_update(
-    id: Annotated[str, typer.Argument(help="An id, or the beginning of one.")],
+    id: IdArg,
     scene: Annotated[Optional[str], typer.Option(help="A new abstracted scene as the key.")] = None,
     optimise: Annotated[bool, typer.Option("--optimise", help="Optimise it further, on its own prompt.")] = False,
     consolidate: whole("consolidate", "Consolidation iterations after that.", least=0) = None,

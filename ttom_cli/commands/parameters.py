@@ -5,22 +5,22 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from functools import wraps
 from types import NoneType
 from typing import Annotated, Any, Optional
 
 import typer
 
+from ..catalog import CARDS
 from ..errors import TTOMError, UsageError
 from ..options import Option, options_of
 from ..reference import default_of
 from ..settings import OPTIONS
 
 
-def takes(*wanted: type | str) -> Callable:
+def takes(*wanted: type | str, **helps: str) -> Callable:
     """A command that takes options besides its own: these, and all of these dataclasses. It gets a dict of those that
-    are given as `given`."""
+    are given as `given`. `helps` are for options that mean something else to it."""
     options = [option for w in wanted for option in ([OPTIONS[w]] if isinstance(w, str) else options_of(w))]
 
     def decorate(command: Callable) -> Callable:
@@ -34,7 +34,10 @@ def takes(*wanted: type | str) -> Callable:
         parameters = [p for p in own.parameters.values() if p.name != "given"]
         parameters += [
             inspect.Parameter(
-                _identifier(o), inspect.Parameter.KEYWORD_ONLY, default=None, annotation=parameter(o.name)
+                _identifier(o),
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=parameter(o.name, helps.get(_identifier(o), "")),
             )
             for o in options
         ]
@@ -48,20 +51,21 @@ def takes(*wanted: type | str) -> Callable:
 def parameter(name: str, help: str = "") -> Any:
     """The annotation of the parameter of an option; None stands for what is not given.
 
-    `help` is for a command whose option is like that one, and about something else.
+    `help` is for a command whose option is like that one, and about something else, its default too.
     """
     option = OPTIONS[name]
-    option = replace(option, help=help) if help else option
     names = [f"--{name}/--no-{name}" if option.kind is bool else f"--{name}"]
     names += [f"-{option.short}"] if option.short else []
     default, kind = default_of(option), str if option.listed else option.kind
     said = {
-        "help": f"{option.help} Default: {default}." if default else option.help,
+        "help": help or (f"{option.help} Default: {default}." if default else option.help),
         "rich_help_panel": option.panel or None,
         "envvar": option.env or None,
     }
     if option.kind is not bool:
         said |= {"parser": _parser(option), "metavar": f"<{kind.__name__.lower()}>"}
+    if names_known := CARDS if name == "model" else option.choices:  # what the shell completes
+        said["autocompletion"] = lambda incomplete: [known for known in names_known if known.startswith(incomplete)]
     return Annotated[Optional[kind], typer.Option(*names, **said)]
 
 
