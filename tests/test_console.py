@@ -45,6 +45,16 @@ def test_the_display_says_which_and_how_far_on_one_line(monkeypatch, width, note
             assert (note in line) if stage == "sample" else "loss" not in line
 
 
+def test_data_goes_by_the_display_to_its_file(monkeypatch):
+    """As in `ttom generate ... > paths.txt`, where the terminal has the display alone."""
+    terminal, file = Terminal(), io.StringIO()
+    screen(monkeypatch, terminal, 60)
+    monkeypatch.setattr("sys.stdout", file)
+    with console.progress() as live, console.report(live, PROMPT):
+        print("videos/a.mp4")
+    assert file.getvalue() == "videos/a.mp4\n" and "videos/a.mp4" not in terminal.getvalue()
+
+
 def test_no_display_where_nobody_looks(monkeypatch):
     file = io.StringIO()
     screen(monkeypatch, file, 60)

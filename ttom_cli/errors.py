@@ -23,10 +23,13 @@ class UsageError(TTOMError):
 
 
 class LayoutError(TTOMError):
-    """A layout that is malformed or cannot be meant; `faults` are one message each."""
+    """A layout that is malformed or cannot be meant; `faults` are one message each, of which the line has the start."""
 
     def __init__(self, faults: list[str], source: str = "layout", hint: str = ""):
-        super().__init__(f"{source}: " + "; ".join(faults), hint or "see `ttom plan --schema` for the format")
+        super().__init__(
+            f"{source}: " + "; ".join(fault[:300] for fault in faults),
+            hint or "see `ttom plan --schema` for the format",
+        )
         self.faults = faults
 
 
@@ -75,4 +78,5 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
 def unknown(kind: str, name: str, known: Collection[str], otherwise: str = "") -> TTOMError:
     """An unknown name, with the nearest known ones; where none is near with a few known ones, or else `otherwise`."""
     listed = f"known: {', '.join(known)}" if len(known) <= FEW else otherwise
-    return TTOMError(f"unknown {kind} {name!r}", did_you_mean(name, known, listed))
+    shown = name if len(name) <= 80 else f"{name[:60]}..."
+    return TTOMError(f"unknown {kind} {shown!r}", did_you_mean(name, known, listed))
