@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ttom_cli.__main__ import main
+from ttom_cli.cli import main
 from ttom_cli.errors import LayoutError
 from ttom_cli.layout import layout_from_json
 from ttom_cli.layout.imports import import_cache
