@@ -18,6 +18,7 @@ from .config import GuideConfig, LoadConfig, MemoryConfig, RunConfig, SampleConf
 from .errors import BankError, TTOMError
 from .jobs import Job
 from .layout import Layout, layout_from_json, schema_faults
+from .options import options_of
 from .seeing.score import Check
 from .text import plain
 
@@ -80,11 +81,15 @@ def check_recipe(recipe: object) -> None:
 
 
 def brings_in(recipe: dict) -> str:
-    """What a replay would load that neither comes with ttom nor is PyTorch's, in words; empty for nothing."""
-    model, backend = recipe.get("model", ""), recipe.get("load", {}).get("attention_backend")
-    packaged = model in CARDS and CARDS[model].embedded
-    named = ["" if packaged else f"the model {model}", f"the attention backend {backend}" if backend else ""]
-    return " and ".join(filter(None, named))
+    """What a replay would load that does not come with ttom, in words; empty for nothing.
+
+    That is another model than the packaged ones, and whatever loading is told in free words.
+    """
+    model, load = recipe.get("model", ""), recipe.get("load", {})
+    named = [] if model in CARDS and CARDS[model].embedded else [f"the model {model}"]
+    free = (o for o in options_of(LoadConfig) if o.kind is str and not o.choices and o.name != "device")
+    named += [f"the {o.name.replace('-', ' ')} {load[o.field]}" for o in free if load.get(o.field)]
+    return " and ".join(named)
 
 
 def replay_job(recipe: dict, path: Path, bank=None) -> tuple[Job, LoadConfig]:
