@@ -92,17 +92,8 @@ def read_recipe(path: Path) -> dict:
         raise TTOMError(f"there is no file {path}", "give an MP4 that ttom wrote")
     # The file may be anyone's: as a playlist it could name others, and addresses.
     command = [
-        find_ffmpeg(),
-        "-v",
-        "error",
-        "-protocol_whitelist",
-        "file,pipe",
-        "-i",
-        f"file:{path}",
-        "-f",
-        "ffmetadata",
-        "-",
-    ]
+        find_ffmpeg(), "-v", "error", "-protocol_whitelist", "file,pipe", "-i", f"file:{path}", "-f", "ffmetadata", "-",
+    ]  # fmt: skip
     try:
         text = subprocess.run(command, capture_output=True, timeout=SLOWEST).stdout[:LONGEST].decode("utf-8", "replace")
     except subprocess.TimeoutExpired:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -16,7 +16,6 @@ from ..config import OUTPUT, LoadConfig, RunConfig
 from ..errors import TTOMError, VideoError
 from ..files import to_json
 from ..settings import OPTIONS, Settings, given_fields, read_config, resolve_slice
-from ..stop import Stopped
 from ..text import plain
 from .inputs import (
     ConfigOpt,
@@ -32,6 +31,7 @@ from .inputs import (
     title,
 )
 from .parameters import takes
+from .tally import Tally
 
 if TYPE_CHECKING:
     from ..jobs import Job
@@ -132,54 +132,27 @@ class Loaded:
         return self.runtime
 
 
-@dataclass
-class Tally:
-    """What is made so far, for who stops the run."""
-
-    total: int | None
-    begun: int = 0
-    written: int = 0
-    kept: int = 0
-    report: console.ProgressReport | None = None
-    """Of the video in work."""
-
-    def __str__(self) -> str:
-        stage = self.report.at if self.report else ""
-        written = self.written + (stage in console.AFTER_WRITING)
-        when = f" while {console.STAGES[stage]}" if stage else ""
-        of = f" of {self.total}" if self.total else ""
-        kept = f", {self.kept} kept in the memory bank" if self.kept else ""
-        return f"{when}: {written}{of} video{'s' * ((self.total or written) != 1)} written{kept}"
-
-
 def _make_all(source: Source, job, shared: Settings, json_: bool) -> None:
     """Make every item's video. A single prompt is planned before the model is loaded."""
     from ..generate import generate as run
 
     loaded, tally = Loaded(), Tally(source.total)
-
-    def work(item: dict) -> None:
-        tally.begun += 1
-        which = console.nth(tally.begun, source.total)
-        with console.report(live, title(item), which) as tally.report:
-            tally.report.stage("plan")
-            planned, settings = job(item)
-            tally.report.stage("load")
-            outcome = run(loaded.runtime_for(settings), planned, tally.report)
-        tally.written += 1
-        tally.kept += bool(outcome.memory.get("entry")) and outcome.memory["outcome"] == "miss"
-        tally.report = None
-        _tell(outcome, json_, which)
-
-    try:
+    with tally.told():
         if source.batch:
             with console.waiting("loading the model"):
                 loaded.runtime_for(shared)
         with console.progress() as live:
+
+            def work(item: dict) -> None:
+                with tally.video(live, title(item)) as report:
+                    report.stage("plan")
+                    planned, settings = job(item)
+                    report.stage("load")
+                    outcome = run(loaded.runtime_for(settings), planned, report)
+                tally.add(outcome)
+                _tell(outcome, json_, tally.which)
+
             source.each(work)
-    except Stopped as stopped:
-        stopped.done = str(tally)
-        raise
 
 
 def _tell(outcome, json_: bool, which: str = "", **more) -> None:
