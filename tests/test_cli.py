@@ -50,11 +50,6 @@ def test_the_installed_command():
     assert done.stdout.startswith("ttom 0.")
 
 
-def test_usage_errors_exit_with_2(capsys):
-    assert run(capsys, "plan", "--bogus")[0] == 2
-    assert run(capsys, "nonsense")[0] == 2
-
-
 # ---------------------------------------------------------------- plan
 
 
@@ -100,22 +95,17 @@ def test_plan_checks_a_layout_by_hand(capsys, tmp_path):
     [
         (["plan", ""], "the prompt is empty"),
         (["plan", "  "], "the prompt is empty"),
-        (["plan", "a dog", "--planner", "rulez"], "unknown planner 'rulez'"),
         (["plan", "--prompts", "none.txt"], "cannot read none.txt"),
         (["plan", "a dog", "--layout", "none.json"], "cannot read none.json"),
         (["generate", ""], "the prompt is empty"),
-        (["generate", "a red ball", "--model", "shape"], "unknown model 'shape' (did you mean 'shapes'?"),
+        (
+            ["generate", "a red ball", "--model", "shape"],
+            "unknown model 'shape' (did you mean 'shapes' or 'shapes-cog'?",
+        ),
         (["generate", "a red ball", "--model", "."], "is no diffusers model folder: model_index.json is missing"),
-        (["generate", "a red ball", "--guide", "para"], "unknown guide 'para' (did you mean 'params'?"),
-        (["generate", "a red ball", "--size", "64"], "size must be WIDTHxHEIGHT"),
         (["generate", "a red ball", "--size", "78x61", "--guide", "off"], "the nearest size that it can is 80x64"),
         (["generate", "a red ball", "--frames", "12"], "the nearest number that it can is 13"),
-        (["generate", "a red ball", "--dtype", "float23"], "unknown dtype 'float23' (did you mean 'float32'?"),
-        (["generate", "a red ball", "--rank", "0"], "rank must be a whole number from 1 to 4096"),
-        (["generate", "a red ball", "--blocks", "x"], "blocks must be block numbers"),
         (["generate", "a red ball", "--config", "none.yaml"], "cannot read none.yaml"),
-        (["generate", "a red ball", "--detector", "shape"], "unknown detector 'shape' (did you mean 'shapes'?"),
-        (["generate", "a red ball", "--tries", "0"], "tries must be a whole number from 1 to 1000"),
         (["generate", "a red ball", "--tries", "2", "--no-check"], "--tries and --strict need the check"),
         (["generate", "a red ball", "--device", "cuda"], "the device cuda cannot be used with this PyTorch"),
         (["generate", "a red ball", "--device", "gpu"], "the device gpu cannot be used with this PyTorch"),
@@ -157,7 +147,7 @@ def test_what_cannot_be_planned_is_made_without_guidance(capsys, toy_folder, tmp
     made = json.loads(out)
     assert code == 0 and made["loss_first"] is None and made["memory"] == {"outcome": "off"}
     assert "the video is made without guidance" in err and "--llm-model" in err
-    code, out, err = run(capsys, "generate", "--replay", tmp_path / "a.mp4", "--out", tmp_path / "b.mp4")
+    code, out, err = run(capsys, "generate", "--replay", tmp_path / "a.mp4", "-y", "-o", tmp_path / "b.mp4")
     assert code == 0 and "the frames are the same" in err
     assert run(capsys, "generate", "一只猫", "--planner", "rules", *args)[0] == 1
     code, out, err = run(capsys, "generate", "一只猫", "--planner", "rules", "--guide", "off", *args)
@@ -212,14 +202,14 @@ def test_options_come_from_files_and_flags_win(capsys, toy_folder, tmp_path):
     assert (recipe["seed"], recipe["guide"]["mode"], recipe["guide"]["steps"]) == (5, "latents", 1)
     assert read_recipe(dog)["guide"]["steps"] == 2
     assert len(read_frames(one)) == 9
-    code, out, err = run(capsys, "generate", "--replay", one, "--out", "again.mp4")
+    code, out, err = run(capsys, "generate", "--replay", one, "--yes", "--out", "again.mp4")
     assert code == 0 and "the frames are the same" in err and out.strip() == "again.mp4"
 
 
 def test_an_unknown_option_in_a_file(capsys, toy_folder, tmp_path):
     (tmp_path / "c.yaml").write_text("guided-step: 2\n")
     code, _, err = run(capsys, "generate", "a dog", "--config", "c.yaml")
-    assert code == 1 and "unknown option 'guided-step' (did you mean 'guided-steps' or 'guide'?)" in err
+    assert code == 1 and "unknown option 'guided-step' (did you mean 'guided-steps'?)" in err
 
 
 def test_an_unwritable_output_and_a_damaged_bank_lose_nothing(capsys, toy_folder, tmp_path):

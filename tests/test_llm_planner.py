@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llm_server import GOOD, PROMPT, SECRET, command, good, planner, wrong_way
 
-from ttom_cli.__main__ import main
+from ttom_cli.cli import main
 from ttom_cli.config import PlannerConfig
 from ttom_cli.errors import LayoutError, PlanningError, TTOMError
 from ttom_cli.layout import Layout

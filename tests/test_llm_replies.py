@@ -6,7 +6,7 @@ import re
 import pytest
 from llm_server import GOOD, PROMPT, SECRET, answer, command, good, message, planner
 
-from ttom_cli.__main__ import main
+from ttom_cli.cli import main
 from ttom_cli.errors import LayoutError, PlanningError
 from ttom_cli.planning.replies import after_thinking, read_completion, read_reply, server_words
 

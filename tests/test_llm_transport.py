@@ -7,7 +7,7 @@ import time
 import pytest
 from llm_server import PROMPT, SECRET, answer, command, completion, dies, failing, good, message, planner, trickles
 
-from ttom_cli.__main__ import main
+from ttom_cli.cli import main
 from ttom_cli.config import PlannerConfig
 from ttom_cli.errors import PlanningError, TTOMError
 

@@ -11,8 +11,8 @@ import pytest
 import sentencepiece
 import torch
 
-from ttom_cli.__main__ import main
 from ttom_cli.catalog import CARDS, find_card
+from ttom_cli.cli import main
 from ttom_cli.config import GuideConfig, LoadConfig, MemoryConfig
 from ttom_cli.errors import ModelError
 from ttom_cli.generate import generate

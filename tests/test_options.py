@@ -16,7 +16,7 @@ from ttom_cli.reference import default_of, page
 from ttom_cli.settings import OPTIONS, given_fields, resolve
 
 ROOT = Path(__file__).parents[1]
-DEEDS = {"--prompts", "--config", "--replay", "--json", "--help"}  # say what to do, and stand in no file
+DEEDS = {"--prompts", "--config", "--replay", "--yes", "--json", "--help"}  # say what to do, and stand in no file
 QUICK = "guide: off\nsteps: 1\nenlarge: 1\ncheck: false\n"
 SAMPLES = {"size": "32x48", "blocks": [1, 2], "adapt": "0,1", "projections": ["q"], "cfg": 2, "both-branches": True}
 
@@ -159,13 +159,24 @@ def test_a_prompt_s_own_seed_and_file_are_checked(capsys):
         ("--seed", "1.5", "seed must be a whole number of 64 bits, not '1.5'"),
         ("--blocks", "1,x", "blocks must be block numbers from 0, such as 2,3,4, not '1,x'"),
         ("--out", "", "out must be a path, not ''"),
-        ("--set", "eta", "set must be name=value, an argument of the pipeline's call, not ['eta']"),
-        ("--set", "guidance_scale_3=2", "unknown argument of WanPipeline 'guidance_scale_3' (did you mean"),
-        ("--set", "height=2", "--set cannot set height (--size does)"),
+        ("--set", "eta", "set must be name=value, an argument of the pipeline's call, not 'eta'"),
     ],
 )
 def test_flags_are_checked_alike(capsys, flag, value, said):
-    assert main(["generate", "a red ball", flag, value]) == 1
+    assert main(["generate", "a red ball", flag, value]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"error: {said}") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("guidance_scale_3=2", "unknown argument of WanPipeline 'guidance_scale_3' (did you mean"),
+        ("height=2", "--set cannot set height (--size does)"),
+    ],
+)
+def test_arguments_that_the_pipeline_has_not(capsys, value, said):
+    assert main(["generate", "a red ball", "--set", value]) == 1
     err = capsys.readouterr().err
     assert err.startswith(f"error: {said}") and err.count("\n") == 1
 

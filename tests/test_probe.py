@@ -419,7 +419,6 @@ def test_the_command_s_json_is_strict(capsys):
         (["--detector", "shapes", "--layout-only"], "there are both --layout-only and --detector"),
         (["--layout-only", "--profile", "p.json"], "must name a YAML file"),
         (["--layout-only", "--plot", "file/plots"], "choose another place with --plot"),
-        (["--layout-only", "--steps", "0"], "steps must be a whole number of at least 1"),
     ],
 )
 def test_what_cannot_be_is_said_before_the_model_is_loaded(capsys, toy_folder, monkeypatch, more, message):

@@ -59,6 +59,20 @@ def test_frames_come_back_nearly_the_same(tmp_path):
     assert np.abs(back.astype(int) - FRAMES).mean() < 4
 
 
+def test_its_colours_are_said_and_are_those_of_the_frames(tmp_path):
+    """Ten flat colours in stripes, whose middles no halved resolution of the colours blurs."""
+    colours = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255], [0, 0, 0], [128, 128, 128], [255, 255, 0],
+               [0, 255, 255], [255, 0, 255], [200, 100, 50]]  # fmt: skip
+    frames = np.broadcast_to(np.array(colours, np.uint8).repeat(16, 0), (4, 64, 160, 3))
+    write_video(tmp_path / "a.mp4", frames, fps=8)
+    said = subprocess.run(
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(tmp_path / "a.mp4")], capture_output=True, text=True
+    ).stderr
+    assert "yuv420p(tv, bt709, progressive)" in said  # one name where matrix, primaries and transfer are the same
+    middles = read_frames(tmp_path / "a.mp4")[:, 32, 8::16]
+    assert np.abs(middles.astype(int) - colours).max() <= 3
+
+
 def test_enlarging_and_odd_sizes(tmp_path):
     write_video(tmp_path / "a.mp4", FRAMES[:, :33, :21], fps=8, scale=3)
     assert read_frames(tmp_path / "a.mp4").shape == (7, 100, 64, 3)

@@ -2,10 +2,12 @@
 
 import sys
 
-from .cli import main
-
 
 def run() -> None:
+    try:
+        from .cli import main
+    except KeyboardInterrupt:  # before anything is begun
+        sys.exit(130)
     sys.exit(main())
 
 

@@ -177,7 +177,7 @@ def find_card(model: str) -> ModelCard:
     if "/" in model and not model.startswith((".", "/", "~")):
         card = _card_like(_fetch(model, INDEX), _fetch(model, CONFIG))
         return replace(card, name=model, source=model, note=f"settings of {card.name}")
-    raise unknown("model", model, CARDS)
+    raise unknown("model", model, CARDS, "`ttom models` lists those with a name")
 
 
 def _card_like(index: Path, config: Path | None) -> ModelCard:

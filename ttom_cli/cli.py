@@ -10,15 +10,16 @@ from typing import Annotated
 
 import typer
 
-from . import __version__, console
-from .commands import bench, generate, memory, models, plan, probe
-from .errors import explained
+from . import __version__, console, usage
+from .commands import bench, generate, memory, models, plan, probe, show
+from .errors import TTOMError, UsageError, explained
+from .stop import Stopped, stoppable
 
 app = typer.Typer(
     name="ttom",
     help="Text-to-video with the right objects in the right places, moving the right way.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 
@@ -42,6 +43,7 @@ def _root(
 app.command()(plan.plan)
 app.command()(generate.generate)
 app.add_typer(memory.app, name="memory")
+app.command()(show.show)
 app.command()(probe.probe)
 app.command()(models.models)
 app.add_typer(bench.app, name="bench")
@@ -53,26 +55,38 @@ def main(argv: list[str] | None = None) -> int:
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it tells of speed-ups that are not installed
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # what comes of its retries is said in one line
     try:
-        code = _run(argv)
-        sys.stdout.flush()
-        return code
+        with stoppable():
+            code = _run(argv)
+            sys.stdout.flush()
+            return code
+    except Stopped as stopped:
+        console.say(f"interrupted{stopped.done}")
+        _to_nowhere()
+        return stopped.exit_code
     except BrokenPipeError:
         _to_nowhere()
         return 1
     except Exception as error:
-        if "--debug" in argv:
+        if "--debug" in argv and not isinstance(error, UsageError):
             raise
         console.error(*explained(error))
         _to_nowhere()
-        return 1
+        return getattr(error, "exit_code", 1)
 
 
 def _run(argv: list[str]) -> int:
+    """The exit code of a command line. Raises UsageError where it cannot be read."""
     try:
-        app(args=argv, obj=argv)  # a command that keeps its own command line finds it there
-    except SystemExit as done:  # usage errors have been printed by then
+        # A command that keeps its own command line finds it in `obj`.
+        return app(args=argv, obj=argv, prog_name="ttom", standalone_mode=False) or 0
+    except typer.TyperException as error:
+        if not error.format_message():  # a group without a command: its help has been shown
+            return 0
+        raise usage.one_line(error) from None
+    except typer.Abort:
+        raise TTOMError("nothing was done: there was no answer") from None
+    except SystemExit as done:
         return done.code if isinstance(done.code, int) else int(done.code is not None)
-    return 0
 
 
 def _to_nowhere() -> None:

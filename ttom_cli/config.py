@@ -50,6 +50,12 @@ class RunConfig(Checked):
     bank: Path | None = option(None, "The memory bank's folder.", panel=MEMORY, env="TTOM_BANK")
 
 
+def _check_count(name: str, value: object) -> None:
+    """For what is no option. Raises TTOMError for what counts nothing."""
+    if type(value) is not int or value < 1:
+        raise TTOMError(f"{name} must be a whole number of at least 1, not {value}")
+
+
 def _size(text: str) -> dict[str, int]:
     """'832x480' or '832*480' -> width and height."""
     width, height = (int(side) for side in text.lower().replace("*", "x").split("x"))
@@ -89,8 +95,7 @@ class SampleConfig(Checked):
     def __post_init__(self):
         super().__post_init__()
         for name in ("height", "width", "max_sequence_length"):
-            if getattr(self, name) < 1:
-                raise TTOMError(f"{name} must be at least 1, not {getattr(self, name)}")
+            _check_count(name, getattr(self, name))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,8 +196,7 @@ class GuideConfig(Checked):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.consolidate_batch < 1:
-            raise TTOMError(f"consolidate_batch must be at least 1, not {self.consolidate_batch}")
+        _check_count("consolidate_batch", self.consolidate_batch)
         if self.adapt and min(self.adapt) > max(self.blocks):
             raise TTOMError(
                 f"adapt must name a block of at most {max(self.blocks)}, the last of blocks, not {list(self.adapt)}"

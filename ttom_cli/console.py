@@ -7,11 +7,14 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.table import Column
+from rich.text import Text
 
 from .text import plain
 
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+MEDIUM, WIDE = 80, 110  # columns from which the display says more
 
 STAGES = {
     "plan": "planning",
@@ -21,9 +24,10 @@ STAGES = {
     "check": "looking at the video",
     "write": "writing the video",
     "consolidate": "consolidating",
-    "compare": "sampling unguided, to compare",
+    "compare": "sampling unguided",
     "remember": "remembering",
 }
+AFTER_WRITING = ("consolidate", "compare", "remember")  # the stages of a video whose file stands
 
 
 def say(text: str) -> None:
@@ -41,49 +45,83 @@ def error(message: str, hint: str = "") -> None:
     err.print(f"[bold red]error:[/] {escape(plain(message))}{tail}")
 
 
+def nth(number: int, total: int | None) -> str:
+    """'3/30': which of a batch; '3' where nobody knows how many there will be, and nothing for a single one."""
+    return "" if total == 1 else f"{number}/{total}" if total else str(number)
+
+
 class ProgressReport:
     """Shows the stage, the denoising step and the loss of the video in work."""
 
-    def __init__(self, progress: Progress, title: str):
-        self.progress, self.losses = progress, []
-        self.task = progress.add_task(escape(plain(title))[:48], total=None, stage="", note="")
+    def __init__(self, progress: Progress, title: str, which: str = ""):
+        self.progress, self.title, self.task = progress, escape(plain(f"{which} {title}")), None
+        self.stage("")
 
     def stage(self, name: str, total: int | None = None) -> None:
-        self.losses = []
-        self.progress.update(self.task, stage=STAGES.get(name, name), total=total, completed=0, note="")
+        self.close()
+        self.at = name
+        self.losses: list[float] = []
+        # A task of its own, since a task that has a total once keeps one.
+        self.task = self.progress.add_task(self.title, total=total, stage=STAGES.get(name, name), note="")
 
     def step(self, done: int) -> None:
         self.progress.update(self.task, completed=done)
 
     def loss(self, value: float) -> None:
         self.losses.append(value)
-        self.progress.update(self.task, note=f"loss {self.losses[0]:.3f} → {value:.3f}")
+        first = f"{self.losses[0]:.3f} → " if err.width >= WIDE else ""
+        self.progress.update(self.task, note=f"loss {first}{value:.3f}" if err.width >= MEDIUM else "")
 
     def note(self, text: str) -> None:
         note(text)
 
+    def close(self) -> None:
+        if self.task is not None:
+            self.progress.remove_task(self.task)
+        self.task = None
+
+
+class Left(ProgressColumn):
+    """The step and the time left, where the number of steps is known, else the time that it takes already."""
+
+    def render(self, task: Task) -> Text:
+        if not task.total:
+            return Text(_clock(task.elapsed))
+        left = f" {_clock(task.time_remaining)} left" if task.time_remaining else ""
+        return Text(f"{task.completed:.0f}/{task.total:.0f}{left}")
+
+
+def _clock(seconds: float | None) -> str:
+    """65 -> '1:05'."""
+    minutes, seconds = divmod(int(seconds or 0), 60)
+    return f"{minutes}:{seconds:02}"
+
 
 @contextmanager
-def report(live: Progress, title: str):
-    """A report that is shown as long as the context is open."""
-    made = ProgressReport(live, title)
+def report(live: Progress, title: str, which: str = ""):
+    """A report that is shown as long as the context is open; `which` tells which of a batch it is."""
+    made = ProgressReport(live, title, which)
     try:
         yield made
     finally:
-        live.remove_task(made.task)
+        made.close()
 
 
 @contextmanager
 def progress():
-    """A live display where stderr is a terminal; silent elsewhere."""
+    """A live display of one line where stderr is a terminal; silent elsewhere."""
     columns = (
-        SpinnerColumn(), TextColumn("{task.description}"), TextColumn("[cyan]{task.fields[stage]}"),
-        BarColumn(bar_width=24), TimeElapsedColumn(), TextColumn("{task.fields[note]}"),
-    )  # fmt: skip
-    piped = not sys.stdout.isatty()  # what is printed there must not turn up among the talk
-    with Progress(
-        *columns, console=err, transient=True, disable=not err.is_terminal, redirect_stdout=not piped
-    ) as live:
+        SpinnerColumn(),
+        TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+        TextColumn("[cyan]{task.fields[stage]}", table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=24 if err.width >= WIDE else 8),
+        Left(table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True)),
+    )
+    shown = err.is_interactive and err.file.isatty()
+    # What is data goes by the display where both are the terminal, and straight to its file or pipe elsewhere.
+    aside = sys.stdout.isatty()
+    with Progress(*columns, console=err, transient=True, disable=not shown, expand=True, redirect_stdout=aside) as live:
         yield live
 
 
@@ -99,8 +137,11 @@ def status():
         yield lambda what, done, total: live.update(f"{escape(what)}: {done} of {total}")
 
 
-def outcome_line(outcome) -> str:
-    """One line on a finished video: a tick if it shows what was planned, else a warning sign and what is wrong."""
+def outcome_line(outcome, which: str = "") -> str:
+    """One line on a finished video: a tick if it shows what was planned, else a warning sign and what is wrong.
+
+    `which` tells which of a batch it is.
+    """
     data, check = outcome.to_json(), outcome.check
     memory, seen = data["memory"], []
     mark = "[dim]•[/]"
@@ -121,4 +162,5 @@ def outcome_line(outcome) -> str:
         parts.append(f"loss {data['loss_first']:.3f} → {data['loss_last']:.3f}")
     seconds = data["seconds"]
     timed = [f"{stage} {seconds[stage]:.1f} s" for stage in ("sample", "consolidate") if stage in seconds]
-    return f"{mark} {escape(plain(data['prompt']))}{said} [dim]({'; '.join(parts + timed)})[/]"
+    which = f"{which} " if which else ""
+    return f"{which}{mark} {escape(plain(data['prompt']))}{said} [dim]({'; '.join(parts + timed)})[/]"

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Collection, Iterable
+
 
 class TTOMError(Exception):
-    """A fault that the user can mend. The command line prints it in one line and exits with 1."""
+    """A fault that the user can mend. The command line prints it in one line and exits with `exit_code`."""
+
+    exit_code = 1
 
     def __init__(self, message: str, hint: str = ""):
         super().__init__(message)
         self.message, self.hint = message, hint
 
 
+class UsageError(TTOMError):
+    """A command line that cannot be read: a word, an option or its value that is none, or one that is missing."""
+
+    exit_code = 2
+
+
 class LayoutError(TTOMError):
-    """A layout that is malformed or cannot be meant; `faults` are one message each."""
+    """A layout that is malformed or cannot be meant; `faults` are one message each, of which the line has the start."""
 
     def __init__(self, faults: list[str], source: str = "layout", hint: str = ""):
-        super().__init__(f"{source}: " + "; ".join(faults), hint or "see `ttom plan --schema` for the format")
+        super().__init__(
+            f"{source}: " + "; ".join(fault[:300] for fault in faults),
+            hint or "see `ttom plan --schema` for the format",
+        )
         self.faults = faults
 
 
@@ -45,16 +59,24 @@ def explained(error: Exception) -> tuple[str, str]:
     return f"{type(error).__name__}: {words}", "this is a fault of ttom's; --debug shows where"
 
 
-MANY = 12  # names that are listed, if there are no more
+FEW = 6  # names that are listed where none is near
 
 
-def unknown(kind: str, name: str, known) -> TTOMError:
-    """An unknown name, with the nearest known one and all of a few, or with the nearest of many."""
-    import difflib
+def nearest(name: str, known: Iterable[str]) -> list[str]:
+    """The one or two known names that are most like `name`, or begin with it, best first."""
+    known = list(known)
+    begun = [k for k in known if name and k.startswith(name)]
+    return list(dict.fromkeys([*begun, *difflib.get_close_matches(name, known, cutoff=0.7)]))[:2]
 
-    near = difflib.get_close_matches(name, list(known), n=1 if len(known) <= MANY else 3)
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else ""
-    if len(known) <= MANY:
-        hint += f" known: {', '.join(known)}"
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """A hint with the nearest names, or what is said where there is none."""
+    near = nearest(name, known)
+    return f"did you mean {' or '.join(map(repr, near))}?" if near else otherwise
+
+
+def unknown(kind: str, name: str, known: Collection[str], otherwise: str = "") -> TTOMError:
+    """An unknown name, with the nearest known ones; where none is near with a few known ones, or else `otherwise`."""
+    listed = f"known: {', '.join(known)}" if len(known) <= FEW else otherwise
     shown = name if len(name) <= 80 else f"{name[:60]}..."
-    return TTOMError(f"unknown {kind} {shown!r}", hint.strip())
+    return TTOMError(f"unknown {kind} {shown!r}", did_you_mean(name, known, listed))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import codecs
 import itertools
 import json
+import math
 import os
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,6 +26,12 @@ KINDS = (  # (offset, bytes there, what begins so)
     (0, b"PK\x03\x04", "an archive or office document"),
     (0, b"\x1f\x8b", "compressed"),
 )
+LONGEST = 2**25  # bytes of a file
+LONGEST_YAML, LONGEST_TEXT = 2_000_000, 100_000  # characters: of YAML, of a value
+MANY_JSON, MANY_YAML = 1_000_000, 100_000  # values; YAML is read slowly
+DEEPEST = 32  # lists and mappings in one another
+
+
 _UNUSUAL = re.compile("[^\n -~]")
 
 
@@ -71,7 +79,7 @@ def _put_new(finished: Path, path: Path) -> None:
         os.replace(finished, path)
 
 
-def read_text(path: Path, option: str = "", limit: int = 2**25) -> str:
+def read_text(path: Path, option: str = "", limit: int = LONGEST) -> str:
     """A UTF-8 file's text, without a byte order mark. `option` is named where it cannot be read.
 
     Raises TTOMError also for more than `limit` bytes, and for what is another kind of file, by its content.
@@ -105,18 +113,84 @@ def read_data(path: Path, option: str = ""):
 
 def parse_data(text: str, source: str):
     """The value of a text in JSON, or else in YAML, which is not quite the larger language of the two."""
+    if text.lstrip().startswith(("{", "[")):
+        with suppress(ValueError):
+            return parse_json(text, source)
+    return _parse_yaml(text, source)
+
+
+def parse_json(text: str, source: str):
+    """The value of a text in JSON, of bounded size. Raises ValueError for what is no JSON, TTOMError for too much."""
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise _too_deep(source) from None
+    count, level = 0, [value]
+    for _ in range(DEEPEST):
+        count += len(level)
+        if count > MANY_JSON:
+            raise _too_many(source, MANY_JSON)
+        for found in level:
+            if isinstance(found, str) and len(found) > LONGEST_TEXT:
+                raise _too_long(source)
+            if isinstance(found, float) and not math.isfinite(found):
+                raise ValueError(f"{found} is no number of JSON")
+        level = [part for found in level for part in _parts(found)]
+        if not level:
+            return value
+    raise _too_deep(source)
+
+
+def _parts(value) -> Iterable:
+    return (*value, *value.values()) if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+def _parse_yaml(text: str, source: str):
     import yaml
 
+    class Bounded(yaml.SafeLoader):
+        """YAML's plain values, as many and as deep as a file that someone wrote has, and none twice by an alias."""
+
+        count = depth = 0
+
+        def compose_node(self, parent, index):
+            if self.check_event(yaml.AliasEvent):
+                raise TTOMError(
+                    f"{source}, {_place(self.peek_event().start_mark)}: YAML's aliases are not read",
+                    "write the value out",
+                )
+            self.count, self.depth = self.count + 1, self.depth + 1
+            if self.count > MANY_YAML:
+                raise _too_many(source, MANY_YAML, "as JSON it may be larger")
+            if self.depth > DEEPEST:
+                raise _too_deep(source)
+            if self.check_event(yaml.ScalarEvent) and len(self.peek_event().value) > LONGEST_TEXT:
+                raise _too_long(source)
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            return node
+
+    if len(text) > LONGEST_YAML:
+        raise TTOMError(f"{source} is no JSON, and as YAML it is too long: more than {LONGEST_YAML:,} characters")
     try:
-        if text.lstrip().startswith(("{", "[")):
-            try:
-                return json.loads(text)
-            except ValueError:
-                pass
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:  # of YAML, dates such as 2020-99-99 are ValueErrors
+        return yaml.load(text, Bounded)
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # of YAML, dates such as 2020-99-99 are ValueErrors
         mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}" if mark else str(error)
+        where = f"{_place(mark)}: {error.problem}" if mark else str(error)
         raise TTOMError(f"{source} is neither JSON nor YAML: {' '.join(where.split())[:200]}") from None
-    except RecursionError:
-        raise TTOMError(f"{source} is nested too deeply") from None
+
+
+def _place(mark) -> str:
+    return f"line {mark.line + 1}, column {mark.column + 1}"
+
+
+def _too_deep(source: str) -> TTOMError:
+    return TTOMError(f"{source} is nested too deeply: more than {DEEPEST} lists and mappings in one another")
+
+
+def _too_long(source: str) -> TTOMError:
+    return TTOMError(f"{source} holds a text of more than {LONGEST_TEXT:,} characters")
+
+
+def _too_many(source: str, most: int, hint: str = "") -> TTOMError:
+    return TTOMError(f"{source} holds more than {most:,} values", hint)

@@ -82,6 +82,10 @@ class Option:
         except ValueError:
             raise self._wrong(value) from None
 
+    def value_of(self, made):
+        """The option's value in a dataclass."""
+        return self.back(made) if self.back else getattr(made, self.field)
+
     def read(self, value):
         """The value as its field holds it. Raises TTOMError for a wrong one."""
         if (value is None and self.optional) or (isinstance(value, str) and value == self.default == ""):

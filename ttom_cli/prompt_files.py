@@ -16,7 +16,6 @@ from .options import shown
 from .settings import OPTIONS, PER_PROMPT, Layer
 
 MOST = 100_000  # prompts of a file
-LARGEST = 20_000  # values of a layout, more than any that can be used has; aliases of YAML count as what they stand for
 PROMPT = "prompt", "prompt_en"  # what a prompt is called; the second by VBench
 PLAIN = "", ".txt", ".text", ".list", ".prompts"  # suffixes of a prompt a line
 NEAR = 0.8  # as like as that to an option's name, a name is taken for a slip
@@ -79,8 +78,6 @@ def as_item(entry, source: str, left: dict | None) -> Layer:
     prompt = next((entry[name] for name in PROMPT if name in entry), None)
     if not isinstance(prompt, str) and not (prompt is None and isinstance(entry.get("layout"), (str, dict))):
         raise TTOMError(f"{source} has no prompt", "write 'prompt: a red ball rolls right'")
-    if isinstance(entry.get("layout"), dict) and not _few(entry["layout"]):
-        raise TTOMError(f"{source}: the layout has more than {LARGEST} values", "a layout has 16 objects at most")
     item = Layer({"prompt": prompt}, source)
     for key, value in entry.items():
         name, known = str(key).replace("_", "-"), (*PER_PROMPT, *OPTIONS)
@@ -168,12 +165,3 @@ def _is_layout(entry: dict) -> bool:
     """Whether it is a layout, as `ttom plan` writes it."""
     objects = entry.get("objects")
     return isinstance(objects, list) and all(isinstance(o, dict) and "boxes" in o for o in objects)
-
-
-def _few(value) -> bool:
-    """Whether a value has no more than LARGEST parts, counted as they are met."""
-    left, parts = LARGEST, [value]
-    while parts and left:
-        part, left = parts.pop(), left - 1
-        parts += part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
-    return not parts

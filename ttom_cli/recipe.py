@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import asdict, replace
+from functools import cache
+from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import __version__
-from .config import GuideConfig, LoadConfig, MemoryConfig, SampleConfig
+from .catalog import CARDS
+from .config import GuideConfig, LoadConfig, MemoryConfig, RunConfig, SampleConfig
 from .errors import BankError, TTOMError
 from .jobs import Job
-from .layout import Layout, layout_from_json
-from .runtime import Runtime
+from .layout import Layout, layout_from_json, schema_faults
+from .options import options_of
 from .seeing.score import Check
+from .text import plain
+
+if TYPE_CHECKING:
+    from .runtime import Runtime
+
+MOST_PIXELS = 10**9  # of all frames together, enlarged; some eight times those of the largest card
 
 
 def make_recipe(
@@ -57,39 +68,77 @@ def digest(frames: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(frames).tobytes()).hexdigest()
 
 
+@cache
+def recipe_schema() -> dict:
+    """The JSON schema of a recipe, with the bounds of what one may ask for."""
+    return json.loads((resources.files(__package__) / "recipe.json").read_text(encoding="utf-8"))
+
+
+def check_recipe(recipe: object) -> None:
+    """A video may come from anyone. Raises TTOMError for a recipe of wrong types, or that asks for too much."""
+    fault = next(schema_faults(recipe, recipe_schema()), "")
+    if fault:
+        raise TTOMError(f"the video's recipe is none that ttom would write: {fault}", "it may be damaged, or made up")
+
+
+def brings_in(recipe: dict) -> str:
+    """What a replay would load that does not come with ttom, in words; empty for nothing.
+
+    That is another model than the packaged ones, and whatever loading is told in free words.
+    """
+    model, load = recipe.get("model", ""), recipe.get("load", {})
+    named = [] if model in CARDS and CARDS[model].embedded else [f"the model {model}"]
+    free = (o for o in options_of(LoadConfig) if o.kind is str and not o.choices and o.name != "device")
+    named += [f"the {o.name.replace('-', ' ')} {load[o.field]}" for o in free if load.get(o.field)]
+    return " and ".join(named)
+
+
 def replay_job(recipe: dict, path: Path, bank=None) -> tuple[Job, LoadConfig]:
     """The job of a recipe, and how its model was loaded.
 
     Raises BankError where it needs an adapter that the bank holds no more, and TTOMError where the recipe is
-    not that of a generated video, or of another version's.
+    not that of a generated video, is another version's, or asks for too much.
     """
+    check_recipe(recipe)
     try:
-        memory, seed, planner = recipe["memory"], recipe["seed"], recipe["planner"]
+        memory, planner = recipe["memory"], recipe["planner"]
+        run = RunConfig(seed=recipe["seed"], model=recipe["model"])
         data = recipe["layout"]
         layout = (
             layout_from_json(data, source="the video's recipe")
             if data["objects"]
-            else Layout(prompt=data["prompt"], objects=())
+            else Layout(prompt=plain(data["prompt"]), objects=())
         )
         sample, guide = SampleConfig(**recipe["sample"]), GuideConfig(**recipe["guide"])
         kept = replace(MemoryConfig(on_hit=recipe["on_hit"]), enabled=False)
         load = LoadConfig(**recipe["load"])
+        entry, sha256 = (memory["entry"], memory["sha256"]) if memory["outcome"] == "hit" else (None, None)
+        recipe["frames_sha256"]  # which the new frames are held against
     except (KeyError, TypeError) as error:
         made_by = recipe.get("ttom", "no ttom")
         raise TTOMError(
             f"the video's recipe cannot be replayed: {error}", f"it was written by {made_by}, this is {__version__}"
         ) from None
-    entry = None
-    if memory.get("outcome") == "hit":
-        entry = memory["entry"]
+    _check_work(sample)
+    if entry:
         stored = {e.id: e.sha256 for e in bank.entries()} if bank else {}
-        if stored.get(entry) != memory["sha256"]:
+        if stored.get(entry) != sha256:
             what = "has changed" if entry in stored else "is not"
             raise BankError(
                 f"the video used the adapter {entry}, which {what} in the bank",
                 "it can be replayed only with the bank as it was; see --bank",
             )
     job = Job(
-        layout=layout, seed=seed, path=path, sample=sample, guide=guide, memory=kept, planner=planner, entry=entry
+        layout=layout, seed=run.seed, path=path, sample=sample, guide=guide, memory=kept, planner=planner, entry=entry
     )
     return job, load
+
+
+def _check_work(sample: SampleConfig) -> None:
+    """Raises TTOMError for a video beyond all that a card makes."""
+    pixels = sample.width * sample.height * sample.frames * sample.enlarge**2
+    if pixels > MOST_PIXELS:
+        raise TTOMError(
+            f"the video's recipe asks for {pixels / 1e6:,.0f} megapixels",
+            f"{MOST_PIXELS / 1e6:,.0f} are replayed at most",
+        )

@@ -15,8 +15,8 @@ The names are those of the command line (`--guided-steps 8`), of `--config FILE.
 and tables (`guided-steps: 8`; `_` does for `-`). Flags win over a prompt's own options, those over `--config`, those
 over variables such as `$TTOM_BANK`, and all over the model's defaults. A prompt's own `seed`, `seeds` and `num-videos`
 win over the flags, its `layout` may be written in place, and its `out` is a path inside the folder `--out`. The other
-commands take some of these; what `--help` lists besides (`--prompts`, `--config`, `--replay`, `--json`) says what to do
-and stands in no file.
+commands take some of these; what `--help` lists besides (`--prompts`, `--config`, `--replay`, `--yes`, `--json`) says
+what to do and stands in no file.
 
 *Written by `make options`.*"""
 
@@ -25,7 +25,7 @@ def default_of(option: Option) -> str:
     """The default in words, by model where it depends on that: '25 for shapes, shapes-cog; else 50'."""
     by_value: dict[str, list[str]] = {}
     for card in CARDS.values():
-        by_value.setdefault(_shown(_default(option, card)), []).append(card.name)
+        by_value.setdefault(in_words(_default(option, card)), []).append(card.name)
     if len(by_value) == 1:
         return next(iter(by_value))
     most = max(by_value, key=lambda value: len(by_value[value]))
@@ -35,12 +35,11 @@ def default_of(option: Option) -> str:
 
 def _default(option: Option, card: ModelCard):
     of_card = next((part for part in (card.sample, card.guide) if isinstance(part, option.of)), None)
-    if of_card is None:
-        return option.default
-    return option.back(of_card) if option.back else getattr(of_card, option.field)
+    return option.default if of_card is None else option.value_of(of_card)
 
 
-def _shown(value) -> str:
+def in_words(value) -> str:
+    """A value in words, cut where it is long."""
     if value is None:
         return ""
     if isinstance(value, bool):

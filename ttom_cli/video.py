@@ -6,17 +6,17 @@ the container's `comment`, the prompt its `title` where it has one. Frames are (
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import tempfile
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from .errors import TTOMError
-from .files import put, to_json
+from .files import LONGEST, parse_json, put, to_json
 
 CRF = 12
 H264 = "-c:v", "libx264", "-crf", str(CRF), "-preset", "medium"
@@ -27,6 +27,8 @@ CONTAINERS = {  # what may be written, by suffix, and how
     ".webm": ("-c:v", "libvpx-vp9", "-crf", str(CRF), "-b:v", "0", "-row-mt", "1"),
     ".gif": (),
 }
+COLOURS = "range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"  # as players take a video to be, and said
+SLOWEST = 60  # seconds that a file's metadata may take
 
 
 def prepare_place(path: Path, option: str = "--out") -> None:
@@ -70,12 +72,10 @@ def write_video(
     if kind not in CONTAINERS:
         raise TTOMError(f"cannot write {path}", f"videos end in {', '.join(CONTAINERS)}")
     filters = f"scale={-(-width * scale // 2) * 2}:{-(-height * scale // 2) * 2}:flags=bicubic"
-    colours: tuple[str, ...] = ()
     if kind == ".gif":
         filters += ",split[a][b];[a]palettegen[p];[b][p]paletteuse"
     else:
-        filters += ",scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"
-        colours = "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"
+        filters += f",scale=out_color_matrix=bt709:out_range=tv,format=yuv420p,setparams={COLOURS}"
     prepare_place(path)
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".ttom-") as folder:
@@ -84,7 +84,7 @@ def write_video(
             command = [
                 find_ffmpeg(), "-y", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}",
                 "-r", str(fps), "-i", "-", "-i", str(notes), "-map", "0:v", "-map_metadata", "1", "-vf", filters,
-                *CONTAINERS[kind], *colours, str(partial),
+                *CONTAINERS[kind], str(partial),
             ]  # fmt: skip
             done = subprocess.run(command, input=np.ascontiguousarray(frames).tobytes(), capture_output=True)
             if done.returncode:
@@ -120,20 +120,26 @@ def read_recipe(path: Path, *, whole: bool = False) -> dict:
     if not path.is_file():
         raise TTOMError(f"there is no file {path}", "give a video that ttom wrote")
     packets = ["-map", "0:v", "-c", "copy", "-f", "null", "-"] if whole else []
-    command = [find_ffmpeg(), "-v", "error", "-i", str(path.absolute()), "-f", "ffmetadata", "-", *packets]
-    done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL)
+    # The file may be anyone's: as a playlist it could name others, and addresses.
+    command = [
+        find_ffmpeg(), "-v", "error", "-protocol_whitelist", "file,pipe", "-i", f"file:{path.absolute()}",
+        "-f", "ffmetadata", "-", *packets,
+    ]  # fmt: skip
+    try:
+        done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=SLOWEST)
+    except subprocess.TimeoutExpired:
+        raise TTOMError(f"{path} is not read in {SLOWEST} seconds", "give a video that ttom wrote") from None
     if whole and (done.stderr or _cut_gif(path)):
         raise TTOMError(f"{path} is damaged: {_last_line(done.stderr)}")
-    text = done.stdout.decode("utf-8", "replace")
-    for line in text.replace("\\\n", "\0").splitlines():
+    text = done.stdout[:LONGEST].decode("utf-8", "replace")
+    for line in text.replace("\\\n", "\0").split("\n"):
         key, _, value = line.partition("=")
         if key.lower() == "comment":
-            try:
-                recipe = json.loads(_unescape(value.replace("\0", "\\\n")))
-            except (ValueError, RecursionError):
-                break
-            if isinstance(recipe, dict):
-                return recipe
+            with suppress(ValueError):
+                recipe = parse_json(_unescape(value.replace("\0", "\\\n")), f"the recipe in {path}")
+                if isinstance(recipe, dict):
+                    return recipe
+            break
     raise TTOMError(f"{path} carries no ttom recipe", "give a video that ttom wrote, not re-encoded since")
 
 

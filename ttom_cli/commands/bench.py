@@ -14,7 +14,7 @@ from ..errors import TTOMError, unknown
 from ..files import to_json
 from ..settings import resolve_slice
 from .inputs import JsonOpt, settle
-from .parameters import takes
+from .parameters import parameter, takes, whole
 
 MarkdownOpt = Annotated[Optional[Path], typer.Option("--markdown", help="Write the tables as Markdown too.")]
 
@@ -29,7 +29,7 @@ def bench_shapes(
         Optional[str],
         typer.Option("--model", "-m", help="Embedded models or folders of such, by comma; both by default."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the prompts and the noises.")] = 0,
+    seed: parameter("seed", "Of the prompts and the noises.") = 0,
     json_: JsonOpt = False,
     markdown: MarkdownOpt = None,
 ) -> None:
@@ -81,8 +81,8 @@ def bench_speed(
     count: Annotated[
         bool, typer.Option("--count", help="Count operations at the model's real size; needs neither weights nor GPU.")
     ] = False,
-    repeats: Annotated[int, typer.Option(help="Videos an arm, after one to warm up.")] = 3,
-    seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
+    repeats: whole("repeats", "Videos an arm, after one to warm up.", least=1) = 3,
+    seed: parameter("seed", "Of the noise.") = 0,
     json_: JsonOpt = False,
     markdown: MarkdownOpt = None,
     *,
@@ -109,7 +109,7 @@ def bench_memory(
     growth: Annotated[
         bool, typer.Option("--growth", help="What the bank costs at 100, 1 000 and 10 000 entries.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of the entries.")] = 0,
+    seed: parameter("seed", "Of the entries.") = 0,
     json_: JsonOpt = False,
     markdown: MarkdownOpt = None,
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -18,6 +19,7 @@ from ..errors import TTOMError, VideoError
 from ..files import to_json
 from ..outputs import Pattern, read_pattern, refuse_existing
 from ..settings import OPTIONS, Layer, Settings, given_fields, read_config, resolve_slice
+from ..text import plain
 from .inputs import (
     ConfigOpt,
     JsonOpt,
@@ -32,6 +34,7 @@ from .inputs import (
     title,
 )
 from .parameters import takes
+from .tally import Tally
 
 if TYPE_CHECKING:
     from ..asked import Asked, Places
@@ -46,6 +49,7 @@ def generate(
     prompts: PromptsOpt = None,
     config: ConfigOpt = None,
     replay: Annotated[Optional[Path], typer.Option(help="Make the video of this MP4 again, from the recipe in it.", rich_help_panel=OUTPUT)] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Replay a video of another model than the packaged ones without being asked.", rich_help_panel=OUTPUT)] = False,
     json_: JsonOpt = False,
     *,
     given: dict,
@@ -59,13 +63,14 @@ def generate(
     common = read_config(config)
     run = resolve_slice(RunConfig, common, given)
     if replay:
-        return _replay(replay, run, given_fields(common, given)[LoadConfig], json_)
+        return _replay(replay, run, given_fields(common, given)[LoadConfig], yes=yes, json_=json_)
     source = read_source(prompt, prompts, run.layout)
     card, shared = settle(common, given)  # bad options are said before a model is loaded
     pattern = read_pattern(run.out)
     if pattern.fixed and source.batch and (source.stream or len(source.items) > 1):
         raise TTOMError(f"--out {run.out} is one file, and there may be several prompts", "give a folder or a pattern")
-    _check_start(card, shared, pattern)
+    with console.waiting("getting ready"):
+        _check_start(card, shared, pattern)
     places, finished, numbers = Places(run.overwrite), Finished(), itertools.count(1)
 
     def ask(item: Layer) -> list[Asked]:
@@ -159,29 +164,32 @@ def _make_all(source: Source, videos: Iterator[Asked], places: Places, json_: bo
 
     loaded, plans = Loaded(), {}
     ahead = list(itertools.islice(videos, 1 if source.stream else None))
-    if source.batch and len({loaded.wanted(asked.settings) for asked in ahead}) == 1:
-        with console.waiting("loading the model"):
-            loaded.runtime_for(ahead[0].settings)
-    source.batch |= len(ahead) > 1
-    with console.progress() as live:
+    tally = Tally(None if source.stream else len(ahead))
+    with tally.told():
+        if source.batch and len({loaded.wanted(asked.settings) for asked in ahead}) == 1:
+            with console.waiting("loading the model"):
+                loaded.runtime_for(ahead[0].settings)
+        source.batch |= len(ahead) > 1
+        with console.progress() as live:
 
-        def make(asked: Asked) -> None:
-            with console.report(live, title(asked.item)) as report:
-                report.stage("plan")
-                new = asked.number not in plans
-                if new:  # one plan, and one word on it, for all seeds
-                    plans.clear()
-                    plans[asked.number] = _plan(asked)
-                planned = _job(asked, plans[asked.number], places)
-                for line in foresee(asked.card, planned):
-                    if new:
-                        console.note(line)
-                report.stage("load")
-                outcome = run(loaded.runtime_for(asked.settings), planned, report, _told(json_))
-            _tell(outcome, json_)
+            def make(asked: Asked) -> None:
+                with tally.video(live, title(asked.item)) as report:
+                    report.stage("plan")
+                    new = asked.number not in plans
+                    if new:  # one plan, and one word on it, for all seeds
+                        plans.clear()
+                        plans[asked.number] = _plan(asked)
+                    planned = _job(asked, plans[asked.number], places)
+                    for line in foresee(asked.card, planned):
+                        if new:
+                            console.note(line)
+                    report.stage("load")
+                    outcome = run(loaded.runtime_for(asked.settings), planned, report, _told(json_))
+                tally.add(outcome)
+                _tell(outcome, json_, tally.which)
 
-        for _ in source.tried(make, itertools.chain(ahead, videos), lambda asked: title(asked.item)):
-            pass
+            for _ in source.tried(make, itertools.chain(ahead, videos), lambda asked: title(asked.item)):
+                pass
     source.finish()
 
 
@@ -190,9 +198,9 @@ def _told(json_: bool) -> Callable[[Path], None]:
     return (lambda path: None) if json_ else (lambda path: print(path, flush=True))
 
 
-def _tell(outcome, json_: bool, **more) -> None:
+def _tell(outcome, json_: bool, which: str = "", **more) -> None:
     """Say what came of a video. Raises TTOMError for what failed after it, and, if strict, where it does not pass."""
-    console.say(console.outcome_line(outcome))
+    console.say(console.outcome_line(outcome, which))
     if json_:
         print(to_json(outcome.to_json() | more), flush=True)
     if outcome.trouble:
@@ -202,10 +210,21 @@ def _tell(outcome, json_: bool, **more) -> None:
         raise VideoError(f"the video does not pass: {'; '.join(faults)}", "--tries N makes it again")
 
 
-def _replay(source: Path, options: RunConfig, loading: dict, json_: bool) -> None:
+def _agree(source: Path, brought: str) -> None:
+    """Ask before a file, which may be anyone's, decides what is loaded. Raises TTOMError where nobody can be asked."""
+    if not brought:
+        return
+    said = plain(f"the recipe in {source} asks for {brought}, which does not come with ttom")
+    if not sys.stdin.isatty():
+        raise TTOMError(said, "see it with `ttom show`; if you trust it, give --yes")
+    if not typer.confirm(f"{said}. Load it?", err=True):
+        raise typer.Exit(1)
+
+
+def _replay(source: Path, options: RunConfig, loading: dict, *, yes: bool, json_: bool) -> None:
     """Make a video again, and say whether the frames are the same."""
     from ..generate import generate as run
-    from ..recipe import digest, replay_job
+    from ..recipe import brings_in, digest, replay_job
     from ..runtime import Runtime
     from ..video import read_recipe
 
@@ -214,6 +233,8 @@ def _replay(source: Path, options: RunConfig, loading: dict, json_: bool) -> Non
     job, load = replay_job(recipe, path, bank)
     job = replace(job, overwrite=options.overwrite)
     load = replace(load, **loading)
+    if not yes:
+        _agree(source, brings_in(recipe))
     with console.waiting("loading the model"):
         runtime = Runtime.open(recipe["model"], bank=bank, load=load, guide=job.guide, check=job.check)
     with console.progress() as live, console.report(live, job.layout.prompt) as report:

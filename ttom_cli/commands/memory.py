@@ -14,9 +14,10 @@ from ..files import to_json
 from ..outputs import read_pattern, refuse_existing
 from ..text import plain
 from .inputs import JsonOpt, open_bank
-from .parameters import parameter
+from .parameters import parameter, whole
 
 BankOpt = parameter("bank")
+IdArg = Annotated[str, typer.Argument(help="An id, or the beginning of one.")]
 
 app = typer.Typer(help="The memory bank: adapters learnt on earlier prompts.", no_args_is_help=True)
 
@@ -48,7 +49,7 @@ def memory_ls(bank: BankOpt = None, json_: JsonOpt = False) -> None:
 
 
 @app.command("show")
-def memory_show(id: str, bank: BankOpt = None) -> None:
+def memory_show(id: IdArg, bank: BankOpt = None) -> None:
     """Print all that is known of an entry, as JSON."""
     print(to_json(_entry_json(open_bank(bank).find(id)), indent=2, ensure_ascii=False))
 
@@ -84,11 +85,11 @@ def memory_rm(
 
 @app.command("update")
 def memory_update(
-    id: Annotated[str, typer.Argument(help="An id, or the beginning of one.")],
+    id: IdArg,
     scene: Annotated[Optional[str], typer.Option(help="A new abstracted scene as the key.")] = None,
     optimise: Annotated[bool, typer.Option("--optimise", help="Optimise it further, on its own prompt.")] = False,
-    consolidate: Annotated[Optional[int], typer.Option(help="Consolidation iterations after that.")] = None,
-    seed: Annotated[Optional[int], typer.Option(help="Of the noise for that; the entry's own if not given.")] = None,
+    consolidate: whole("consolidate", "Consolidation iterations after that.", least=0) = None,
+    seed: parameter("seed", "Of the noise for that; the entry's own if not given.") = None,
     out: Annotated[Optional[Path], typer.Option("--out", "-o", help="Keep the video that comes of it.")] = None,
     bank: BankOpt = None,
 ) -> None:  # fmt: skip

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from functools import wraps
+from types import NoneType
 from typing import Annotated, Any, Optional
 
 import typer
 
+from ..catalog import CARDS
+from ..errors import TTOMError, UsageError
 from ..options import Option, options_of
 from ..reference import default_of
 from ..settings import OPTIONS
 
 
-def takes(*wanted: type | str) -> Callable:
+def takes(*wanted: type | str, **helps: str) -> Callable:
     """A command that takes options besides its own: these, and all of these dataclasses. It gets a dict of those that
-    are given as `given`."""
+    are given as `given`. `helps` are for options that mean something else to it."""
     options = [option for w in wanted for option in ([OPTIONS[w]] if isinstance(w, str) else options_of(w))]
 
     def decorate(command: Callable) -> Callable:
@@ -30,7 +34,10 @@ def takes(*wanted: type | str) -> Callable:
         parameters = [p for p in own.parameters.values() if p.name != "given"]
         parameters += [
             inspect.Parameter(
-                _identifier(o), inspect.Parameter.KEYWORD_ONLY, default=None, annotation=parameter(o.name, layered=True)
+                _identifier(o),
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=parameter(o.name, helps.get(_identifier(o), ""), layered=True),
             )
             for o in options
         ]
@@ -41,26 +48,62 @@ def takes(*wanted: type | str) -> Callable:
     return decorate
 
 
-def parameter(name: str, *, layered: bool = False) -> Any:
+def parameter(name: str, help: str = "", *, layered: bool = False) -> Any:
     """The annotation of the parameter of an option; None stands for what is not given.
 
-    Where files may say it too (`layered`) the settings see to its variable, which comes after them.
+    `help` is for a command whose option is like that one, and about something else, its default too. Where files may
+    say it too (`layered`) the settings see to its variable, which comes after them.
     """
     option = OPTIONS[name]
     names = [f"--{name}/--no-{name}" if option.kind is bool else f"--{name}"]
     names += [f"-{option.short}"] if option.short else []
     default, kind = default_of(option), str if option.listed or option.repeated else option.kind
-    help = f"{option.help} Default: {default}." if default else option.help
-    said = {"help": help, "rich_help_panel": option.panel or None}
+    said = {
+        "help": help or (f"{option.help} Default: {default}." if default else option.help),
+        "rich_help_panel": option.panel or None,
+    }
     if option.env and layered:
         said["help"] += f" Or ${option.env}."
     elif option.env:
         said["envvar"] = option.env
     if option.repeated:
-        return Annotated[Optional[list[str]], typer.Option(*names, metavar="<text>", **said)]
-    if option.kind is not bool:  # what is wrong is said in the words that it is said in of files
-        said |= {"parser": option.parse, "metavar": f"<{kind.__name__.lower()}>"}
+        return Annotated[Optional[list[str]], typer.Option(*names, metavar="<text>", parser=_text(option), **said)]
+    if option.kind is not bool:
+        said |= {"parser": _parser(option), "metavar": f"<{kind.__name__.lower()}>"}
+    if names_known := CARDS if name == "model" else option.choices:  # what the shell completes
+        said["autocompletion"] = lambda incomplete: [known for known in names_known if known.startswith(incomplete)]
     return Annotated[Optional[kind], typer.Option(*names, **said)]
+
+
+def whole(name: str, help: str, *, least: float = -math.inf) -> Any:
+    """The annotation of a command's own parameter that is a whole number."""
+    own = Option(name=name, help=help, of=NoneType, field="", default=None, kind=int, least=least)
+    return Annotated[Optional[int], typer.Option(f"--{name}", parser=_parser(own), metavar="<int>", help=help)]
+
+
+def _parser(option: Option) -> Callable[[str], Any]:
+    """What reads a value; what is wrong with it is said in the words that it is said in of files."""
+
+    def parse(text: str) -> Any:
+        try:
+            value = option.parse(text)
+            option.fields(value)
+            return value
+        except TTOMError as error:
+            raise UsageError(error.message, error.hint) from None
+
+    return parse
+
+
+def _text(option: Option) -> Callable[[str], str]:
+    """One of several texts of an option, looked at, and left as it is."""
+    parse = _parser(option)
+
+    def look(text: str) -> str:
+        parse(text)
+        return text
+
+    return look
 
 
 def _identifier(option: Option) -> str:

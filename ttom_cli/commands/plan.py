@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from ..layout import Layout
 
 
-@takes("layout", "size", PlannerConfig)
+@takes(
+    "layout", PlannerConfig, "size",
+    size="WIDTHxHEIGHT in pixels of the video that it is for, which a language model is told. Default: 832x480.",
+)  # fmt: skip
 def plan(
     prompt: PromptArg = None,
     prompts: PromptsOpt = None,

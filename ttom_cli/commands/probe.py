@@ -15,7 +15,7 @@ from ..errors import ModelError, TTOMError
 from ..files import to_json
 from ..settings import Settings, resolve, resolve_slice
 from .inputs import JsonOpt, PromptArg, PromptsOpt, own_options, plan_item, read_source, settle
-from .parameters import takes
+from .parameters import parameter, takes, whole
 
 if TYPE_CHECKING:
     from ..catalog import ModelCard
@@ -44,13 +44,13 @@ def probe(
     ctx: typer.Context,
     prompt: PromptArg = None,
     prompts: PromptsOpt = None,
-    seed: Annotated[int, typer.Option(help="Of the first video's noise; the next ones count up.")] = 0,
-    ranges: Annotated[int, typer.Option(min=1, help="Parts of the denoising that are scored apart; no more than steps.")] = 10,
+    seed: parameter("seed", "Of the first video's noise; the next ones count up.") = 0,
+    ranges: whole("ranges", "Parts of the denoising that are scored apart; no more than steps.", least=1) = 10,
     heads: Annotated[bool, typer.Option("--heads", help="Score every attention head too.")] = False,
     layout_only: Annotated[bool, typer.Option("--layout-only", help="Against the planned boxes, not what a detector sees.")] = False,
     plot: Annotated[Optional[Path], typer.Option(help="A folder for heatmap.png and curve.png.")] = None,
     profile: Annotated[Optional[Path], typer.Option(help="Write the best blocks to this YAML, for ttom generate --profile.")] = None,
-    keep: Annotated[int, typer.Option(min=1, help="How many blocks are the best.")] = 2,
+    keep: whole("keep", "How many blocks are the best.", least=1) = 2,
     json_: JsonOpt = False,
     *,
     given: dict,

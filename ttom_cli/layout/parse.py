@@ -46,7 +46,10 @@ def layout_from_json(data: object, *, prompt: str | None = None, source: str = "
 
 
 def schema_faults(data: object, schema: dict):
-    """Where `data` breaks a JSON schema: one message each, an object's with its phrase."""
+    """Where `data` breaks a JSON schema: one message each, an object's with its phrase.
+
+    A list that is too long is not looked through.
+    """
     import jsonschema
 
     for error in jsonschema.Draft202012Validator(schema).iter_errors(data):
@@ -58,7 +61,17 @@ def schema_faults(data: object, schema: dict):
             where = f"object {phrase!r}: " if isinstance(phrase, str) else f"object {path[1]}: "
             path = path[2:]
         spot = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).lstrip(".")
-        yield f"{where}{spot + ': ' if spot else ''}{plain(error.message)[:200]}"
+        yield f"{where}{spot + ': ' if spot else ''}{_fault(error)}"
+        if error.validator == "maxItems":
+            return
+
+
+def _fault(error) -> str:
+    """What a schema finds, without all of a value that is too long."""
+    if error.validator in ("maxItems", "maxLength"):
+        things = "entries" if error.validator == "maxItems" else "characters"
+        return f"{len(error.instance)} {things}, and {error.validator_value} may be there"
+    return plain(error.message)[:200]
 
 
 def _build(data: dict, prompt: str | None) -> Layout:

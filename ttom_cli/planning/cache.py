@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import platformdirs
@@ -47,3 +48,6 @@ class PlanCache:
             raise TTOMError(
                 f"cannot write the cache of plans {self.folder}: {error.strerror}", "use --no-cache, or set TTOM_CACHE"
             ) from None
+        finally:
+            with suppress(OSError):
+                partial.unlink()  # gone already, unless this was stopped

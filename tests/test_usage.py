@@ -1,0 +1,87 @@
+"""Command lines that cannot be read: one line each, exit code 2, and no name too many."""
+
+import pytest
+
+from ttom_cli.cli import main
+from ttom_cli.config import MODES
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (
+            ["generate", "a", "red", "ball"],
+            'several words where one prompt is taken: a red ball (quote the prompt: ttom generate "a red ball")',
+        ),
+        (["plan", "a", "dog", "--steps", "3"], "`ttom plan` has no option --steps"),
+        (["plan", "a", "--json", "dog"], 'quote the prompt: ttom plan "a dog")'),
+        (["generate", "--stpes", "3"], "has no option --stpes (did you mean '--steps' or '--tries'?)"),
+        (["generate", "--bogus"], "has no option --bogus (`ttom generate --help` says more)"),
+        (["generate", "a", "--debug"], "(it stands before the command: `ttom --debug generate ...`)"),
+        (["genrate", "a"], "no command `ttom genrate` (did you mean 'generate'?)"),
+        (["a red ball"], 'did you mean: ttom generate "a red ball"?'),
+        (["memory", "foo"], "no command `ttom memory foo` (`ttom memory --help` says more)"),
+        (["memory", "show"], "'id' is missing"),
+        (["memory", "show", "a", "b"], "`ttom memory show` takes no 'b'"),
+        (["generate", "--seed"], "option '--seed' requires an argument"),
+        (["plan", "--json=5"], "option '--json' does not take a value"),
+        (["generate", "a", "--seed", "x"], "seed must be a whole number of 64 bits, not 'x'"),
+        (["memory", "update", "a", "--seed", "9" * 30], "seed must be a whole number of 64 bits, not 999"),
+        (["probe", "a", "--keep", "x"], "keep must be a whole number of at least 1, not 'x'"),
+        (["probe", "a", "--ranges", "0"], "ranges must be a whole number of at least 1, not 0"),
+        (["bench", "speed", "--repeats", "0"], "repeats must be a whole number of at least 1, not 0"),
+        (["plan", "a dog", "--planner", "rulez"], "unknown planner 'rulez'"),
+        (["generate", "a red ball", "--guide", "para"], "unknown guide 'para' (did you mean 'params'?"),
+        (["generate", "a red ball", "--size", "64"], "size must be WIDTHxHEIGHT"),
+        (["generate", "a red ball", "--dtype", "float23"], "unknown dtype 'float23' (did you mean 'float32'"),
+        (["generate", "a red ball", "--rank", "0"], "rank must be a whole number from 1 to 4096"),
+        (["generate", "a red ball", "--blocks", "x"], "blocks must be block numbers"),
+        (["generate", "a red ball", "--detector", "shape"], "unknown detector 'shape' (did you mean 'shapes'?"),
+        (["generate", "a red ball", "--tries", "0"], "tries must be a whole number from 1 to 1000"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line(capsys, argv, message):
+    assert main(argv) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("error: ") and err.count("\n") == 1 and message in err, err
+
+
+def test_names_without_a_near_one(capsys):
+    assert main(["generate", "a", "--planner", "zzz"]) == 2
+    assert "unknown planner 'zzz' (known: auto, rules, openai)" in capsys.readouterr().err
+    assert main(["generate", "a", "--model", "zzz"]) == 1
+    assert capsys.readouterr().err == "error: unknown model 'zzz' (`ttom models` lists those with a name)\n"
+    assert main(["generate", "a", "--model", "wan"]) == 1
+    assert "(did you mean 'wan2.1-14b' or 'wan2.1-1.3b'?)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "argv", [[], ["-h"], ["--help"], ["memory"], ["bench", "-h"], ["plan", "-h"], ["memory", "rm", "-h"]]
+)
+def test_help_is_a_word_away(capsys, argv):
+    assert main(argv) == 0
+    out, err = capsys.readouterr()
+    assert (
+        out.lstrip().startswith(" ".join(["Usage: ttom", *argv[: -1 if argv and argv[-1].startswith("-") else None]]))
+        and err == ""
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("ttom ge", {"generate"}),
+        ("ttom memory ", {"ls", "show", "rm", "update"}),
+        ("ttom generate --guided", {"--guided-steps", "--guided-share"}),
+        ("ttom generate --model wan2.1", {"wan2.1-14b", "wan2.1-1.3b"}),
+        ("ttom probe -m sha", {"shapes", "shapes-cog"}),
+        ("ttom plan --planner ", {"auto", "rules", "openai"}),
+        ("ttom generate --guide ", set(MODES)),
+    ],
+)
+def test_the_shell_completes_commands_options_and_names(capsys, monkeypatch, line, offered):
+    monkeypatch.setenv("_TTOM_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(len(line.split(" ")) - 1))
+    assert main([]) == 0
+    assert set(capsys.readouterr().out.split()) == offered
