@@ -27,7 +27,6 @@ STAGES = {
     "compare": "sampling unguided",
     "remember": "remembering",
 }
-AFTER_WRITING = ("consolidate", "compare", "remember")  # the stages of a video whose file stands
 
 
 def say(text: str) -> None:

@@ -184,7 +184,7 @@ def _make_all(source: Source, videos: Iterator[Asked], places: Places, json_: bo
                         if new:
                             console.note(line)
                     report.stage("load")
-                    outcome = run(loaded.runtime_for(asked.settings), planned, report, _told(json_))
+                    outcome = run(loaded.runtime_for(asked.settings), planned, report, _told(json_, tally))
                 tally.add(outcome)
                 _tell(outcome, json_, tally.which)
 
@@ -193,9 +193,16 @@ def _make_all(source: Source, videos: Iterator[Asked], places: Places, json_: bo
     source.finish()
 
 
-def _told(json_: bool) -> Callable[[Path], None]:
+def _told(json_: bool, tally: Tally | None = None) -> Callable[[Path, bool], None]:
     """What is done once a file stands: its path is printed, unless a line of JSON will have it."""
-    return (lambda path: None) if json_ else (lambda path: print(path, flush=True))
+
+    def tell(path: Path) -> None:
+        if tally:
+            tally.stands()
+        if not json_:
+            print(path, flush=True)
+
+    return tell
 
 
 def _tell(outcome, json_: bool, which: str = "", **more) -> None:

@@ -18,6 +18,8 @@ class Tally:
     """How many there will be; None for a stream."""
     begun: int = 0
     written: int = 0
+    stood: bool = False
+    """Whether the file of the video in work is written."""
     kept: int = 0
     """In the memory bank."""
     report: console.ProgressReport | None = None
@@ -31,13 +33,17 @@ class Tally:
     @contextmanager
     def video(self, live, title: str) -> Iterator[console.ProgressReport]:
         """The report of the next video, shown as long as the context is open."""
-        self.begun += 1
+        self.begun, self.stood = self.begun + 1, False
         with console.report(live, title, self.which) as self.report:
             yield self.report
 
+    def stands(self) -> None:
+        """A file of the video in work is written: the video, or what it is compared in."""
+        self.written += not self.stood
+        self.stood, self.report.at = True, ""
+
     def add(self, outcome) -> None:
-        """A video is made."""
-        self.written += 1
+        """All is done with a video."""
         self.kept += outcome.memory["outcome"] == "miss" and bool(outcome.memory["entry"])
         self.report = None
 
@@ -52,8 +58,7 @@ class Tally:
 
     def __str__(self) -> str:
         stage = self.report.at if self.report else ""
-        written = self.written + (stage in console.AFTER_WRITING)
         when = f" while {console.STAGES[stage]}" if stage else ""
         of = f" of {self.total}" if self.total else ""
         kept = f", {self.kept} kept in the memory bank" if self.kept else ""
-        return f"{when}: {written}{of} video{'s' * ((self.total or written) != 1)} written{kept}"
+        return f"{when}: {self.written}{of} video{'s' * ((self.total or self.written) != 1)} written{kept}"
