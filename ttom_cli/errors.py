@@ -35,6 +35,10 @@ class BankError(TTOMError):
     """A memory bank that cannot be read or written."""
 
 
+class ReadOnlyError(BankError):
+    """A memory bank that can be read, and not written by this user or in this place."""
+
+
 def explained(error: Exception) -> tuple[str, str]:
     """(message, hint) of any error; one that ttom does not know of is a fault of its own."""
     if isinstance(error, TTOMError):

@@ -25,6 +25,7 @@ from .memory import Entry, Recall
 from .recipe import make_recipe
 from .runtime import Runtime
 from .seeing.score import Check, check
+from .settings import Settings
 from .video import prepare_place, write_mp4
 
 # The guide's settings that shape an adapter: with others it is of no use.
@@ -120,6 +121,7 @@ def _make(runtime: Runtime, job: Job, targets, recall: Recall | None, guided: Ex
     optimise = guide.mode != "off" and not (recall and job.memory.on_hit == "skip")
     stored = recall.state if recall else None
     adapter = guided.enter_context(attach(pipe, backbone, guide, seed=job.seed, stored=stored, optimise=optimise))
+    keeps = optimise and _keeps(runtime, job)
     hooks = None
     if targets:
         hooks = Guide(
@@ -135,10 +137,9 @@ def _make(runtime: Runtime, job: Job, targets, recall: Recall | None, guided: Ex
         with clock("check"):
             report.stage("check")
             seen = check(job.layout, frames, runtime.see)
-    learns = optimise and job.memory.enabled and _remembers(runtime, job) and (seen is None or seen.passed)
     return Made(
         job=job, frames=frames, check=seen, memory=_describe(runtime, job, recall), hooks=hooks, adapter=adapter,
-        learns=learns,
+        learns=keeps and (seen is None or seen.passed),
     )  # fmt: skip
 
 
@@ -204,7 +205,12 @@ def _remembers(runtime: Runtime, job: Job) -> bool:
     return bool(job.guide.mode == "params" and runtime.bank and (job.memory.enabled or job.entry))
 
 
-def adapter_signature(job: Job) -> dict:
+def _keeps(runtime: Runtime, job: Job) -> bool:
+    """Whether what is learnt may go to the bank."""
+    return job.memory.enabled and _remembers(runtime, job) and not runtime.bank.read_only
+
+
+def adapter_signature(job: Job | Settings) -> dict:
     """The settings that an adapter depends on: a stored one is used under the same alone."""
     guide, sample = job.guide, job.sample
     signature = {name: getattr(guide, name) for name in SHAPING} | {"adapted": guide.adapted}

@@ -29,9 +29,7 @@ def takes(*wanted: type | str) -> Callable:
 
         parameters = [p for p in own.parameters.values() if p.name != "given"]
         parameters += [
-            inspect.Parameter(
-                _identifier(o), inspect.Parameter.KEYWORD_ONLY, default=None, annotation=parameter(o.name)
-            )
+            inspect.Parameter(_identifier(o), inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_annotation(o))
             for o in options
         ]
         run.__signature__ = own.replace(parameters=parameters)
@@ -43,7 +41,11 @@ def takes(*wanted: type | str) -> Callable:
 
 def parameter(name: str) -> Any:
     """The annotation of the parameter of an option; None stands for what is not given."""
-    option = OPTIONS[name]
+    return _annotation(OPTIONS[name])
+
+
+def _annotation(option: Option) -> Any:
+    name = option.name
     names = [f"--{name}/--no-{name}" if option.kind is bool else f"--{name}"]
     names += [f"-{option.short}"] if option.short else []
     default, kind = default_of(option), str if option.listed else option.kind

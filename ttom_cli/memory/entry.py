@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cached_property
 
@@ -134,6 +135,22 @@ def to_entry(data, layout_json: str | None = None) -> Entry:
     for name in ("model", "prompt", "scene"):
         known[name] = plain(known[name])
     return Entry(**known)
+
+
+def mended(record) -> Entry | None:
+    """The entry of a record whose faults are in what can be made up, or made of its layout; None for another."""
+    if not isinstance(record, dict):
+        return None
+    sound = {name: value for name, value in record.items() if name in _NEEDED or _passes(name, value)}
+    with suppress(ValueError, TypeError, RecursionError):
+        return to_entry(sound | {"layout": record.get("layout")})
+    return None
+
+
+def _passes(name: str, value) -> bool:
+    with suppress(TypeError):
+        return name in _CHECKS and _CHECKS[name](value)
+    return False
 
 
 def _text(longest: int):

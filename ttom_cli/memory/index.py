@@ -7,6 +7,7 @@ the same ways. N entries of a group, O objects, T times.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -33,22 +34,29 @@ class Index:
         self._groups: dict[tuple, Group] = {}
         self._seen: dict[str, Entry] = {}
         self._checked: set[str] = set()
-        self._take(list(state.entries))
-        state.touched.clear()
+        self.state.touched.update(state.entries)
+        self._follow()
 
-    def best(self, layout: Layout, *, model: str, guide: dict, least: Match, without: set[str]) -> tuple | None:
-        """(entry, match) of the sound entry whose match reaches `least` and is the highest in sum, or None."""
+    def matches(self, layout: Layout, *, model: str, guide: dict, least: Match) -> Iterator[tuple[Entry, Match]]:
+        """The sound entries whose match reaches `least`, the highest in sum first."""
+        self._follow()
+        group = self._groups.get(_key(model, guide, [track.direction for track in layout.objects]))
+        if group is not None:
+            self.aside += group.fill()
+            for id, match in group.matches(layout, self.texts, least):
+                if self._sound(entry := self.state.entries[id]):
+                    yield entry, match
+
+    def _follow(self) -> None:
         self._take(list(self.state.touched))
         self.state.touched.clear()
-        group = self._groups.get(_key(model, guide, [track.direction for track in layout.objects]))
-        if group is None:
-            return None
-        self.aside += group.fill()
-        for id, match in group.matches(layout, self.texts, least):
-            entry = self.state.entries[id]
-            if id not in without and self._sound(entry):
-                return entry, match
-        return None
+
+    def groups(self) -> list[Group]:
+        """All groups that hold entries."""
+        self._follow()
+        for group in self._groups.values():
+            self.aside += group.fill()
+        return [group for group in self._groups.values() if group.ids]
 
     def _sound(self, entry: Entry) -> bool:
         """Whether its layout is one; what is sound is not looked at twice."""
@@ -116,6 +124,10 @@ class Group:
             if object >= least.objects
         ]
         yield from sorted(found, key=lambda f: -(f[1].scene + f[1].objects + f[1].overlap))
+
+    def cosines(self, scene: str, texts: Texts) -> np.ndarray:
+        """Of a scene with each of the group's: (N,)."""
+        return _cosines(texts, scene, self.scenes)
 
     @uncollected()
     def fill(self) -> list[Aside]:

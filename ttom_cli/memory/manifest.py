@@ -121,7 +121,7 @@ def read_state(folder: Path, old: State | None = None) -> State:
         try:
             mark = _mark(folder)
             state = old if old and old.mark == mark else _read_manifest(folder)
-            if _read_journal(folder, state) or _mark(folder) == state.mark:
+            if replay(folder, state) or _mark(folder) == state.mark:
                 return state
         except OSError as error:
             raise BankError(f"cannot read {error.filename or folder / NAME}: {error.strerror}") from None
@@ -157,30 +157,36 @@ def uncollected():
             gc.enable()
 
 
-@uncollected()
 def _read_manifest(folder: Path) -> State:
     path = folder / NAME
     try:
         content, status = disk.read_plain(path, LIMIT)
     except (FileNotFoundError, NotADirectoryError):
         return State()
+    state = from_bytes(
+        content, f"the bank's manifest {path}",
+        "mend it, or move it away to start a new bank; the adapters beside it are not touched",
+    )  # fmt: skip
+    state.size, state.mark = len(content), _mark_of(status, content)
+    return state
+
+
+@uncollected()
+def from_bytes(content: bytes, source: str, hint: str = "") -> State:
+    """What a manifest says. Raises BankError for one that is damaged."""
     try:
         data = _parse(content)
         version = data["schema_version"]
         if type(version) is not int or version < 1:
             raise ValueError("its schema_version is no number from 1")
         if version > SCHEMA_VERSION:
-            message = f"{path} has schema version {version}, this ttom reads {SCHEMA_VERSION}"
-            raise BankError(message, "update ttom")
+            raise BankError(f"{source} has schema version {version}, this ttom reads {SCHEMA_VERSION}", "update ttom")
         for number in range(version, SCHEMA_VERSION):
             data = MIGRATIONS[number](data)
         state = _state(data)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise BankError(
-            f"the bank's manifest {path} is damaged ({plain(str(error))[:160]})",
-            "mend it, or move it away to start a new bank; the adapters beside it are not touched",
-        ) from None
-    state.version, state.size, state.mark = version, len(content), _mark_of(status, content)
+        raise BankError(f"{source} is damaged ({plain(str(error))[:160]})", hint) from None
+    state.version = version
     return state
 
 
@@ -235,8 +241,8 @@ def _parse_line(line: bytes):
     return json.loads(head + "}"), layout_json[:-1]
 
 
-def _read_journal(folder: Path, state: State) -> bool:
-    """Apply the lines that are new; whether there is a journal."""
+def replay(folder: Path, state: State) -> bool:
+    """Apply the lines of the journal that are new; whether there is one. Raises OSError."""
     if not state.token:
         return False
     try:
@@ -300,12 +306,17 @@ def fold(folder: Path, state: State, changes: list[dict] | tuple = ()) -> None:
     for change in changes:
         after.apply(change)
     after.token, after.end, after.version, after.embeddings = secrets.token_hex(4), 0, SCHEMA_VERSION, {}
-    head = {"schema_version": SCHEMA_VERSION, "journal": after.token, "since": round(after.since, 3)}
-    records = [entry.to_line() for entry in after.entries.values()]
-    records += [json.dumps(aside.record) for aside in after.aside]  # as it was, also where it holds NaN
-    content = (to_json(head)[:-1] + ', "entries": [\n' + ",\n".join(records) + "\n]}\n").encode()
+    content = to_bytes(after)
     disk.replace_file(folder / NAME, content)
     after.size, after.mark = len(content), _mark(folder)
     if state.token:
         disk.remove(folder / state.journal)
     state.__dict__.update(after.__dict__)
+
+
+def to_bytes(state: State) -> bytes:
+    """A manifest that says all of a state."""
+    head = {"schema_version": SCHEMA_VERSION, "journal": state.token, "since": round(state.since, 3)}
+    records = [entry.to_line() for entry in state.entries.values()]
+    records += [json.dumps(aside.record) for aside in state.aside]  # as it was, also where it holds NaN
+    return (to_json(head)[:-1] + ', "entries": [\n' + ",\n".join(records) + "\n]}\n").encode()
