@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .catalog import ModelCard
-from .config import CheckConfig, GuideConfig, MemoryConfig, SampleConfig
+from .config import SHAPING, CheckConfig, GuideConfig, MemoryConfig, SampleConfig, adapter_signature
 from .errors import BankError, TTOMError, VideoError
 from .foresight import absent_lines, unread, untaught
 from .guidance.adapter import Adapter, Folded
@@ -25,11 +25,7 @@ from .memory import Entry, Recall
 from .recipe import make_recipe
 from .runtime import Runtime
 from .seeing.score import Check, check
-from .settings import Settings
 from .video import prepare_place, write_mp4
-
-# The guide's settings that shape an adapter: with others it is of no use.
-SHAPING = ("blocks", "projections", "self_attention", "rank", "steps", "conditional_only", "keep_on", "loss")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,7 +193,7 @@ def _recall(runtime: Runtime, job: Job, report: Report) -> Recall | None:
     report.stage("recall")
     if job.entry:
         return runtime.bank.recall(job.entry)
-    return runtime.bank.read(job.layout, model=runtime.card.name, guide=adapter_signature(job))
+    return runtime.bank.read(job.layout, model=runtime.card.name, guide=adapter_signature(job.guide, job.sample))
 
 
 def _remembers(runtime: Runtime, job: Job) -> bool:
@@ -208,14 +204,6 @@ def _remembers(runtime: Runtime, job: Job) -> bool:
 def _keeps(runtime: Runtime, job: Job) -> bool:
     """Whether what is learnt may go to the bank."""
     return job.memory.enabled and _remembers(runtime, job) and not runtime.bank.read_only
-
-
-def adapter_signature(job: Job | Settings) -> dict:
-    """The settings that an adapter depends on: a stored one is used under the same alone."""
-    guide, sample = job.guide, job.sample
-    signature = {name: getattr(guide, name) for name in SHAPING} | {"adapted": guide.adapted}
-    signature |= {"size": (sample.width, sample.height, sample.frames), "sampling_steps": sample.steps}
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in signature.items()}
 
 
 def _describe(runtime: Runtime, job: Job, recall: Recall | None) -> dict:
@@ -243,7 +231,9 @@ def _remember(runtime: Runtime, outcome: Outcome, recall: Recall | None, state) 
         except BankError:
             if recall.entry.id in {e.id for e in bank.entries()}:
                 raise
-    return bank.insert(job.layout, state, model=runtime.card.name, guide=adapter_signature(job), **facts).id
+    return bank.insert(
+        job.layout, state, model=runtime.card.name, guide=adapter_signature(job.guide, job.sample), **facts
+    ).id
 
 
 def _compare(runtime: Runtime, outcome: Outcome, report: Report) -> Path:

@@ -86,8 +86,7 @@ class MemoryBank:
                 self.prepare()
                 self._read_only = False
             except ReadOnlyError as error:
-                self._read_only = True
-                self.tell(f"{error.message}: what is learnt is not kept, and no use is counted")
+                self._forbid(error)
         return self._read_only
 
     def entries(self) -> list[Entry]:
@@ -318,10 +317,15 @@ class MemoryBank:
             with self._locked(USE_PATIENCE) as held:
                 manifest.commit(self.folder, held, [{"use": entry.id, "at": now}], durable=False)
                 self._save_texts()
+        except ReadOnlyError as error:
+            self._forbid(error)
         except BankError as error:
-            if not self._read_only:  # or it has been told
-                self._tell_once(f"{error.message}: no use is counted")
+            self._tell_once(f"{error.message}: the use of an entry is not counted")
         return replace(entry, uses=entry.uses + 1, last_used=now)
+
+    def _forbid(self, error: ReadOnlyError) -> None:
+        self._read_only = True
+        self._tell_once(f"{error.message}; what is learnt is not kept, and uses are not counted")
 
     def _store(
         self, held: State, written: Iterable[tuple[Entry, bytes]], changes: Iterable[dict], gone: list[Entry]

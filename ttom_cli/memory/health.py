@@ -131,7 +131,7 @@ def _rescue(folder: Path) -> str:
         with disk.lock(folder, 60):
             content = disk.read_plain(folder / manifest.NAME, manifest.LIMIT)[0]
             _keep(damaged, content)
-            state = State(since=time.time())  # adapters that are there now are never swept
+            state = State(since=time.time() + 1)  # so that no adapter that is there now is ever swept
             text = content.decode(errors="replace")
             for record in _records(text):
                 state.put(record, new=True)

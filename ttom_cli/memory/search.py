@@ -49,9 +49,9 @@ def candidates(index: Index, layout: Layout, *, model: str, guide: dict, least: 
 def _other_making(entry: Entry, model: str, guide: dict):
     if entry.model != model:
         yield f"it was made for the model {entry.model}"
-    wrong = sorted(name for name in entry.guide.keys() | guide.keys() if entry.guide.get(name) != guide.get(name))
-    if wrong and entry.model == model:
-        yield "it was made with " + ", ".join(f"{name} {_shown(entry.guide, name)}" for name in wrong)
+    names = sorted(name for name in entry.guide.keys() | guide.keys() if entry.guide.get(name) != guide.get(name))
+    if names and entry.model == model:
+        yield "it was made with " + "; ".join(f"{n} {_shown(entry.guide, n)}, not {_shown(guide, n)}" for n in names)
 
 
 def _shown(guide: dict, name: str) -> str:

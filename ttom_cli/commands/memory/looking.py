@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ... import console
-from ...config import GuideConfig, PlannerConfig, SampleConfig
+from ...config import GuideConfig, PlannerConfig, SampleConfig, adapter_signature
 from ...files import to_json
 from ...memory.choice import Choice, Page, age, seen, short_ids
 from ...options import fill
@@ -53,7 +53,7 @@ def _list(entries: list[Entry], ids: dict[str, str]) -> Table:
     models = {entry.model for entry in entries}
     table = _table("id", ">uses", ">used", "loss", "", ">size", *["model"] * (len(models) > 1), "prompt")
     for entry in entries:
-        name = [plain(Path(entry.model).name)] * (len(models) > 1)
+        name = [_model(entry.model)] * (len(models) > 1)
         table.add_row(
             ids[entry.id], str(entry.uses), _ago(entry.last_used), f"{entry.losses[0]:.2f}→{entry.losses[-1]:.2f}",
             MARKS[seen(entry)], _size(entry.bytes), *name, _cut(entry.prompt),
@@ -112,11 +112,8 @@ def search(
     (item,) = read_source(prompt, None, settings.run.layout).items
     store = open_bank(settings.run.bank, settings.memory)
     layout = plan_item(item, settings.planner, (settings.sample.width, settings.sample.height))
-
-    from ...generate import adapter_signature
-
     with console.waiting("asking the memory"):
-        found = store.search(layout, model=card.name, guide=adapter_signature(settings))[:limit]
+        found = store.search(layout, model=card.name, guide=adapter_signature(settings.guide, settings.sample))[:limit]
     if json_:
         return print(to_json([_candidate(candidate) for candidate in found], ensure_ascii=False))
     if not found:
@@ -150,7 +147,7 @@ def stats(bank: BankOpt = None, json_: JsonOpt = False) -> None:
     table = _table("model", ">entries", ">uses", ">never used", ">passed", ">failed", ">size")
     for model, sums in [*by_model.items(), *[("all", _sums(entries))] * (len(by_model) != 1)]:
         *counts, size = sums.values()
-        table.add_row(plain(Path(model).name), *map(str, counts), _size(size))
+        table.add_row(_model(model), *map(str, counts), _size(size))
     _print(table)
     console.say(f"[dim]{console.escape(plain(str(store.folder)))}[/]")
 
@@ -197,6 +194,12 @@ def _print(table: Table) -> None:
 def _brief(entry: Entry) -> dict:
     data = entry.to_record(layout=False) | {"file": entry.file}
     return {name: value for name, value in data.items() if name != "guide"}
+
+
+def _model(name: str) -> str:
+    """A model's name, or the last part of its path, of 16 characters at most."""
+    short = plain(Path(name).name)
+    return short if len(short) <= 16 else f"{short[:15]}…"
 
 
 def _entries(count: int) -> str:
