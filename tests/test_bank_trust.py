@@ -127,8 +127,8 @@ def test_a_path_in_the_manifest_reaches_nothing_outside(capsys, bank, tmp_path):
             for version in (1, 2):
                 record = data["entries"][0] | {"id": "abc"} | {field: text, "embedding": [0.0] * 384}
                 path.write_text(json.dumps(data | {"schema_version": version, "entries": [record]}))
-                for argv in (["rm", "abc", "-y"], ["rm", "--all", "-y"]):
-                    main(["memory", *argv, "--bank", str(bank.folder)])
+                MemoryBank(bank.folder).delete(["abc", text])
+                main(["memory", "rm", "--all", "-y", "--bank", str(bank.folder)])
                 assert victim.read_text() == "keep"
             path.write_text(json.dumps(data))
     assert "Traceback" not in capsys.readouterr().err

@@ -19,7 +19,6 @@ from .guidance.guide import Guide, attach
 from .guidance.spans import phrase_spans
 from .guidance.targets import Targets, gaussian_targets
 from .jobs import Clock, Job, Outcome, Report, Silent
-from .layout import layout_from_json
 from .layout.draw import draw_boxes, side_by_side
 from .memory import Entry, Recall
 from .recipe import make_recipe
@@ -259,7 +258,7 @@ def refine(bank, entry, *, consolidate: int | None, seed: int | None, out: Path 
         guide = replace(guide, consolidate=consolidate)
     with tempfile.TemporaryDirectory() as folder:
         job = Job(
-            layout=layout_from_json(entry.layout), seed=entry.seed if seed is None else seed,
+            layout=entry.checked_layout(), seed=entry.seed if seed is None else seed,
             path=out or Path(folder, "video.mp4"), guide=guide, memory=MemoryConfig(on_hit="continue"),
             sample=sampled, entry=entry.id,
         )  # fmt: skip

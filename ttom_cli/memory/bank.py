@@ -21,13 +21,13 @@ from ..files import to_json
 from ..layout import Layout
 from . import adapters, disk, keys, manifest
 from .adapters import State as Tensors
-from .entry import Entry, parse_layout, to_tracks
+from .choice import surplus
+from .entry import Entry
 from .manifest import Aside, State
 from .migrations import SCHEMA_VERSION, file_in_1
 
 if TYPE_CHECKING:
     from .index import Index
-    from .search import Candidate
     from .texts import Texts
 
 PATIENCE = 60.0  # seconds that a change waits for another's
@@ -125,17 +125,8 @@ class MemoryBank:
 
         state = self._refresh()
         if self._index is None or self._index.state is not state:
-            self._index = Index(state, self._texts())
+            self._index = Index(state, self._texts(), self._say)
         return self._index
-
-    def search(self, layout: Layout, *, model: str, guide: dict) -> list[Candidate]:
-        """All entries beside a scene, the nearest first, and why they are no hits; counts as no use."""
-        from .search import candidates
-
-        index = self.index()
-        found = candidates(index, layout, model=model, guide=guide, least=self.thresholds)
-        self._say(index.aside)
-        return found
 
     # ------------------------------------------------------------ the four operations
 
@@ -146,10 +137,8 @@ class MemoryBank:
         """
         bad: set[str] = set()
         while True:
-            index = self.index()
-            matches = index.matches(layout, model=model, guide=guide, least=self.thresholds)
+            matches = self.index().matches(layout, model=model, guide=guide, least=self.thresholds)
             found = next((found for found in matches if found[0].id not in bad), None)
-            self._say(index.aside)
             if found is None:
                 return None
             entry, match = found
@@ -188,7 +177,7 @@ class MemoryBank:
         for track in layout.objects:
             self._texts().row(track.phrase)
         with self._locked() as held:
-            evicted = surplus(list(held.entries.values()), max(0, self.capacity - 1), None)
+            evicted = surplus(list(held.entries.values()), self.capacity - 1)
             changes = [change, *({"drop": e.id} for e in evicted)]
             self._store(held, [(entry, content)], changes, gone=evicted)
             return held.entries[entry.id]
@@ -200,6 +189,7 @@ class MemoryBank:
         """
         with self._locked() as held:
             added: list[Entry] = []
+            changes: list[dict] = []
 
             def fresh() -> Iterator[tuple[Entry, bytes]]:
                 for entry, content in foreign:
@@ -207,12 +197,10 @@ class MemoryBank:
                     if same is None or same.sha256 != entry.sha256:
                         new = replace(entry, id=secrets.token_hex(4)) if same else entry
                         added.append(new)
+                        changes.append(manifest.put(new))
                         yield new, content
 
-            def changes() -> Iterator[dict]:  # once `fresh` is through
-                yield from map(manifest.put, added)
-
-            self._store(held, fresh(), changes(), gone=[])
+            self._store(held, fresh(), changes, gone=[])
             return added
 
     def update(self, id: str, state: Tensors | None = None, *, absorbed: Collection[Entry] = (), **facts) -> Entry:
@@ -266,11 +254,8 @@ class MemoryBank:
 
     def _say(self, aside: list[Aside]) -> None:
         """Tell of what is set aside, once, and not of all where it is many."""
-        names = [f"the entry {bad.id}" if bad.id else "an entry" for bad in aside]
-        lines = [
-            f"{name} of the bank {self.folder} is set aside: {bad.reason}"
-            for name, bad in zip(names, aside, strict=True)
-        ]
+        where = f"of the bank {self.folder} is set aside"
+        lines = [f"{f'the entry {bad.id}' if bad.id else 'an entry'} {where}: {bad.reason}" for bad in aside]
         new = [line for line in dict.fromkeys(lines) if line not in self._told]
         for line in new[:TOLD]:
             self._tell_once(line)
@@ -328,24 +313,23 @@ class MemoryBank:
         self._tell_once(f"{error.message}; what is learnt is not kept, and uses are not counted")
 
     def _store(
-        self, held: State, written: Iterable[tuple[Entry, bytes]], changes: Iterable[dict], gone: list[Entry]
+        self, held: State, written: Iterable[tuple[Entry, bytes]], changes: list[dict], gone: list[Entry]
     ) -> None:
-        """Write adapters, then the changes that name them and no more those that are `gone`."""
+        """Write adapters, then, once all are written, the changes that name them and no more those that are `gone`."""
         hashes = []
         try:
             for entry, content in written:
                 hashes.append(entry.sha256)
                 adapters.write(self.folder, entry, content)
-            manifest.commit(self.folder, held, list(changes))
+            manifest.commit(self.folder, held, changes)
         except BaseException:
             with suppress(BankError):
                 self._remove_unnamed(manifest.read_state(self.folder), hashes)
             raise
         self._remove_unnamed(held, [e.sha256 for e in gone])
         self._save_texts()
-        if len(self._texts().rows) > 16 * len(held.entries) + 1000:
-            with suppress(OSError):
-                self._texts().trim({text for e in held.entries.values() for text in _texts_of(e)})
+        with suppress(OSError):
+            self._texts().forget_all_but(held.entries.values())
 
     def _drop(self, held: State, gone: list[Entry | Aside]) -> None:
         hashes = [record.sha256 for record in gone if record.sha256]
@@ -406,42 +390,9 @@ class MemoryBank:
             self._swept = True
 
 
-def least_used(entries: Iterable[Entry]) -> list[Entry]:
-    """In the order in which they are evicted: the least frequently used first, of equals the longest unused."""
-    return sorted(entries, key=lambda e: (e.uses, e.last_used))
-
-
-def surplus(entries: list[Entry], count: int | None, size: float | None) -> list[Entry]:
-    """Those that are too many for at most so many entries, and so many bytes of adapters; the least used."""
-    kept, used, going = len(entries), sum(entry.bytes for entry in entries), []
-    for entry in least_used(entries):
-        if (count is None or kept <= count) and (size is None or used <= size):
-            break
-        going.append(entry)
-        kept, used = kept - 1, used - entry.bytes
-    return going
-
-
 def _named(state: State) -> set[str]:
     """The hashes of the adapters that are named, also by what is set aside."""
     return {e.sha256 for e in state.entries.values()} | {a.sha256 for a in state.aside if a.sha256}
-
-
-def _texts_of(entry: Entry) -> list[str]:
-    """Those whose embeddings its matches need."""
-    with suppress(ValueError, KeyError, TypeError, AttributeError):
-        return [entry.scene, *(track.phrase for track in to_tracks(parse_layout(entry.layout_json)))]
-    return [entry.scene]
-
-
-def default_folder() -> Path:
-    """`memory_bank/` in a checkout of ttom, else a folder in the user's data directory."""
-    import platformdirs
-
-    here = Path.cwd()
-    if (here / "memory_bank").is_dir() and (here / "ttom_cli").is_dir():
-        return here / "memory_bank"
-    return Path(platformdirs.user_data_dir("ttom")) / "memory_bank"
 
 
 def _now() -> str:

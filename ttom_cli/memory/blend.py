@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import BankError
-from ..layout import Layout, layout_from_json
 from .entry import Entry
 from .keys import Match
 from .search import ANY, candidates
@@ -36,11 +35,11 @@ def groups(bank: MemoryBank, entries: list[Entry], least: float) -> Iterator[Ali
 
     No entry is in two groups. Raises LayoutError for a layout that is none.
     """
-    index, wanted = bank.index(), {entry.id for entry in entries}
+    index, wanted, bound = bank.index(), {entry.id for entry in entries}, Match(least, least, least)
     for kept in _most_used_first(entries):
         if kept.id in wanted:
             wanted.remove(kept.id)
-            found = index.matches(_layout(kept), model=kept.model, guide=kept.guide, least=Match(least, least, least))
+            found = index.matches(kept.checked_layout(), model=kept.model, guide=kept.guide, least=bound)
             others = [(entry, _similarity(match)) for entry, match in found if entry.id in wanted]
             wanted -= {entry.id for entry, _ in others}
             if others:
@@ -50,7 +49,7 @@ def groups(bank: MemoryBank, entries: list[Entry], least: float) -> Iterator[Ali
 def together(bank: MemoryBank, entries: list[Entry]) -> Alike:
     """These entries, however similar they are. Raises BankError where they could never be hits for each other."""
     kept, *others = _most_used_first(entries)
-    found = candidates(bank.index(), _layout(kept), model=kept.model, guide=kept.guide, least=ANY)
+    found = candidates(bank.index(), kept.checked_layout(), model=kept.model, guide=kept.guide, least=ANY)
     beside = {candidate.entry.id: candidate for candidate in found}
     for entry in others:
         if entry.id not in beside or beside[entry.id].reasons:
@@ -102,10 +101,6 @@ def mean(states: list[State], weights: list[float]) -> State:
 
 def _most_used_first(entries: list[Entry]) -> list[Entry]:
     return sorted(entries, key=lambda e: (-e.uses, e.created))
-
-
-def _layout(entry: Entry) -> Layout:
-    return layout_from_json(entry.layout, source=f"the layout of {entry.id}")
 
 
 def _similarity(match: Match) -> float:

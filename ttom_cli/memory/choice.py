@@ -1,10 +1,11 @@
-"""Which entries a command is about, and in which order they are listed."""
+"""Entries by what is known of them: those that are chosen, a page of them in some order, and those that go first."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from math import inf
 from pathlib import Path
 from typing import ClassVar
 
@@ -73,6 +74,21 @@ class Page(Checked):
         ordered = sorted(entries, key=ORDERS[self.sort], reverse=self.reverse)
         limit = self.limit or limit
         return ordered[(self.page - 1) * limit : self.page * limit]
+
+
+def surplus(entries: Collection[Entry], count: float, size: float = inf) -> list[Entry]:
+    """Those that are too many for so many entries, and so many bytes of adapters, in the order in which they go.
+
+    The least frequently used goes first, of equals the longest unused.
+    """
+    kept, used, going = len(entries), sum(entry.bytes for entry in entries), []
+    if kept > count or used > size:
+        for entry in sorted(entries, key=lambda e: (e.uses, e.last_used)):
+            if kept <= count and used <= size:
+                break
+            going.append(entry)
+            kept, used = kept - 1, used - entry.bytes
+    return going
 
 
 def seen(entry: Entry) -> str:

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from ..errors import BankError
 from ..files import to_json
-from ..layout import Keyframe, Track
+from ..layout import Keyframe, Layout, Track, layout_from_json
 from ..text import plain
 
 ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
@@ -65,9 +65,17 @@ class Entry:
     def layout(self) -> dict:
         """Raises BankError for what is no JSON object."""
         try:
-            return parse_layout(self.layout_json)
-        except ValueError as error:
-            raise BankError(f"the layout of the entry {self.id} is damaged ({error})") from None
+            value = json.loads(self.layout_json)
+            to_json(value)  # has neither NaN nor infinities
+            if isinstance(value, dict):
+                return value
+        except (ValueError, RecursionError):
+            pass
+        raise BankError(f"the layout of the entry {self.id} is damaged: it is no JSON object")
+
+    def checked_layout(self) -> Layout:
+        """Raises LayoutError, or BankError, for what is none."""
+        return layout_from_json(self.layout, source=f"the layout of the entry {self.id}")
 
     def to_record(self, layout: bool = True) -> dict:
         """As it stands in the manifest, the layout last."""
@@ -78,18 +86,6 @@ class Entry:
         """The record as JSON of one line."""
         head = to_json(self.to_record(layout=False), ensure_ascii=False)
         return f"{head[:-1]}{BEFORE_LAYOUT}{self.layout_json}}}"
-
-
-def parse_layout(text: str) -> dict:
-    """Raises ValueError for what is no JSON object."""
-    try:
-        value = json.loads(text)
-        to_json(value)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    if not isinstance(value, dict):
-        raise ValueError("it is no object")
-    return value
 
 
 def to_tracks(layout: dict) -> list[Track]:

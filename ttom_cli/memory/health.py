@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import BankError, LayoutError
-from ..layout import layout_from_json
+from ..errors import BankError, TTOMError
 from . import adapters, disk, manifest
 from .entry import Entry, mended
 from .manifest import Aside, State
@@ -74,14 +73,11 @@ def _names(folder: Path) -> list[str]:
 
 
 def _faults_of(bank: MemoryBank, entry: Entry) -> Iterator[Fault]:
-    try:
-        layout_from_json(entry.layout, source="its layout")
-    except (LayoutError, BankError) as error:
-        yield Fault("layout", entry.id, error.message)
-    try:
-        bank.load(entry)
-    except BankError as error:
-        yield Fault("adapter", entry.id, error.message)
+    for kind, look in (("layout", entry.checked_layout), ("adapter", lambda: bank.load(entry))):
+        try:
+            look()
+        except TTOMError as error:
+            yield Fault(kind, entry.id, error.message)
 
 
 def repair(bank: MemoryBank, report: Report) -> Iterator[str]:

@@ -7,12 +7,12 @@ the same ways. N entries of a group, O objects, T times.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ..errors import BankError, LayoutError
-from ..layout import Layout, layout_from_json
+from ..errors import TTOMError
+from ..layout import Layout
 from ..text import plain
 from .entry import Entry, to_tracks
 from .keys import SAMPLES, Match, key_text
@@ -25,12 +25,11 @@ COMPARED = ("model", "guide", "motion", "scene", "layout_json")
 
 
 class Index:
-    """Follows a state of the bank. What is no layout in it is told by `aside`, and found by nothing."""
+    """Follows a state of the bank. `tell` is given what is no layout in it, and found by nothing."""
 
     @uncollected()
-    def __init__(self, state: State, texts: Texts):
-        self.state, self.texts = state, texts
-        self.aside: list[Aside] = []
+    def __init__(self, state: State, texts: Texts, tell: Callable[[list[Aside]], None]):
+        self.state, self.texts, self._tell = state, texts, tell
         self._groups: dict[tuple, Group] = {}
         self._seen: dict[str, Entry] = {}
         self._checked: set[str] = set()
@@ -42,7 +41,7 @@ class Index:
         self._follow()
         group = self._groups.get(_key(model, guide, [track.direction for track in layout.objects]))
         if group is not None:
-            self.aside += group.fill()
+            self._tell(group.fill())
             for id, match in group.matches(layout, self.texts, least):
                 if self._sound(entry := self.state.entries[id]):
                     yield entry, match
@@ -55,16 +54,16 @@ class Index:
         """All groups that hold entries."""
         self._follow()
         for group in self._groups.values():
-            self.aside += group.fill()
+            self._tell(group.fill())
         return [group for group in self._groups.values() if group.ids]
 
     def _sound(self, entry: Entry) -> bool:
         """Whether its layout is one; what is sound is not looked at twice."""
         if entry.id not in self._checked:
             try:
-                layout_from_json(entry.layout, source=f"the layout of {entry.id}")
-            except (LayoutError, BankError) as error:
-                self.aside.append(Aside(entry.id, error.message, None))
+                entry.checked_layout()
+            except TTOMError as error:
+                self._tell([Aside(entry.id, error.message, None)])
                 return False
             self._checked.add(entry.id)
         return True

@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import BankError, LayoutError
+from ..errors import BankError, TTOMError
 from ..files import to_json
-from ..layout import layout_from_json
 from ..text import plain
 from . import adapters, disk, manifest
 from .entry import MAX_BYTES, Entry, to_entry
@@ -94,8 +93,8 @@ def take_in(bank: MemoryBank, path: Path) -> tuple[list[Entry], int]:
     with _opened(path) as (entries, content_of):
         for entry in entries:
             try:
-                layout_from_json(entry.layout, source=f"the layout of {entry.id}")
-            except LayoutError as error:
+                entry.checked_layout()
+            except TTOMError as error:
                 raise _refused(path, error.message) from None
         return bank.take_in((entry, content_of(entry)) for entry in entries), len(entries)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from math import inf
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -10,7 +11,7 @@ import typer
 
 from ... import console
 from ...errors import TTOMError
-from ...memory.choice import Choice
+from ...memory.choice import Choice, surplus
 from ...options import fill
 from ...text import plain
 from ..inputs import open_bank
@@ -58,12 +59,10 @@ def prune(
     bank: BankOpt = None,
 ) -> None:  # fmt: skip
     """Make the bank smaller: the least frequently used go first, of equals the longest unused. Prints the ids that went."""
-    from ...memory.bank import surplus
-
     if keep is None and megabytes is None:
         raise TTOMError("say how much stays", "give --keep N, or --mb N")
     store = open_bank(bank)
-    doomed = surplus(store.entries(), keep, None if megabytes is None else megabytes * 1e6)
+    doomed = surplus(store.entries(), inf if keep is None else keep, inf if megabytes is None else megabytes * 1e6)
     if _agreed("remove", doomed, yes, dry_run):
         store.delete([entry.id for entry in doomed])
         print("\n".join(entry.id for entry in doomed))

@@ -68,12 +68,10 @@ def show(id: str, bank: BankOpt = None, json_: JsonOpt = False) -> None:
         return print(to_json(entry.to_record() | {"file": entry.file}, indent=2, ensure_ascii=False))
     from rich.console import Console
 
-    from ...layout import layout_from_json
     from ...layout.show import show as drawing
 
     terminal = Console(highlight=False, markup=False)
-    layout = layout_from_json(entry.layout, source=f"the layout of {entry.id}")
-    terminal.print(drawing(layout, terminal.width))
+    terminal.print(drawing(entry.checked_layout(), terminal.width))
     table = _table("", "")
     table.show_header = False
     for name, value in _facts(entry):
@@ -107,13 +105,16 @@ def search(
     prompt: PromptArg = None, config: ConfigOpt = None, limit: int = NEAREST, json_: JsonOpt = False, *, given: dict
 ) -> None:
     """Show what a prompt would hit, and why the nearest others are no hits. Takes the options of `generate` that count."""
+    from ...memory.search import candidates
+
     common = read_config(config)
     card, settings = settle(common, given)
     (item,) = read_source(prompt, None, settings.run.layout).items
     store = open_bank(settings.run.bank, settings.memory)
     layout = plan_item(item, settings.planner, (settings.sample.width, settings.sample.height))
+    signature = adapter_signature(settings.guide, settings.sample)
     with console.waiting("asking the memory"):
-        found = store.search(layout, model=card.name, guide=adapter_signature(settings.guide, settings.sample))[:limit]
+        found = candidates(store.index(), layout, model=card.name, guide=signature, least=store.thresholds)[:limit]
     if json_:
         return print(to_json([_candidate(candidate) for candidate in found], ensure_ascii=False))
     if not found:
