@@ -111,7 +111,7 @@ def noted(path: Path) -> list:
 # ---------------------------------------------------------------- many at once
 
 
-def many(folder: Path, notes: Path, writers: int = 8, readers: int = 4, rounds: int = 6) -> dict:
+def many(folder: Path, notes: Path, writers: int = 8, readers: int = 4, rounds: int = 4) -> dict:
     shared = MemoryBank(folder, capacity=10_000).insert(named("shared"), state(-1), **FACTS).id
 
     def write(n: int) -> None:

@@ -19,7 +19,7 @@ def test_writers_and_readers_at_once_lose_nothing_and_raise_nothing(tmp_path):
     """Eight processes insert, delete and update one entry, while four read that entry."""
     for seen in run("many", tmp_path):
         assert not any(seen["codes"]) and seen["lost"] == [] and seen["back"] == [] and seen["stray"] == []
-        assert seen["updates"] == seen["acknowledged"] == 48 and all(seen["reads"])
+        assert seen["updates"] == seen["acknowledged"] == 32 and all(seen["reads"])
 
 
 def test_kill_9_loses_nothing_acknowledged(tmp_path):

@@ -35,6 +35,10 @@ class BankError(TTOMError):
     """A memory bank that cannot be read or written."""
 
 
+class BusyError(BankError):
+    """A memory bank that others change for longer than one waits."""
+
+
 class ReadOnlyError(BankError):
     """A memory bank that can be read, and not written by this user or in this place."""
 

@@ -16,7 +16,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import BankError, ReadOnlyError
+from ..errors import BankError, BusyError, ReadOnlyError
 from ..files import to_json
 from ..layout import Layout
 from . import adapters, disk, keys, manifest
@@ -296,12 +296,15 @@ class MemoryBank:
         raise BankError(f"cannot read the adapter {self.folder / entry.file}: it is missing", hint)
 
     def _count_use(self, entry: Entry) -> Entry:
-        """The entry with one use more; where that cannot be written nothing is lost but the count, and it is told."""
+        """The entry with one use more. Where that cannot be written nothing is lost but the count, and it is told, unless
+        others have the bank for longer than it is worth."""
         now = _now()
         try:
             with self._locked(USE_PATIENCE) as held:
                 manifest.commit(self.folder, held, [{"use": entry.id, "at": now}], durable=False)
                 self._save_texts()
+        except BusyError:
+            pass
         except ReadOnlyError as error:
             self._forbid(error)
         except BankError as error:
@@ -370,7 +373,7 @@ class MemoryBank:
                     raise
         except OSError as error:
             forbidden = error.errno in FORBIDDEN and (self.folder / manifest.NAME).is_file()
-            kind = ReadOnlyError if forbidden else BankError
+            kind = ReadOnlyError if forbidden else BusyError if isinstance(error, TimeoutError) else BankError
             raise kind(f"cannot write to the bank {self.folder}: {error.strerror}", "see --bank") from None
 
     def _tidy(self, state: State) -> None:
