@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 import zipfile
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 from bank_process import FACTS, LAYOUT, A, B, made_up, named, state, value
-from test_bank_trust import edited
+from test_bank_trust import VERSION_1, edited
 
 from ttom_cli.cli import main
 from ttom_cli.memory import MemoryBank, blend, keys
@@ -293,13 +294,14 @@ def test_comfyui_s_names_are_those_of_its_modules():
 
 
 def packed(file, change) -> None:
-    """The archive, with its members changed."""
+    """The archive, with its members changed; what a change gives back is done to the file."""
     with zipfile.ZipFile(file) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-    change(members)
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    kind, harm = change(members) or (zipfile.ZIP_STORED, lambda content: content)
+    with zipfile.ZipFile(file, "w", kind) as archive:
         for name, content in members.items():
             archive.writestr(name, content)
+    file.write_bytes(harm(file.read_bytes()))
 
 
 def _records(change):
@@ -312,7 +314,7 @@ def _records(change):
 
 
 def _adapters(content):
-    return lambda members: members.update({n: content for n in list(members)[-1:]})
+    return lambda members: members.update({list(members)[-1]: content})
 
 
 @pytest.mark.parametrize(
@@ -325,9 +327,15 @@ def _adapters(content):
         (_records(lambda entries: entries.clear()), "it has 0 entries"),
         (_adapters(b"x"), "is not what was stored"),
         (_adapters(b"\0" * 10_000_000), "larger than it may be"),
-        (lambda members: members.popitem(), "it has no adapters/"),
+        (lambda members: members.popitem() and None, "it has no adapters/"),
         (lambda members: members.update({"manifest.json": b"[" * 99999}), "is damaged"),
-        (lambda members: members.pop("manifest.json"), "it has no manifest.json"),
+        (lambda members: members.pop("manifest.json") and None, "it has no manifest.json"),
+        (lambda _: (zipfile.ZIP_DEFLATED, bytes), "is compressed or locked"),
+        (
+            lambda _: (zipfile.ZIP_STORED, lambda content: content.replace(b"lora_B", b"lora_C")),
+            "its archive is damaged",
+        ),
+        (lambda _: (zipfile.ZIP_STORED, lambda content: content[:-30]), "it is neither an archive nor a LoRA"),
     ],
 )
 def test_an_archive_is_taken_whole_or_not_at_all(run, bank, tmp_path, change, reason):
@@ -354,6 +362,24 @@ def test_other_files_are_refused(run, bank, tmp_path):
         assert code == 1 and out == "" and "is refused, and nothing of it was taken" in err, (name, err)
     code, _, err = run("import", tmp_path)
     assert code == 1 and "no regular file" in err and len(bank.entries()) == 3
+
+
+def test_a_bank_of_version_1_is_verified_and_exported_as_it_is(run, tmp_path):
+    shutil.copytree(VERSION_1, tmp_path / "v1")
+    before = {p: p.read_bytes() for p in (tmp_path / "v1").rglob("*.*")}
+    code, out, err = run("verify", "--bank", tmp_path / "v1", "--json")
+    assert code == 0 and json.loads(out) == {"sound": 2, "faults": [], "strays": [], "repaired": []}, err
+    assert run("export", "--bank", tmp_path / "v1", "--out", tmp_path / "x.zip")[0] == 0
+    assert {p: p.read_bytes() for p in (tmp_path / "v1").rglob("*.*")} == before
+    other = MemoryBank(tmp_path / "other")
+    assert len(run("import", tmp_path / "x.zip", "--bank", other.folder)[1].split()) == 2
+    assert [value(other.load(entry)) for entry in other.entries()] == [0.75, 0.25]
+
+
+def test_what_no_entry_names_is_told_and_left(run, bank):
+    (bank.folder / "adapters" / f"{'a' * 64}.safetensors").write_bytes(b"x" * 99)
+    code, out, err = run("verify")
+    assert (code, out) == (0, "") and "1 files in" in err and "named by no entry" in err
 
 
 def test_what_cannot_be_exported_is_said(run, bank, tmp_path):

@@ -97,11 +97,6 @@ class MemoryBank:
         """The records that are bad: kept as they are until they are removed, and used for nothing."""
         return list(self._refresh().aside)
 
-    @property
-    def is_old(self) -> bool:
-        """Whether it is of an older version, as it is until the first change."""
-        return self._refresh().version < SCHEMA_VERSION
-
     def find(self, prefix: str) -> Entry:
         """The one entry whose id starts with `prefix`. Raises BankError for none or several."""
         return self._one(prefix, self.entries())
@@ -296,15 +291,14 @@ class MemoryBank:
         raise BankError(f"cannot read the adapter {self.folder / entry.file}: it is missing", hint)
 
     def _count_use(self, entry: Entry) -> Entry:
-        """The entry with one use more. Where that cannot be written nothing is lost but the count, and it is told, unless
-        others have the bank for longer than it is worth."""
+        """The entry with one use more; where that cannot be written, nothing is lost but the count."""
         now = _now()
         try:
             with self._locked(USE_PATIENCE) as held:
                 manifest.commit(self.folder, held, [{"use": entry.id, "at": now}], durable=False)
                 self._save_texts()
         except BusyError:
-            pass
+            pass  # it is not worth a longer wait, nor a line
         except ReadOnlyError as error:
             self._forbid(error)
         except BankError as error:

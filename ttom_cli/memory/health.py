@@ -21,6 +21,7 @@ from ..errors import BankError, TTOMError
 from . import adapters, disk, manifest
 from .entry import Entry, mended
 from .manifest import Aside, State
+from .migrations import file_in_1
 
 if TYPE_CHECKING:
     from .bank import MemoryBank
@@ -60,10 +61,11 @@ def examine(bank: MemoryBank) -> Report:
     faults = [Fault("record", record.id, record.reason) for record in aside]
     for entry in entries:
         faults += _faults_of(bank, entry)
-    named = {entry.file for entry in entries} | {f"adapters/{record.sha256}.safetensors" for record in aside}
+    named = {entry.file for entry in entries} | {file_in_1(entry.id, entry.updates) for entry in entries}
+    named |= {f"adapters/{record.sha256}.safetensors" for record in aside}
     found = {f"adapters/{name}" for name in _names(bank.folder / adapters.FOLDER) if name.endswith(".safetensors")}
-    strays = sorted(found - named) if not bank.is_old else []
-    return Report(len(entries) - len({f.id for f in faults if f.kind != "record"}), faults, strays)
+    bad = {fault.id for fault in faults if fault.kind != "record"}
+    return Report(len(entries) - len(bad), faults, sorted(found - named))
 
 
 def _names(folder: Path) -> list[str]:

@@ -139,14 +139,17 @@ def _adapter(path: Path, archive: zipfile.ZipFile, entry: Entry) -> bytes:
 
 
 def _member(path: Path, archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
-    """A file of an archive, of `limit` bytes at most, whatever the archive says of its size."""
+    """A file of an archive, of `limit` bytes at most: none is compressed, so that it has no more than the archive."""
     try:
-        with archive.open(name) as file:
+        info = archive.getinfo(name)
+        if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
+            raise _refused(path, f"its {name} is compressed or locked, as no export is")
+        with archive.open(info) as file:
             content = file.read(limit + 1)
     except KeyError:
         raise _refused(path, f"it has no {name}") from None
-    except (RuntimeError, NotImplementedError, EOFError) as error:  # locked, or packed in an unknown way
-        raise _refused(path, f"its {name} cannot be read ({plain(str(error))[:80]})") from None
+    except EOFError:
+        raise _refused(path, f"its {name} is cut short") from None
     if len(content) > limit:
         raise _refused(path, f"its {name} is larger than it may be")
     return content
