@@ -14,6 +14,7 @@ from bank_process import FACTS, LAYOUT, A, B, made_up, named, state, value
 from test_bank_trust import VERSION_1, edited
 
 from ttom_cli.cli import main
+from ttom_cli.errors import BankError
 from ttom_cli.memory import MemoryBank, blend, keys
 
 
@@ -175,6 +176,16 @@ def test_merge_weighs_by_similarity(run, bank):
     other = bank.insert(LAYOUT, state(1), **FACTS | {"model": "other"})
     code, _, err = run("merge", second, other.id, "-y")
     assert code == 1 and "made for the model other" in err and len(ids(bank)) == 3
+
+
+def test_a_merge_overwrites_no_update_that_came_meanwhile(bank):
+    for changed in (0, 1):
+        before = bank.entries()
+        alike = blend.together(bank, before[:2])
+        bank.update(before[changed].id, state(9 + changed))
+        with pytest.raises(BankError, match="was changed meanwhile"):
+            blend.merge(bank, alike)
+        assert value(bank.load(bank.find(before[changed].id))) == 9 + changed and len(bank.entries()) == 3
 
 
 def test_the_mean_is_of_what_adapters_do():
@@ -379,7 +390,7 @@ def test_a_bank_of_version_1_is_verified_and_exported_as_it_is(run, tmp_path):
 def test_what_no_entry_names_is_told_and_left(run, bank):
     (bank.folder / "adapters" / f"{'a' * 64}.safetensors").write_bytes(b"x" * 99)
     code, out, err = run("verify")
-    assert (code, out) == (0, "") and "1 files in" in err and "named by no entry" in err
+    assert (code, out) == (0, "") and "no entry names 1 of the files in" in err
 
 
 def test_what_cannot_be_exported_is_said(run, bank, tmp_path):

@@ -18,6 +18,7 @@ import torch
 
 from ..layout import Layout, layout_from_json
 from ..memory import MemoryBank, adapters, keys, manifest
+from ..memory.choice import Choice, Page
 from ..memory.entry import to_entry
 from ..memory.texts import Texts
 from .report import Row, Table
@@ -76,7 +77,7 @@ def _figures(folder: Path, layouts: list[Layout], size: int) -> dict[str, float]
         _timed(lambda n=n, layout=layout: bank.insert(layout, _tensors(size + n), **FACTS))[0]
         for n, layout in enumerate(layouts[size:])
     ]
-    listing, page = _timed(lambda: sorted(MemoryBank(folder).entries(), key=lambda e: (-e.uses, e.created))[:PAGE])
+    listing, page = _timed(lambda: Page().of(Choice().of(MemoryBank(folder).entries()), PAGE))
     removal, _ = _timed(lambda: MemoryBank(folder).delete([entry.id for entry in page[:10]]))
     tracemalloc.start()
     MemoryBank(folder).read(asked[0], model=MODEL, guide=GUIDE)

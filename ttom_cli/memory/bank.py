@@ -198,9 +198,12 @@ class MemoryBank:
             self._store(held, fresh(), changes, gone=[])
             return added
 
-    def update(self, id: str, state: Tensors | None = None, *, absorbed: Collection[Entry] = (), **facts) -> Entry:
-        """Replace an entry's tensors, its facts, or both; the entries that are `absorbed` in it go, and their uses are
-        its own. Raises BankError where one of those has changed meanwhile."""
+    def update(self, id: str, state: Tensors | None = None, *, of: Collection[Entry] = (), **facts) -> Entry:
+        """Replace an entry's tensors, its facts, or both.
+
+        `of`: what the tensors are made of, this entry too; the others go, and their uses become its own. Raises
+        BankError where one of them has changed since.
+        """
         if "scene" in facts:
             self._texts().row(facts["scene"])
         content = None
@@ -211,13 +214,14 @@ class MemoryBank:
             old = held.entries.get(id)
             if old is None:
                 raise BankError(f"the entry {id} is no longer in the bank {self.folder}")
-            now = [held.entries.get(e.id) for e in absorbed]
-            if [e and e.sha256 for e in now] != [e.sha256 for e in absorbed]:
+            now = [held.entries.get(entry.id) for entry in of]
+            if [entry and entry.sha256 for entry in now] != [entry.sha256 for entry in of]:
                 raise BankError(f"the bank {self.folder} was changed meanwhile", "try again")
-            uses = sum(e.uses for e in (old, *now))
+            gone = [entry for entry in now if entry.id != id]
+            uses = old.uses + sum(entry.uses for entry in gone)
             new = replace(old, **facts, uses=uses, updates=old.updates + (content is not None))
-            changes = [manifest.put(new), *({"drop": e.id} for e in absorbed)]
-            self._store(held, [] if content is None else [(new, content)], changes, gone=[old, *absorbed])
+            changes = [manifest.put(new), *({"drop": entry.id} for entry in gone)]
+            self._store(held, [] if content is None else [(new, content)], changes, gone=[old, *gone])
             return held.entries[id]
 
     def restore(self, entry: Entry) -> None:

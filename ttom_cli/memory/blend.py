@@ -60,12 +60,11 @@ def together(bank: MemoryBank, entries: list[Entry]) -> Alike:
 
 def merge(bank: MemoryBank, alike: Alike) -> Entry:
     """Put the entries' mean, weighted by their similarity, in the place of all. Raises BankError; all stay then."""
-    everyone = [alike.kept, *(entry for entry, _ in alike.others)]
+    entries = [alike.kept, *(entry for entry, _ in alike.others)]
     weights = [1.0, *(max(0.0, similarity) for _, similarity in alike.others)]
-    blended = mean([bank.load(entry) for entry in everyone], weights)
-    return bank.update(
-        alike.kept.id, blended, absorbed=everyone[1:], check=None, consolidated=min(e.consolidated for e in everyone),
-    )  # fmt: skip
+    blended = mean([bank.load(entry) for entry in entries], weights)
+    consolidated = min(entry.consolidated for entry in entries)
+    return bank.update(alike.kept.id, blended, of=entries, check=None, consolidated=consolidated)
 
 
 def mean(states: list[State], weights: list[float]) -> State:

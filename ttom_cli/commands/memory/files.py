@@ -43,7 +43,7 @@ def verify(
     if report.strays:
         size = sum((store.folder / name).lstat().st_size for name in report.strays)
         console.note(
-            f"{len(report.strays)} files in {store.folder / 'adapters'} are named by no entry ({size / 1e6:.1f} MB); "
+            f"no entry names {len(report.strays)} of the files in {store.folder / 'adapters'} ({size / 1e6:.1f} MB); "
             "they are older than this manifest, and left alone"
         )
     wrong = f"{len(report.faults)} faults" if report.faults else "nothing is wrong"
