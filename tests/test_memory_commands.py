@@ -224,6 +224,20 @@ def test_verify_names_each_fault_and_mends_what_it_can(run, bank):
     assert code == 1 and "its seed" in out and len(bank.aside()) == 1, "what cannot be mended stays"
 
 
+def test_repair_leaves_what_it_cannot_read_or_does_not_know(run, bank):
+    entry = bank.entries()[0]
+    path = bank.folder / entry.file
+    path.rename(path.with_suffix(".kept"))
+    path.mkdir()  # as what has no rights to be read
+    code, out, _ = run("verify", "--repair")
+    assert code == 1 and "no regular file" in out and len(ids(bank)) == 3
+    manifest = bank.folder / "manifest.json"
+    text = manifest.read_text().replace('"schema_version": 2', '"schema_version": 9')
+    manifest.write_text(text)
+    code, out, err = run("verify", "--repair")
+    assert code == 1 and out == "" and "schema version 9" in err and manifest.read_text() == text
+
+
 @pytest.mark.parametrize("indent", [None, 1])
 @pytest.mark.parametrize("cut", [0.5, 0.95])
 def test_verify_rescues_the_whole_records_of_a_damaged_manifest(run, bank, cut, indent):

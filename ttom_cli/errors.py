@@ -35,6 +35,10 @@ class BankError(TTOMError):
     """A memory bank that cannot be read or written."""
 
 
+class DamagedError(BankError):
+    """A memory bank whose table of contents makes no sense."""
+
+
 class BusyError(BankError):
     """A memory bank that others change for longer than one waits."""
 

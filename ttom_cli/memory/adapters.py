@@ -67,7 +67,7 @@ def read(folder: Path, entry: Entry) -> tuple[bytes, State]:
     path = folder / entry.file
     hint = f"remove the entry: ttom memory rm {entry.id} --bank {folder}"
     try:
-        content = _content(folder, entry)
+        content = raw(folder, entry)
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -85,7 +85,8 @@ def opened(content: bytes, entry: Entry) -> State:
     return decode(content)
 
 
-def _content(folder: Path, entry: Entry) -> bytes:
+def raw(folder: Path, entry: Entry) -> bytes:
+    """The content of an entry's file, whatever it is. Raises OSError."""
     if disk.is_folder(folder) and not disk.is_folder(folder / FOLDER) and (folder / FOLDER).exists():
         raise OSError(0, "its folder is none, or a link")
     try:

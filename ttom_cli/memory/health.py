@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import BankError, TTOMError
+from ..errors import BankError, DamagedError, TTOMError
 from . import adapters, disk, manifest
 from .entry import Entry, mended
 from .manifest import Aside, State
@@ -53,10 +53,10 @@ class Report:
 
 
 def examine(bank: MemoryBank) -> Report:
-    """Look at every record, layout and adapter."""
+    """Look at every record, layout and adapter. Raises BankError for a bank that is unreadable, or of later version."""
     try:
         entries, aside = bank.entries(), bank.aside()
-    except BankError as error:
+    except DamagedError as error:
         return Report(0, [Fault("manifest", "", error.message)], [])
     faults = [Fault("record", record.id, record.reason) for record in aside]
     for entry in entries:
@@ -87,28 +87,32 @@ def repair(bank: MemoryBank, report: Report) -> Iterator[str]:
     if any(fault.kind == "manifest" for fault in report.faults):
         yield _rescue(bank.folder)
         report = examine(bank)
-    reasons = {fault.id: fault for fault in report.faults}
     for record in bank.aside():
         entry = mended(record.record)
-        if record.id and entry and _usable(bank, entry):
+        if record.id and entry and _is_there(bank.folder, entry):
             bank.restore(entry)
             yield f"the entry {record.id} is mended ({record.reason})"
+    suspects = {fault.id for fault in report.faults if fault.kind == "adapter"}
     gone = [record for record in bank.aside() if record.id and not _has_adapter(bank.folder, record)]
-    gone += [e for e in bank.entries() if e.id in reasons and reasons[e.id].kind == "adapter"]
+    gone += [e for e in bank.entries() if e.id in suspects and _is_there(bank.folder, e) is False]
     if gone:
         kept = bank.folder / REMOVED.format(secrets.token_hex(4))
-        records = [r.record if isinstance(r, Aside) else r.to_record() for r in gone]
-        _keep(kept, "".join(json.dumps(record) + "\n" for record in records).encode())
+        lines = [json.dumps(r.record) if isinstance(r, Aside) else r.to_line() for r in gone]
+        _keep(kept, "".join(f"{line}\n" for line in lines).encode())
         bank.delete([record.id for record in gone])
-        yield from (f"the entry {record.id} is removed, for its adapter cannot be used" for record in gone)
+        yield from (f"the entry {record.id} is removed, for its adapter is missing or damaged" for record in gone)
         yield f"the records of those are kept in {kept}"
 
 
-def _usable(bank: MemoryBank, entry: Entry) -> bool:
-    with suppress(BankError, OSError):
-        adapters.read(bank.folder, entry)
-        return True
-    return False
+def _is_there(folder: Path, entry: Entry) -> bool | None:
+    """Whether an entry's adapter is what was stored; None where that cannot be told, for it cannot be read."""
+    try:
+        adapters.opened(adapters.raw(folder, entry), entry)
+    except (FileNotFoundError, ValueError):
+        return False
+    except OSError:
+        return None
+    return True
 
 
 def _has_adapter(folder: Path, record: Aside) -> bool:

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..errors import BankError
+from ..errors import BankError, DamagedError
 from ..files import to_json
 from ..text import plain
 from . import disk
@@ -173,7 +173,7 @@ def _read_manifest(folder: Path) -> State:
 
 @uncollected()
 def from_bytes(content: bytes, source: str, hint: str = "") -> State:
-    """What a manifest says. Raises BankError for one that is damaged."""
+    """What a manifest says. Raises DamagedError for one that is damaged, BankError for one of a later version."""
     try:
         data = _parse(content)
         version = data["schema_version"]
@@ -185,7 +185,7 @@ def from_bytes(content: bytes, source: str, hint: str = "") -> State:
             data = MIGRATIONS[number](data)
         state = _state(data)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise BankError(f"{source} is damaged ({plain(str(error))[:160]})", hint) from None
+        raise DamagedError(f"{source} is damaged ({plain(str(error))[:160]})", hint) from None
     state.version = version
     return state
 
@@ -213,7 +213,7 @@ def _parse(content: bytes) -> dict:
     by_line = head.endswith(b'"entries": [') and lines[-2:] == [b"]}", b""]
     if by_line:
         with suppress(ValueError, RecursionError):
-            return json.loads(head + b"]}") | {"entries": [_parse_line(line) for line in lines[:-2]]}
+            return json.loads(head + b"]}") | {"entries": _parse_lines(lines[:-2])}
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
@@ -231,14 +231,16 @@ def _loaded(text: str):
         return text
 
 
-def _parse_line(line: bytes):
-    line = line.removesuffix(b",").decode()
-    head, mark, layout_json = line.partition(BEFORE_LAYOUT)
-    if not mark:
-        return json.loads(line)
-    if BEFORE_LAYOUT in layout_json or not layout_json.endswith("}}"):
-        raise ValueError
-    return json.loads(head + "}"), layout_json[:-1]
+def _parse_lines(lines: list[bytes]) -> list[tuple[dict, str]]:
+    """The records and their layouts as text, the records as one text, which is faster. Raises ValueError."""
+    heads, layouts = [], []
+    for line in lines:
+        head, _, layout_json = line.decode().removesuffix(",").partition(BEFORE_LAYOUT)
+        if BEFORE_LAYOUT in layout_json or not layout_json.endswith("}}"):
+            raise ValueError
+        heads.append(head + "}")
+        layouts.append(layout_json[:-1])
+    return list(zip(json.loads(f"[{','.join(heads)}]"), layouts, strict=True))
 
 
 def replay(folder: Path, state: State) -> bool:

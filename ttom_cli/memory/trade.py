@@ -38,14 +38,10 @@ def export(bank: MemoryBank, entries: list[Entry], path: Path, names: str = "dif
         state = bank.load(entries[0])
         content = lora(entries[0], state, names)
         _write(path, lambda partial: partial.write_bytes(content))
+    elif path.suffix == ".safetensors":
+        raise BankError(f"a .safetensors holds one entry, and these are {len(entries)}", "name one, or a .zip for all")
     else:
-        several = path.suffix == ".safetensors"
-        raise BankError(
-            f"a .safetensors holds one entry, and these are {len(entries)}"
-            if several
-            else f"cannot export to {path.name}",
-            "name an entry, or a .zip for several" if several else "name a .zip, or for one entry a .safetensors",
-        )
+        raise BankError(f"cannot export to {path.name}", "name a .zip, or for one entry a .safetensors")
 
 
 def lora(entry: Entry, state: State, names: str) -> bytes:
