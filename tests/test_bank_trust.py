@@ -261,7 +261,15 @@ def test_no_control_character_reaches_the_terminal(capsys, bank):
     evil = "\x1b[31m\u202ered\x9b\x07\x7f\u2066\ud800\u200b"
     edited(bank, lambda entries: entries[0].update(prompt=evil, scene=evil, model=evil, guide={evil: evil}))
     edited(bank, lambda entries: entries[0]["layout"].update(background=evil, prompt=evil))
-    edited(bank, lambda entries: [*entries, {"id": evil}, entries[0] | {"id": "bad", "seed": evil}])
+    edited(
+        bank,
+        lambda entries: [
+            *entries,
+            {"id": evil},
+            entries[0] | {"id": "bad", "seed": evil},
+            entries[0] | {"id": "other", "model": "shapes"},
+        ],
+    )
     for argv in (["ls"], ["ls", "--json"], ["show", ""], ["show", bank.entries()[0].id], ["show", evil],
                  ["rm", evil], ["rm", "bad", "--dry-run"], ["rm", "--all", "--dry-run"], ["stats"], ["stats", "--json"],
                  ["search", "a red ball"], ["search", "a red ball", "--json"], ["search", evil], ["verify"],

@@ -103,7 +103,7 @@ def test_show_draws_the_layout_for_a_terminal(run, bank, monkeypatch):
     assert all(len(re.sub(r"\x1b\[[\d;]*m", "", line)) <= 80 for line in out.splitlines())
 
 
-def test_search_says_what_is_hit_and_why_not(run, bank, tmp_path):
+def test_search_says_what_is_hit_and_why_not(run, bank, monkeypatch):
     options = ["search", "a red ball rolls right", "--json"]
     assert all("made for the model toy" in c["reasons"][0] for c in json.loads(run(*options)[1]))
     from ttom_cli.commands.inputs import plan_item, settle
@@ -127,6 +127,11 @@ def test_search_says_what_is_hit_and_why_not(run, bank, tmp_path):
         first = next(c for c in json.loads(run("search", *argv, "--json")[1]) if c["id"] == entry.id)
         assert not first["hit"] and any(reason in said for said in first["reasons"]), (argv, first)
     assert [e.uses for e in bank.entries()] == [0] * 4, "none is a use"
+    (bank.folder / entry.file).write_bytes(b"x")
+    code, out, err = run("search", "a red ball rolls right")
+    assert code == 0 and "✓" not in out and "not what was stored" in " ".join(out.split()) and "a miss" in err
+    monkeypatch.setattr("sys.stdin", io.StringIO("a red ball\na blue cube\n"))
+    assert "there are several prompts" in run("search")[2]
 
 
 def test_stats(run, bank):

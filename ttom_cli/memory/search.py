@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
+from ..errors import TTOMError
 from ..layout import Layout
 from .entry import Entry
 from .index import Index
 from .keys import Match, key_text
+
+if TYPE_CHECKING:
+    from .bank import MemoryBank
 
 ANY = Match(-1, -1, -1)
 SAID = {"scene": "the scenes", "objects": "the objects", "overlap": "the boxes"}
@@ -44,6 +49,16 @@ def candidates(index: Index, layout: Layout, *, model: str, guide: dict, least: 
                 for id, cosine in zip(group.ids, cosines, strict=True)
             ]
     return sorted(found, key=lambda c: (c.match is None, len(c.reasons), -c.likeness))
+
+
+def unusable(bank: MemoryBank, entry: Entry) -> str:
+    """Why an entry that matches is not used all the same, or nothing."""
+    try:
+        entry.checked_layout()
+        bank.load(entry)
+    except TTOMError as error:
+        return error.message
+    return ""
 
 
 def _other_making(entry: Entry, model: str, guide: dict):

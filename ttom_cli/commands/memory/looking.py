@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from ... import console
 from ...config import GuideConfig, PlannerConfig, SampleConfig, adapter_signature
+from ...errors import TTOMError
 from ...files import to_json
 from ...memory.choice import Choice, Page, age, seen, short_ids
 from ...options import fill
@@ -20,11 +24,10 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from ...memory import Entry
+    from ...memory import Entry, MemoryBank
 
 BankOpt = parameter("bank")
 PAGE = 50
-NEAREST = 10
 MARKS = {"passed": "✓", "failed": "✗", "none": ""}
 
 
@@ -38,7 +41,7 @@ def ls(bank: BankOpt = None, json_: JsonOpt = False, *, given: dict) -> None:
     if json_:
         return print(to_json([_brief(entry) for entry in shown], ensure_ascii=False))
     if not everything:
-        return console.say(f"the bank {store.folder} is empty")
+        return console.say(f"the bank {_place(store)} is empty")
     if shown:
         _print(_list(shown, short_ids(shown, everything)))
     first = (page.page - 1) * (page.limit or PAGE) + 1
@@ -93,42 +96,50 @@ def _facts(entry: Entry):
     yield "consolidated", kept
     yield "updated", f"{entry.updates} times"
     yield "model", entry.model
-    yield (
-        "guide",
-        ", ".join(f"{k} {','.join(map(str, v)) if isinstance(v, list) else v}" for k, v in entry.guide.items()),
-    )
+    settings = {name: ",".join(map(str, v)) if isinstance(v, list) else v for name, v in entry.guide.items()}
+    yield "guide", ", ".join(f"{name} {value}" for name, value in settings.items())
     yield "adapter", f"{entry.file}, {_size(entry.bytes)}"
 
 
 @takes("model", "layout", SampleConfig, GuideConfig, "profile", PlannerConfig, "bank")
 def search(
-    prompt: PromptArg = None, config: ConfigOpt = None, limit: int = NEAREST, json_: JsonOpt = False, *, given: dict
+    prompt: PromptArg = None,
+    config: ConfigOpt = None,
+    limit: Annotated[int, typer.Option(min=1, help="Entries that are shown, the nearest first.")] = 10,
+    json_: JsonOpt = False,
+    *,
+    given: dict,
 ) -> None:
     """Show what a prompt would hit, and why the nearest others are no hits. Takes the options of `generate` that count."""
-    from ...memory.search import candidates
+    from ...memory.search import candidates, unusable
 
     common = read_config(config)
     card, settings = settle(common, given)
-    (item,) = read_source(prompt, None, settings.run.layout).items
+    item, *more = itertools.islice(read_source(prompt, None, settings.run.layout).items, 2)
+    if more:
+        raise TTOMError("there are several prompts", "search for one at a time")
     store = open_bank(settings.run.bank, settings.memory)
     layout = plan_item(item, settings.planner, (settings.sample.width, settings.sample.height))
     signature = adapter_signature(settings.guide, settings.sample)
     with console.waiting("asking the memory"):
         found = candidates(store.index(), layout, model=card.name, guide=signature, least=store.thresholds)[:limit]
+        for candidate in found:
+            if not candidate.reasons and (reason := unusable(store, candidate.entry)):
+                candidate.reasons.append(reason)
     if json_:
         return print(to_json([_candidate(candidate) for candidate in found], ensure_ascii=False))
     if not found:
-        return console.say(f"the bank {store.folder} is empty")
+        return console.say(f"the bank {_place(store)} is empty")
     ids = short_ids([candidate.entry for candidate in found], store.entries())
     table = _table("", "id", ">scene", ">objects", ">boxes", "prompt, and why it is no hit")
     for candidate in found:
         entry, match = candidate.entry, candidate.match
         numbers = [f"{value:.2f}" for value in (match.scene, match.objects, match.overlap)] if match else ["", "", ""]
-        why = "".join(f"\n{reason}" for reason in candidate.reasons)
+        why = "".join(f"\n{plain(reason)}" for reason in candidate.reasons)
         table.add_row("" if why else "✓", ids[entry.id], *numbers, plain(entry.prompt) + why)
     _print(table)
-    hits = sum(not candidate.reasons for candidate in found)
-    console.say(f"[dim]a hit: {ids[found[0].entry.id]} is used[/]" if hits else "[dim]a miss: nothing is used[/]")
+    hit = next((ids[candidate.entry.id] for candidate in found if not candidate.reasons), None)
+    console.say(f"[dim]a hit: {hit} is used[/]" if hit else "[dim]a miss: nothing is used[/]")
 
 
 def _candidate(candidate) -> dict:
@@ -150,7 +161,7 @@ def stats(bank: BankOpt = None, json_: JsonOpt = False) -> None:
         *counts, size = sums.values()
         table.add_row(_model(model), *map(str, counts), _size(size))
     _print(table)
-    console.say(f"[dim]{console.escape(plain(str(store.folder)))}[/]")
+    console.say(f"[dim]{_place(store)}[/]")
 
 
 def _sums(entries: list[Entry]) -> dict[str, int]:
@@ -201,6 +212,10 @@ def _model(name: str) -> str:
     """A model's name, or the last part of its path, of 16 characters at most."""
     short = plain(Path(name).name)
     return short if len(short) <= 16 else f"{short[:15]}…"
+
+
+def _place(store: MemoryBank) -> str:
+    return console.escape(plain(str(store.folder)))
 
 
 def _entries(count: int) -> str:
