@@ -1,19 +1,25 @@
 """What the tests of the bank run as a process of its own: it forks writers and readers, kills them, and looks after.
 
 Sentence embeddings are made up here, for they take no part in what is tested, and their model takes seconds to load.
-Each scenario prints one JSON object on what it saw.
+Each scenario prints one JSON object on what it saw, of a bank whose manifest is replaced and of one with a journal.
 """
 
 import contextlib
+import ctypes
+import gc
 import hashlib
+import itertools
 import json
 import os
 import resource
 import signal
+import struct
 import sys
 import time
 import traceback
+from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +40,9 @@ LAYOUT = layout_from_json(
         ],
     }
 )
+SIZES = {"manifest": manifest.SMALL, "journal": 0}
+"""Of a manifest that is replaced at each change; of one whose changes all go to the journal, folded in every few of
+them."""
 PLACES = ("open", "pwrite", "fsync", "replace", "unlink", "ftruncate", "link")
 
 
@@ -54,6 +63,26 @@ def named(name: str):
 
 def value(tensors: dict) -> float:
     return float(tensors[A][0, 0])
+
+
+@contextlib.contextmanager
+def read_only(folder: Path):
+    """Nothing in the folder can be written by this process, also where it is root's: it lays down that right of root's
+    for as long. (CAP_DAC_OVERRIDE is 1, CAP_DAC_READ_SEARCH 2; a header of version 3 and process 0, this one.)"""
+    call, header = ctypes.CDLL(None, use_errno=True), struct.pack("Ii", 0x20080522, 0)
+    had = ctypes.create_string_buffer(24)  # effective, permitted and inheritable, twice
+    assert call.capget(header, had) == 0
+    effective, *others = struct.unpack("6I", had.raw)
+    paths = [folder, *folder.rglob("*")]
+    for path in paths:
+        path.chmod(path.stat().st_mode & ~0o222)
+    assert call.capset(header, struct.pack("6I", effective & ~0b110, *others)) == 0
+    try:
+        yield
+    finally:
+        assert call.capset(header, had.raw) == 0
+        for path in paths:
+            path.chmod(path.stat().st_mode | 0o200)
 
 
 def forked(work, *arguments) -> int:
@@ -82,7 +111,7 @@ def noted(path: Path) -> list:
 # ---------------------------------------------------------------- many at once
 
 
-def many(folder: Path, notes: Path, writers: int, readers: int, rounds: int) -> dict:
+def many(folder: Path, notes: Path, writers: int = 8, readers: int = 4, rounds: int = 4) -> dict:
     shared = MemoryBank(folder, capacity=10_000).insert(named("shared"), state(-1), **FACTS).id
 
     def write(n: int) -> None:
@@ -140,41 +169,46 @@ def stray(folder: Path) -> list[str]:
 # ---------------------------------------------------------------- kill -9
 
 
-def kill_at(point: int) -> None:
-    """From now on the process dies at the point-th call that touches a file: before it, half-way, or after it."""
-    calls, real = [0], {name: getattr(os, name) for name in PLACES}
+def on_touch(act) -> None:
+    """From now on `act` is told of each call that touches a file, before it is made: its name, how many of that name
+    came before, the function, and the arguments."""
 
-    def wrap(name):
+    def wrap(name, real, count):
         def call(*arguments, **more):
-            calls[0] += 1
-            if calls[0] != point // 3 + 1:
-                return real[name](*arguments, **more)
-            if point % 3 == 1 and name == "pwrite":
-                number, content, at = arguments
-                real[name](number, content[: len(content) // 2], at)
-            elif point % 3 == 2:
-                with contextlib.suppress(OSError):
-                    real[name](*arguments, **more)
-            os.kill(os.getpid(), signal.SIGKILL)
+            act(name, next(count), real, arguments)
+            return real(*arguments, **more)
 
         return call
 
     for name in PLACES:
-        setattr(os, name, wrap(name))
+        setattr(os, name, wrap(name, getattr(os, name), itertools.count()))
 
 
-def changes(folder: Path, notes: Path, point: int | None) -> None:
+def kill_at(name: str, number: int, share: float, notes: Path) -> None:
+    """The process dies before such a call, or once a share of what it writes is written."""
+
+    def act(called, count, real, arguments):
+        if (called, count) == (name, number):
+            acknowledged(notes, "killed", name)
+            if share:
+                file, content, at = arguments
+                real(file, content[: max(1, int(share * len(content)))], at)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    on_touch(act)
+
+
+def changes(folder: Path, notes: Path, prepare=lambda: None) -> None:
     """A life of a bank: each change is noted before and after."""
-    if point is not None:
-        kill_at(point)
-    bank, name = MemoryBank(folder, capacity=10_000), f"{point}"
+    prepare()
+    bank = MemoryBank(folder, capacity=10_000)
     shared = next(e.id for e in bank.entries() if e.scene.endswith("shared"))
     note = time.time()
     for i in range(2):
         acknowledged(notes, "will update", note + i)
         bank.update(shared, state(note + i))
         acknowledged(notes, "did update", note + i)
-        entry = bank.insert(named(f"{name} {i}"), state(note), **FACTS)
+        entry = bank.insert(named(f"{notes.name} {i}"), state(note), **FACTS)
         acknowledged(notes, "did insert", entry.id, note)
         assert bank.read(named("shared"), model="toy", guide={"rank": 2})
         if i:
@@ -183,27 +217,36 @@ def changes(folder: Path, notes: Path, point: int | None) -> None:
             acknowledged(notes, "did delete", entry.id)
 
 
-def kills(folder: Path, notes: Path, first: int, step: int, small: int) -> dict:
-    """Kill a process at every `step`-th point from the first, until one lives to its end, a second one beside it."""
-    manifest.SMALL = small  # 0: changes go to the journal, which is folded in every few of them
-    seen = {"kills": 0, "faults": []}
+def touches(folder: Path, notes: Path) -> list[tuple[str, int]]:
+    """The calls of one life that touch a file: their names, and how many of the name came before."""
+    prepare = partial(on_touch, lambda *call: acknowledged(notes / "touches", *call[:2]))
+    os.waitpid(forked(changes, folder, notes / "whole", prepare), 0)
+    return [tuple(note) for note in noted(notes / "touches")]
+
+
+def kills(folder: Path, notes: Path) -> dict:
+    """Kill a process before each call that touches a file, and within each write, two at once: one dies early in its
+    life, and one late. All are forked from this one, which has loaded what they need."""
     MemoryBank(folder, capacity=10_000).insert(named("shared"), state(-1), **FACTS)
-    for point in range(first, 3000, step):
-        notes_of = [notes / f"{point} killed", notes / f"{point} beside"]
-        processes = [forked(changes, folder, notes_of[0], point)]
-        if point % 2:
-            processes.append(forked(changes, folder, notes_of[1], None))
-        codes = [os.waitpid(process, 0)[1] for process in processes]
-        seen["faults"] += [f"point {point}: {fault}" for fault in look_after(folder, notes_of, codes)]
-        if codes[0] == 0:
-            break
-        seen["kills"] += 1
-    return seen | {"stray": stray(folder), "ended": codes[0] == 0}
+    changes(folder, notes / "warm")
+    gc.freeze()
+    points = []
+    for name, number in touches(folder, notes):
+        points += [(name, number, share) for share in ((0, 0.001, 0.5, 0.999) if name == "pwrite" else (0,))]
+    killed, faults = Counter(), []
+    for turn in range(len(points) // 2):
+        pair = points[turn], points[-1 - turn]
+        told = [notes / f"{turn} early", notes / f"{turn} late"]
+        lives = [forked(changes, folder, t, partial(kill_at, *p, t)) for t, p in zip(told, pair, strict=True)]
+        codes = [os.waitpid(process, 0)[1] for process in lives]
+        faults += [f"at {pair}: {fault}" for fault in look_after(folder, told, codes)]
+        killed.update(note[1] for path in told for note in noted(path) if note[0] == "killed")
+    return {"killed": killed, "faults": faults, "stray": stray(folder)}
 
 
 def look_after(folder: Path, paths: list[Path], codes: list[int]):
     """Yields what is wrong with the bank, by what was acknowledged."""
-    if codes[0] not in (0, signal.SIGKILL) or any(codes[1:]):
+    if not set(codes) <= {0, signal.SIGKILL}:
         yield f"it ended with {codes}"
     told = []
     bank = MemoryBank(folder, tell=told.append)
@@ -221,15 +264,15 @@ def look_after(folder: Path, paths: list[Path], codes: list[int]):
         yield f"an update is lost: {held[shared.id]} is none of {possible}"
     if told:
         yield f"told {told}"
+    bank.delete([id for id in held if id != shared.id])
 
 
 # ---------------------------------------------------------------- a disk that is full
 
 
-def full(folder: Path, notes: Path, count: int, small: int) -> dict:
-    manifest.SMALL = small
+def full(folder: Path, notes: Path) -> dict:
     bank = MemoryBank(folder, capacity=10_000)
-    ids = [bank.insert(named(f"{n}"), state(n), **FACTS).id for n in range(count)]
+    ids = [bank.insert(named(f"{n}"), state(n), **FACTS).id for n in range(12)]
     sizes = [p.stat().st_size for p in folder.rglob("*") if p.is_file()]
     seen = {"largest": max(sizes)}
     resource.setrlimit(resource.RLIMIT_FSIZE, (max(sizes) - 200, resource.RLIM_INFINITY))
@@ -248,7 +291,10 @@ def full(folder: Path, notes: Path, count: int, small: int) -> dict:
 
 if __name__ == "__main__":
     keys.embed = made_up
-    scenario, place, *numbers = sys.argv[1:]
-    (Path(place) / "notes").mkdir(parents=True)
-    run = {"many": many, "kills": kills, "full": full}[scenario]
-    print(json.dumps(run(Path(place) / "bank", Path(place) / "notes", *map(int, numbers))))
+    torch.set_num_threads(1)  # threads are not there after a fork
+    scenario, place = {"many": many, "kills": kills, "full": full}[sys.argv[1]], Path(sys.argv[2])
+    seen = {}
+    for name, manifest.SMALL in SIZES.items():
+        (place / name / "notes").mkdir(parents=True)
+        seen[name] = scenario(place / name / "bank", place / name / "notes")
+    print(json.dumps(seen))

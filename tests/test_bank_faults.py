@@ -5,46 +5,34 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 WORKER = Path(__file__).parent / "bank_process.py"
 
 
-def run(*arguments, seconds: float = 300) -> dict:
-    done = subprocess.run(
-        [sys.executable, str(WORKER), *map(str, arguments)], capture_output=True, text=True, timeout=seconds
-    )
+def run(scenario: str, folder: Path) -> list[dict]:
+    """What the scenario saw of a bank whose manifest is replaced, and of one with a journal."""
+    done = subprocess.run([sys.executable, str(WORKER), scenario, folder], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr[-3000:]
-    return json.loads(done.stdout)
+    return list(json.loads(done.stdout).values())
 
 
 def test_writers_and_readers_at_once_lose_nothing_and_raise_nothing(tmp_path):
     """Eight processes insert, delete and update one entry, while four read that entry."""
-    seen = run("many", tmp_path / "a", 8, 4, 6)
-    assert not any(seen["codes"]) and seen["lost"] == [] and seen["back"] == [] and seen["stray"] == []
-    assert seen["updates"] == seen["acknowledged"] == 48 and all(seen["reads"])
+    for seen in run("many", tmp_path):
+        assert not any(seen["codes"]) and seen["lost"] == [] and seen["back"] == [] and seen["stray"] == []
+        assert seen["updates"] == seen["acknowledged"] == 32 and all(seen["reads"])
 
 
-def check_kills(seen: dict, least: int) -> int:
-    assert seen["faults"] == [] and seen["stray"] == [] and seen["ended"] and seen["kills"] >= least
-    return seen["kills"]
+def test_kill_9_loses_nothing_acknowledged(tmp_path):
+    """Before each call that touches a file and within each write, always two writers at once."""
+    kills = 0
+    for seen in run("kills", tmp_path):
+        assert seen["faults"] == [] and seen["stray"] == []
+        assert seen["killed"].keys() >= {"open", "pwrite", "fsync", "replace", "unlink"}
+        kills += sum(seen["killed"].values())
+    assert kills >= 300
 
 
-@pytest.mark.parametrize("small", [2**17, 0], ids=["manifest", "journal"])
-def test_kill_9_loses_nothing_acknowledged(tmp_path, small):
-    """At every few of the calls that touch a file, with a second writer beside every other victim."""
-    check_kills(run("kills", tmp_path / "a", 0, 4, small), 25)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("small", [2**17, 0], ids=["manifest", "journal"])
-def test_kill_9_at_every_touch_of_a_file(tmp_path, small):
-    """Before each call, half-way through each write, and after each call."""
-    check_kills(run("kills", tmp_path / "a", 0, 1, small, seconds=1800), 110)
-
-
-@pytest.mark.parametrize("small", [2**17, 0], ids=["manifest", "journal"])
-def test_a_full_disk(tmp_path, small):
+def test_a_full_disk(tmp_path):
     """What cannot be written is said and changes nothing; reading and removing go on."""
-    seen = run("full", tmp_path / "a", 12, small)
-    assert seen["kept"] and seen["deleted"] and seen["read"] and "inserted" not in seen and seen["stray"] == []
+    for seen in run("full", tmp_path):
+        assert seen["kept"] and seen["deleted"] and seen["read"] and "inserted" not in seen and seen["stray"] == []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from bank_process import FACTS, LAYOUT, made_up, named, state, value
+from bank_process import FACTS, LAYOUT, made_up, named, read_only, state, value
 
 from ttom_cli.cli import main
 from ttom_cli.errors import BankError
@@ -122,13 +122,13 @@ def test_a_path_in_the_manifest_reaches_nothing_outside(capsys, bank, tmp_path):
     bank.insert(LAYOUT, state(1), **FACTS)
     path = bank.folder / "manifest.json"
     for field in ("updates", "sha256", "id", "file"):
-        for text in ("/../../../victim", "../../victim", str(victim.with_suffix("")), str(victim)):
+        for text in ("/../../../victim", "../../victim", str(victim.with_suffix(""))):
             data = json.loads(path.read_text())
             for version in (1, 2):
                 record = data["entries"][0] | {"id": "abc"} | {field: text, "embedding": [0.0] * 384}
                 path.write_text(json.dumps(data | {"schema_version": version, "entries": [record]}))
-                for argv in (["rm", "abc", "-y"], ["rm", text, "-y"], ["rm", "--all", "-y"]):
-                    main(["memory", *argv, "--bank", str(bank.folder)])
+                MemoryBank(bank.folder).delete(["abc", text])
+                main(["memory", "rm", "--all", "-y", "--bank", str(bank.folder)])
                 assert victim.read_text() == "keep"
             path.write_text(json.dumps(data))
     assert "Traceback" not in capsys.readouterr().err
@@ -261,9 +261,20 @@ def test_no_control_character_reaches_the_terminal(capsys, bank):
     evil = "\x1b[31m\u202ered\x9b\x07\x7f\u2066\ud800\u200b"
     edited(bank, lambda entries: entries[0].update(prompt=evil, scene=evil, model=evil, guide={evil: evil}))
     edited(bank, lambda entries: entries[0]["layout"].update(background=evil, prompt=evil))
-    edited(bank, lambda entries: [*entries, {"id": evil}, entries[0] | {"id": "bad", "seed": evil}])
+    edited(
+        bank,
+        lambda entries: [
+            *entries,
+            {"id": evil},
+            entries[0] | {"id": "bad", "seed": evil},
+            entries[0] | {"id": "other", "model": "shapes"},
+        ],
+    )
     for argv in (["ls"], ["ls", "--json"], ["show", ""], ["show", bank.entries()[0].id], ["show", evil],
-                 ["rm", evil], ["rm", "bad", "--dry-run"], ["rm", "--all", "--dry-run"]):  # fmt: skip
+                 ["rm", evil], ["rm", "bad", "--dry-run"], ["rm", "--all", "--dry-run"], ["stats"], ["stats", "--json"],
+                 ["search", "a red ball"], ["search", "a red ball", "--json"], ["search", evil], ["verify"],
+                 ["verify", "--json"], ["verify", "--repair"], ["prune", "--keep", "0", "--dry-run"], ["merge", evil],
+                 ["export", evil, "--out", f"{evil}.zip"], ["import", evil], ["ls", "--text", evil]):  # fmt: skip
         main(["memory", *argv, "--bank", str(bank.folder)])
         out, err = capsys.readouterr()
         assert all(c.isprintable() or c == "\n" for c in out + err), (argv, out + err)
@@ -296,17 +307,23 @@ def test_a_manifest_that_was_moved_away_leaves_its_adapters(bank):
     assert (bank.folder / entry.file).exists()
 
 
-def test_a_use_that_cannot_be_counted_costs_nothing(bank, monkeypatch):
-    from ttom_cli.memory import disk
-
-    bank.insert(LAYOUT, state(1), **FACTS)
-
-    def refuse(*_):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(disk, "lock", refuse)
-    hit = read(bank)
-    assert value(hit.state) == 1 and [e.uses for e in bank.entries()] == [0]
+def test_a_bank_that_is_read_only_is_read(bank, told):
+    """A use that cannot be counted costs nothing, an insert is refused, and one line says so."""
+    entry = bank.insert(LAYOUT, state(1), **FACTS)
+    told.clear()
+    with read_only(bank.folder):
+        before = {p: p.read_bytes() for p in bank.folder.rglob("*") if p.is_file()}
+        fresh = MemoryBank(bank.folder, tell=told.append)
+        for _ in range(2):
+            assert value(read(fresh).state) == 1 and fresh.find(entry.id).uses == 0 and fresh.read_only
+        for change in (lambda: fresh.insert(named("b"), state(2), **FACTS), lambda: fresh.delete([entry.id])):
+            with pytest.raises(BankError, match=r"cannot write to the bank .*: Permission denied"):
+                change()
+        assert {p: p.read_bytes() for p in bank.folder.rglob("*") if p.is_file()} == before
+        assert len(told) == 1 and "what is learnt is not kept" in told[0]
+        with pytest.raises(BankError, match="cannot write"):  # there is none to be read
+            assert MemoryBank(bank.folder / "none").read_only
+    assert not MemoryBank(bank.folder).read_only and value(read(bank).state) == 1 and bank.find(entry.id).uses == 1
 
 
 # ---------------------------------------------------------------- version 1

@@ -15,7 +15,7 @@ import torch
 from ttom_cli.backbones import FAMILIES
 from ttom_cli.catalog import CARDS, find_card
 from ttom_cli.config import GuideConfig, LoadConfig, SampleConfig
-from ttom_cli.errors import ModelError, TTOMError
+from ttom_cli.errors import BankError, ModelError, TTOMError
 from ttom_cli.guidance.adapter import Adapter, Folded
 from ttom_cli.guidance.guide import Guide, attach
 from ttom_cli.guidance.spans import phrase_spans
@@ -288,18 +288,28 @@ def test_a_size_that_it_cannot_take_names_the_nearest(runtime):
 
 
 def test_the_adapter_loads_with_load_lora_weights(runtime, tmp_path):
-    from ttom_cli.memory.bank import MemoryBank
+    """From the bank's file, and exported by diffusers' and by ComfyUI's names, where that has such layers."""
+    from ttom_cli.memory import MemoryBank, trade
 
     kept = GuideConfig(**{**vars(CONFIG), "conditional_only": False, "keep_on": True})
     _, _, state = guided(runtime, kept)
     expected, *_ = guided(runtime, kept, state=state, optimise=False)
     bank = MemoryBank(tmp_path / "bank")
     entry = bank.insert(LAYOUT, state, model="toy", guide={}, losses=[1.0, 0.5], consolidated=0, seed=0)
-    runtime.pipe.load_lora_weights(str(bank.folder / entry.file))
-    try:
-        assert torch.allclose(sample(runtime), expected, atol=1e-4)
-    finally:
-        runtime.pipe.unload_lora_weights()
+    files = [bank.folder / entry.file]
+    for names in ("diffusers", "comfyui"):
+        if names == "comfyui" and runtime.backbone.family not in ("wan", "ltx"):
+            with pytest.raises(BankError, match="ComfyUI"):
+                trade.export(bank, [entry], tmp_path / "none.safetensors", names)
+        else:
+            files.append(tmp_path / f"{names}.safetensors")
+            trade.export(bank, [entry], files[-1], names)
+    for file in files:
+        runtime.pipe.load_lora_weights(str(file))
+        try:
+            assert torch.allclose(sample(runtime), expected, atol=1e-4), file
+        finally:
+            runtime.pipe.unload_lora_weights()
 
 
 def test_a_stored_adapter_that_is_used_as_it_is_is_folded_into_the_weights_and_taken_out_again(runtime, monkeypatch):

@@ -62,6 +62,23 @@ def test_miss_then_hit_that_skips(runtime, job, tmp_path):
     assert not np.array_equal(second.frames, off.frames)
 
 
+def test_a_bank_that_is_read_only_helps_and_learns_nothing(runtime, job, layout):
+    from bank_process import read_only
+
+    generate(runtime, job)
+    told = []
+    runtime.bank.tell = told.append
+    with read_only(runtime.bank.folder):
+        before = [entry.to_record() for entry in runtime.bank.entries()]
+        assert generate(runtime, replace(job, seed=4)).memory["outcome"] == "hit"
+        again = generate(runtime, replace(job, memory=MemoryConfig(on_hit="continue")))
+        missed = generate(runtime, replace(job, layout=replace(layout, objects=layout.objects[:1])))
+        assert [entry.to_record() for entry in runtime.bank.entries()] == before
+    assert missed.memory == {"outcome": "miss", "entry": None} and again.losses and not missed.trouble
+    assert "consolidate" not in missed.seconds and "consolidate" not in again.seconds, "for what is not kept"
+    assert len(told) == 1 and "cannot write to the bank" in told[0]
+
+
 def test_hit_that_continues_updates_the_entry(runtime, job):
     first = generate(runtime, job)
     second = generate(runtime, replace(job, memory=MemoryConfig(on_hit="continue")))

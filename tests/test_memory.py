@@ -1,11 +1,5 @@
 """The bank on disk, with the real sentence embeddings."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 
 import pytest
@@ -15,7 +9,6 @@ from ttom_cli.errors import BankError
 from ttom_cli.layout import Keyframe
 from ttom_cli.memory import MemoryBank
 from ttom_cli.memory.keys import cosine, embed
-from ttom_cli.memory.manifest import read_state
 
 FACTS = {"model": "toy", "guide": {"rank": 2}, "seed": 1, "losses": [0.4, 0.1]}
 
@@ -157,42 +150,6 @@ def test_a_newer_schema_is_refused(bank):
     (bank.folder / "manifest.json").write_text('{"schema_version": 99, "entries": []}')
     with pytest.raises(BankError, match="schema version 99"):
         bank.entries()
-
-
-WRITER = """
-import sys, torch
-from pathlib import Path
-from ttom_cli.layout import read_layout
-from ttom_cli.memory import MemoryBank
-bank = MemoryBank(Path(sys.argv[1]), capacity=4)
-layout = read_layout(Path(sys.argv[2]))
-n = 0
-while True:
-    state = {"blocks.0.attn2.to_q.lora_A.weight": torch.full((2, 50000), float(n)),
-             "blocks.0.attn2.to_q.lora_B.weight": torch.zeros(8, 2)}
-    entry = bank.insert(layout, state, model="toy", guide={}, seed=n, losses=[0, 0])
-    bank.update(entry.id, state)
-    print(n, flush=True)
-    n += 1
-"""
-
-
-def test_a_killed_writer_leaves_a_bank_that_reads(tmp_path, layout):
-    """A real process, killed at whatever point it is, several times."""
-    (tmp_path / "layout.json").write_text(json.dumps(layout.to_json()))
-    folder = tmp_path / "bank"
-    for i in range(3):
-        writer = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(folder), str(tmp_path / "layout.json")], stdout=subprocess.PIPE
-        )
-        assert writer.stdout.readline(), "the writer wrote nothing"
-        time.sleep(0.05 + 0.037 * i)
-        os.kill(writer.pid, signal.SIGKILL)
-        writer.wait()
-        entries = read_state(folder).entries.values()
-        assert entries
-        for entry in entries:
-            assert MemoryBank(folder).load(entry)
 
 
 def test_an_adapter_loads_in_diffusers(toy, bank, layout):

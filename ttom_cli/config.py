@@ -227,6 +227,18 @@ class GuideConfig(Checked):
         return max(*self.blocks, *self.adapted) + 1
 
 
+# The guide's settings that shape an adapter: with others it is of no use.
+SHAPING = ("blocks", "projections", "self_attention", "rank", "steps", "conditional_only", "keep_on", "loss")
+
+
+def adapter_signature(guide: GuideConfig, sample: SampleConfig) -> dict:
+    """The settings that an adapter depends on: a stored one is used under the same alone."""
+    signature = {name: getattr(guide, name) for name in SHAPING} | {"adapted": guide.adapted}
+    signature |= {"steps": guide.guided_of(sample.steps), "sampling_steps": sample.steps}
+    signature |= {"size": (sample.width, sample.height, sample.frames)}
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in signature.items()}
+
+
 @dataclass(frozen=True, kw_only=True)
 class CheckConfig(Checked):
     """How a finished video is looked at."""

@@ -49,6 +49,18 @@ class BankError(TTOMError):
     """A memory bank that cannot be read or written."""
 
 
+class DamagedError(BankError):
+    """A memory bank whose table of contents makes no sense."""
+
+
+class BusyError(BankError):
+    """A memory bank that others change for longer than one waits."""
+
+
+class ReadOnlyError(BankError):
+    """A memory bank that can be read, and not written by this user or in this place."""
+
+
 def explained(error: Exception) -> tuple[str, str]:
     """(message, hint) of any error; one that ttom does not know of is a fault of its own."""
     if isinstance(error, TTOMError):

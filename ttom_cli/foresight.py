@@ -24,10 +24,8 @@ def check_places(out: Path, bank: MemoryBank | None) -> None:
     """Raises TTOMError where there is no ffmpeg, or where the videos or the bank cannot be written."""
     find_ffmpeg()
     prepare_place(out)
-    if bank:
-        bank.prepare()
-        if _free(bank.folder) < ROOM:
-            raise BankError(f"the disk of the bank {bank.folder} is full", "make room, or leave it out: --no-memory")
+    if bank and not bank.read_only and _free(bank.folder) < ROOM:
+        raise BankError(f"the disk of the bank {bank.folder} is full", "make room, or leave it out: --no-memory")
 
 
 def foresee(card: ModelCard, job: Job) -> Iterator[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .catalog import ModelCard
-from .config import CheckConfig, GuideConfig, MemoryConfig, SampleConfig
+from .config import SHAPING, CheckConfig, GuideConfig, MemoryConfig, SampleConfig, adapter_signature
 from .errors import BankError, TTOMError, VideoError
 from .foresight import absent_lines, unread, untaught
 from .guidance.adapter import Adapter, Folded
@@ -19,16 +19,12 @@ from .guidance.guide import Guide, attach
 from .guidance.spans import phrase_spans
 from .guidance.targets import Targets, gaussian_targets
 from .jobs import Clock, Job, Outcome, Report, Silent
-from .layout import layout_from_json
 from .layout.draw import draw_boxes, side_by_side
 from .memory import Entry, Recall
 from .recipe import make_recipe
 from .runtime import Runtime
 from .seeing.score import Check, check
 from .video import prepare_place, write_video
-
-# The guide's settings that shape an adapter: with others it is of no use.
-SHAPING = ("blocks", "projections", "self_attention", "rank", "steps", "conditional_only", "keep_on", "loss")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +122,7 @@ def _make(runtime: Runtime, job: Job, targets, recall: Recall | None, guided: Ex
     optimise = guide.mode != "off" and not (recall and job.memory.on_hit == "skip")
     stored = recall.state if recall else None
     adapter = guided.enter_context(attach(pipe, backbone, guide, seed=job.seed, stored=stored, optimise=optimise))
+    keeps = optimise and _keeps(runtime, job)
     hooks = None
     if targets:
         hooks = Guide(
@@ -141,10 +138,9 @@ def _make(runtime: Runtime, job: Job, targets, recall: Recall | None, guided: Ex
         with clock("check"):
             report.stage("check")
             seen = check(job.layout, frames, runtime.see)
-    learns = optimise and job.memory.enabled and _remembers(runtime, job) and (seen is None or seen.passed)
     return Made(
         job=job, frames=frames, check=seen, memory=_describe(runtime, job, recall), hooks=hooks, adapter=adapter,
-        learns=learns,
+        learns=keeps and (seen is None or seen.passed),
     )  # fmt: skip
 
 
@@ -205,7 +201,7 @@ def _recall(runtime: Runtime, job: Job, report: Report) -> Recall | None:
     report.stage("recall")
     if job.entry:
         return runtime.bank.recall(job.entry)
-    return runtime.bank.read(job.layout, model=runtime.card.name, guide=adapter_signature(job))
+    return runtime.bank.read(job.layout, model=runtime.card.name, guide=adapter_signature(job.guide, job.sample))
 
 
 def _remembers(runtime: Runtime, job: Job) -> bool:
@@ -213,13 +209,9 @@ def _remembers(runtime: Runtime, job: Job) -> bool:
     return bool(job.guide.mode == "params" and runtime.bank and (job.memory.enabled or job.entry))
 
 
-def adapter_signature(job: Job) -> dict:
-    """The settings that an adapter depends on: a stored one is used under the same alone."""
-    guide, sample = job.guide, job.sample
-    signature = {name: getattr(guide, name) for name in SHAPING} | {"adapted": guide.adapted}
-    signature |= {"steps": guide.guided_of(sample.steps), "sampling_steps": sample.steps}
-    signature |= {"size": (sample.width, sample.height, sample.frames)}
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in signature.items()}
+def _keeps(runtime: Runtime, job: Job) -> bool:
+    """Whether what is learnt may go to the bank."""
+    return job.memory.enabled and _remembers(runtime, job) and not runtime.bank.read_only
 
 
 def _describe(runtime: Runtime, job: Job, recall: Recall | None) -> dict:
@@ -247,7 +239,9 @@ def _remember(runtime: Runtime, outcome: Outcome, recall: Recall | None, state) 
         except BankError:
             if recall.entry.id in {e.id for e in bank.entries()}:
                 raise
-    return bank.insert(job.layout, state, model=runtime.card.name, guide=adapter_signature(job), **facts).id
+    return bank.insert(
+        job.layout, state, model=runtime.card.name, guide=adapter_signature(job.guide, job.sample), **facts
+    ).id
 
 
 def _compare(runtime: Runtime, outcome: Outcome, report: Report) -> Path:
@@ -273,7 +267,7 @@ def refine(bank, entry, *, consolidate: int | None, seed: int | None, out: Path 
         guide = replace(guide, consolidate=consolidate)
     with tempfile.TemporaryDirectory() as folder:
         job = Job(
-            layout=layout_from_json(entry.layout), seed=entry.seed if seed is None else seed,
+            layout=entry.checked_layout(), seed=entry.seed if seed is None else seed,
             path=out or Path(folder, "video.mp4"), guide=guide, memory=MemoryConfig(on_hit="continue"),
             sample=sampled, entry=entry.id,
         )  # fmt: skip

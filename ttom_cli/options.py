@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import NoneType
-from typing import Any, ClassVar, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
 
 from .errors import TTOMError, unknown
 from .files import parse_data
@@ -24,6 +24,7 @@ SPOKEN = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no"
 KINDS = {
     bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path", dict: "name=value",
 }  # fmt: skip
+Slice = TypeVar("Slice")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -205,6 +206,15 @@ def options_of(kind: type) -> tuple[Option, ...]:
         }  # fmt: skip
         found.append(Option(**(of_field | field.metadata["option"])))
     return tuple(found)
+
+
+def fill(kind: type[Slice], given: dict) -> Slice:
+    """A dataclass of the options that are given by name; those of others are left out. Raises TTOMError."""
+    fields: dict = {}
+    for option in options_of(kind):
+        if option.name in given:
+            fields |= option.fields(given[option.name])
+    return kind(**fields)
 
 
 class Checked:

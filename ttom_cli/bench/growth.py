@@ -18,6 +18,8 @@ import torch
 
 from ..layout import Layout, layout_from_json
 from ..memory import MemoryBank, adapters, keys, manifest
+from ..memory.choice import Choice, Page
+from ..memory.entry import to_entry
 from ..memory.texts import Texts
 from .report import Row, Table
 
@@ -52,11 +54,11 @@ def fill(folder: Path, layouts: list[Layout], size: int) -> None:
     state = manifest.State()
     (folder / adapters.FOLDER).mkdir()
     for n, layout in enumerate(layouts[:size]):
-        about = {"prompt": layout.prompt, "scene": layout.scene}
-        content = adapters.encode(_tensors(n), **about, model=MODEL)
-        record = FACTS | about | {"id": f"{n:08x}", "layout": layout.to_json(), "bytes": len(content)}
-        state.put(record | {"sha256": adapters.digest(content)})
-        (folder / state.entries[record["id"]].file).write_bytes(content)
+        about = {"prompt": layout.prompt, "scene": layout.scene, "layout": layout.to_json()}
+        entry = to_entry(FACTS | about | {"id": f"{n:08x}", "bytes": 0, "sha256": "0" * 64})
+        entry, content = adapters.sealed(entry, _tensors(n))
+        state.entries[entry.id] = entry
+        (folder / entry.file).write_bytes(content)
     manifest.fold(folder, state)
     texts, random = Texts(folder), np.random.default_rng(0)
     wanted = {text for layout in layouts for text in (layout.scene, *(track.phrase for track in layout.objects))}
@@ -75,7 +77,7 @@ def _figures(folder: Path, layouts: list[Layout], size: int) -> dict[str, float]
         _timed(lambda n=n, layout=layout: bank.insert(layout, _tensors(size + n), **FACTS))[0]
         for n, layout in enumerate(layouts[size:])
     ]
-    listing, page = _timed(lambda: sorted(MemoryBank(folder).entries(), key=lambda e: (-e.uses, e.created))[:PAGE])
+    listing, page = _timed(lambda: Page().of(Choice().of(MemoryBank(folder).entries()), PAGE))
     removal, _ = _timed(lambda: MemoryBank(folder).delete([entry.id for entry in page[:10]]))
     tracemalloc.start()
     MemoryBank(folder).read(asked[0], model=MODEL, guide=GUIDE)

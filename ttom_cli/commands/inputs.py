@@ -203,8 +203,17 @@ def _planner(config: PlannerConfig, size: tuple[int, int] | None):
 def open_bank(folder: Path | None, memory: MemoryConfig | None = None, *, tell=console.note) -> MemoryBank:
     """The bank at `folder`, or the default one; `tell` is given a line for each entry in it that is bad."""
     from ..memory import MemoryBank
-    from ..memory.bank import default_folder
 
     memory = memory or MemoryConfig()
     thresholds = dict(scene=memory.scene, objects=memory.objects, overlap=memory.overlap)
-    return MemoryBank(folder or default_folder(), capacity=memory.capacity, tell=tell, **thresholds)
+    return MemoryBank(folder or _default_folder(), capacity=memory.capacity, tell=tell, **thresholds)
+
+
+def _default_folder() -> Path:
+    """`memory_bank/` in a checkout of ttom, else a folder in the user's data directory."""
+    import platformdirs
+
+    here = Path.cwd()
+    if (here / "memory_bank").is_dir() and (here / "ttom_cli").is_dir():
+        return here / "memory_bank"
+    return Path(platformdirs.user_data_dir("ttom")) / "memory_bank"

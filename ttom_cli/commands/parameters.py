@@ -37,7 +37,7 @@ def takes(*wanted: type | str, **helps: str) -> Callable:
                 _identifier(o),
                 inspect.Parameter.KEYWORD_ONLY,
                 default=None,
-                annotation=parameter(o.name, helps.get(_identifier(o), ""), layered=True),
+                annotation=_annotation(o, helps.get(_identifier(o), ""), layered=True),
             )
             for o in options
         ]
@@ -48,13 +48,17 @@ def takes(*wanted: type | str, **helps: str) -> Callable:
     return decorate
 
 
-def parameter(name: str, help: str = "", *, layered: bool = False) -> Any:
+def parameter(name: str, help: str = "") -> Any:
     """The annotation of the parameter of an option; None stands for what is not given.
 
-    `help` is for a command whose option is like that one, and about something else, its default too. Where files may
-    say it too (`layered`) the settings see to its variable, which comes after them.
+    `help` is for a command whose option is like that one, and about something else, its default too.
     """
-    option = OPTIONS[name]
+    return _annotation(OPTIONS[name], help)
+
+
+def _annotation(option: Option, help: str = "", *, layered: bool = False) -> Any:
+    """Where files may say it too (`layered`) the settings see to its variable, which comes after them."""
+    name = option.name
     names = [f"--{name}/--no-{name}" if option.kind is bool else f"--{name}"]
     names += [f"-{option.short}"] if option.short else []
     default, kind = default_of(option), str if option.listed or option.repeated else option.kind

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,8 +31,11 @@ _NAME = re.compile(r"[\w.-]{1,300}\.lora_[AB]\.weight", re.ASCII)
 MAX_TENSORS = 20_000
 
 
-def encode(state: State, *, prompt: str, scene: str, model: str) -> bytes:
-    """The content of an adapter's file. Raises BankError for numbers that are not finite."""
+def sealed(entry: Entry, state: State, more: dict[str, str] | None = None) -> tuple[Entry, bytes]:
+    """The content of an adapter's file, and the entry as it names that. `more` goes into the file's header.
+
+    Raises BankError for numbers that are not finite.
+    """
     import safetensors.torch
 
     if odd := _not_finite(state):
@@ -42,37 +46,47 @@ def encode(state: State, *, prompt: str, scene: str, model: str) -> bytes:
     metadata = {
         "format": "pt",
         "lora_adapter_metadata": json.dumps({PREFIX + k: v for k, v in config.items()}),
-        "ttom": json.dumps({"prompt": prompt, "scene": scene, "model": model}),
+        "ttom": json.dumps({"prompt": entry.prompt, "scene": entry.scene, "model": entry.model}),
     }
-    content = safetensors.torch.save({PREFIX + name: tensor.contiguous() for name, tensor in state.items()}, metadata)
+    tensors = {PREFIX + name: tensor.contiguous() for name, tensor in state.items()}
+    content = safetensors.torch.save(tensors, metadata | (more or {}))
     if len(content) > MAX_BYTES:
         raise BankError(f"the adapter has {len(content) / 1e6:.0f} MB, {MAX_BYTES / 1e6:.0f} are the most")
-    return content
+    return replace(entry, bytes=len(content), sha256=_digest(content)), content
 
 
-def digest(content: bytes) -> str:
+def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def read(folder: Path, entry: Entry) -> State:
-    """An entry's tensors. Raises FileNotFoundError, and BankError for a file that is not what was stored."""
+def read(folder: Path, entry: Entry) -> tuple[bytes, State]:
+    """The content of an entry's file, and its tensors.
+
+    Raises FileNotFoundError, and BankError for a file that is not what was stored.
+    """
     path = folder / entry.file
     hint = f"remove the entry: ttom memory rm {entry.id} --bank {folder}"
     try:
-        content = _content(folder, entry)
+        content = raw(folder, entry)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise BankError(f"cannot read the adapter {path}: {error.strerror}", hint) from None
-    if digest(content) != entry.sha256:
-        raise BankError(f"the adapter {path} is not what was stored (cut short or altered)", hint)
     try:
-        return _decode(content)
+        return content, opened(content, entry)
     except ValueError as error:
-        raise BankError(f"the adapter {path} holds {error}", hint) from None
+        raise BankError(f"the adapter {path} {error}", hint) from None
 
 
-def _content(folder: Path, entry: Entry) -> bytes:
+def opened(content: bytes, entry: Entry) -> State:
+    """The tensors of the content of an entry's file. Raises ValueError, which says what is wrong with it."""
+    if _digest(content) != entry.sha256:
+        raise ValueError("is not what was stored (cut short or altered)")
+    return decode(content)
+
+
+def raw(folder: Path, entry: Entry) -> bytes:
+    """The content of an entry's file, whatever it is. Raises OSError."""
     if disk.is_folder(folder) and not disk.is_folder(folder / FOLDER) and (folder / FOLDER).exists():
         raise OSError(0, "its folder is none, or a link")
     try:
@@ -81,22 +95,22 @@ def _content(folder: Path, entry: Entry) -> bytes:
         return disk.read_plain(folder / file_in_1(entry.id, entry.updates), entry.bytes)[0]
 
 
-def _decode(content: bytes) -> State:
+def decode(content: bytes) -> State:
     """The tensors of a file's content. Raises ValueError for what is no LoRA of finite numbers."""
     import safetensors.torch
 
     try:
         loaded = safetensors.torch.load(content)
     except Exception as error:  # safetensors has its own, KeyErrors for types among them
-        raise ValueError(f"no tensors ({' '.join(str(error).split())[:120]})") from None
+        raise ValueError(f"holds no tensors ({' '.join(str(error).split())[:120]})") from None
     state = {name.removeprefix(PREFIX): tensor for name, tensor in loaded.items()}
     if not state or len(state) > MAX_TENSORS:
-        raise ValueError(f"{len(state)} tensors")
+        raise ValueError(f"holds {len(state)} tensors")
     for name, tensor in state.items():
         if not _NAME.fullmatch(name) or tensor.ndim != 2 or tensor.is_complex() or tensor.element_size() < 2:
-            raise ValueError(f"what is no part of a LoRA ({name[:80]})")
+            raise ValueError(f"holds what is no part of a LoRA ({name[:80]})")
     if odd := _not_finite(state):
-        raise ValueError(f"numbers that are not finite ({odd})")
+        raise ValueError(f"holds numbers that are not finite ({odd})")
     return state
 
 

@@ -7,22 +7,22 @@ a crash leaves at worst a file that nothing names. All that changes, changes und
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from errno import EDQUOT, EFBIG, ENOSPC
-from heapq import nsmallest
+from errno import EACCES, EDQUOT, EFBIG, ENOSPC, EPERM, EROFS
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import BankError
+from ..errors import BankError, BusyError, ReadOnlyError
 from ..files import to_json
 from ..layout import Layout
 from . import adapters, disk, keys, manifest
 from .adapters import State as Tensors
-from .entry import Entry, parse_layout, to_tracks
+from .choice import surplus
+from .entry import Entry
 from .manifest import Aside, State
 from .migrations import SCHEMA_VERSION, file_in_1
 
@@ -34,6 +34,7 @@ PATIENCE = 60.0  # seconds that a change waits for another's
 USE_PATIENCE = 1.0  # seconds that the count of a use does
 TOLD = 5  # bad entries that are named
 FULL = (ENOSPC, EDQUOT, EFBIG)
+FORBIDDEN = (EACCES, EPERM, EROFS)
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class MemoryBank:
         self._state: State | None = None
         self._swept = False
         self._told: set[str] = set()
+        self._read_only: bool | None = None
         self._index: Index | None = None
         self._known: Texts | None = None
 
@@ -75,6 +77,17 @@ class MemoryBank:
         """Make the folder. Raises BankError where the bank cannot be written, or is damaged."""
         with self._locked():
             pass
+
+    @property
+    def read_only(self) -> bool:
+        """Whether it can be read and not written, of which is told. Raises BankError as `prepare` does otherwise."""
+        if self._read_only is None:
+            try:
+                self.prepare()
+                self._read_only = False
+            except ReadOnlyError as error:
+                self._forbid(error)
+        return self._read_only
 
     def entries(self) -> list[Entry]:
         """All sound entries, in the order of their making. Raises BankError where the manifest is damaged."""
@@ -101,6 +114,15 @@ class MemoryBank:
             raise BankError(f"{prefix!r} {several} of the bank {self.folder}", "see `ttom memory ls`")
         return found[0]
 
+    def index(self) -> Index:
+        """The entries of now, to be compared with scenes."""
+        from .index import Index
+
+        state = self._refresh()
+        if self._index is None or self._index.state is not state:
+            self._index = Index(state, self._texts(), self._say)
+        return self._index
+
     # ------------------------------------------------------------ the four operations
 
     def read(self, layout: Layout, *, model: str, guide: dict) -> Recall | None:
@@ -110,9 +132,8 @@ class MemoryBank:
         """
         bad: set[str] = set()
         while True:
-            index = self._indexed(self._refresh())
-            found = index.best(layout, model=model, guide=guide, least=self.thresholds, without=bad)
-            self._say(index.aside)
+            matches = self.index().matches(layout, model=model, guide=guide, least=self.thresholds)
+            found = next((found for found in matches if found[0].id not in bad), None)
             if found is None:
                 return None
             entry, match = found
@@ -140,45 +161,73 @@ class MemoryBank:
     def insert(self, layout: Layout, state: Tensors, **facts) -> Entry:
         """Store a new adapter; `facts` are the other fields of `Entry`. Evicts down to capacity."""
         text, now = keys.key_text(layout), _now()
-        about = {"prompt": layout.prompt, "scene": text}
-        content = adapters.encode(state, **about, model=facts["model"])
         motion = [track.direction for track in layout.objects]
         entry = Entry(
-            id=secrets.token_hex(4), layout_json=to_json(layout.to_json()), motion=motion,
-            created=now, last_used=now, bytes=len(content), sha256=adapters.digest(content), **about, **facts,
+            id=secrets.token_hex(4), prompt=layout.prompt, scene=text, layout_json=to_json(layout.to_json()),
+            motion=motion, created=now, last_used=now, **facts,
         )  # fmt: skip
+        entry, content = adapters.sealed(entry, state)
         change = manifest.put(entry)
         self._texts().row(text)
         for track in layout.objects:
             self._texts().row(track.phrase)
         with self._locked() as held:
-            surplus = max(0, len(held.entries) + 1 - self.capacity)
-            evicted = nsmallest(surplus, held.entries.values(), key=lambda e: (e.uses, e.last_used))
+            evicted = surplus(list(held.entries.values()), self.capacity - 1)
             changes = [change, *({"drop": e.id} for e in evicted)]
-            self._store(held, entry, content, changes, gone=evicted)
+            self._store(held, [(entry, content)], changes, gone=evicted)
             return held.entries[entry.id]
 
-    def update(self, id: str, state: Tensors | None = None, **facts) -> Entry:
-        """Replace an entry's tensors, its facts, or both."""
+    def take_in(self, foreign: Iterable[tuple[Entry, bytes]]) -> list[Entry]:
+        """Add entries of elsewhere with their adapters, whatever the capacity, all or none: those that were not there.
+
+        One that has the id of another gets a new one. What `foreign` raises leaves the bank as it was.
+        """
+        with self._locked() as held:
+            added: list[Entry] = []
+            changes: list[dict] = []
+
+            def fresh() -> Iterator[tuple[Entry, bytes]]:
+                for entry, content in foreign:
+                    same = held.entries.get(entry.id)
+                    if same is None or same.sha256 != entry.sha256:
+                        new = replace(entry, id=secrets.token_hex(4)) if same else entry
+                        added.append(new)
+                        changes.append(manifest.put(new))
+                        yield new, content
+
+            self._store(held, fresh(), changes, gone=[])
+            return added
+
+    def update(self, id: str, state: Tensors | None = None, *, of: Collection[Entry] = (), **facts) -> Entry:
+        """Replace an entry's tensors, its facts, or both.
+
+        `of`: what the tensors are made of, this entry too; the others go, and their uses become its own. Raises
+        BankError where one of them has changed since.
+        """
         if "scene" in facts:
             self._texts().row(facts["scene"])
         content = None
         if state is not None:
-            old = self.find(id)
-            about = {name: facts.get(name, getattr(old, name)) for name in ("prompt", "scene", "model")}
-            content = adapters.encode(state, **about)
-            facts |= {"bytes": len(content), "sha256": adapters.digest(content)}
+            new, content = adapters.sealed(replace(self.find(id), **facts), state)
+            facts |= {"bytes": new.bytes, "sha256": new.sha256}
         with self._locked() as held:
             old = held.entries.get(id)
             if old is None:
                 raise BankError(f"the entry {id} is no longer in the bank {self.folder}")
-            new = replace(old, **facts, updates=old.updates + (content is not None))
-            if content is None:
-                manifest.commit(self.folder, held, [manifest.put(new)])
-                self._save_texts()
-            else:
-                self._store(held, new, content, [manifest.put(new)], gone=[old])
+            now = [held.entries.get(entry.id) for entry in of]
+            if [entry and entry.sha256 for entry in now] != [entry.sha256 for entry in of]:
+                raise BankError(f"the bank {self.folder} was changed meanwhile", "try again")
+            gone = [entry for entry in now if entry.id != id]
+            uses = old.uses + sum(entry.uses for entry in gone)
+            new = replace(old, **facts, uses=uses, updates=old.updates + (content is not None))
+            changes = [manifest.put(new), *({"drop": entry.id} for entry in gone)]
+            self._store(held, [] if content is None else [(new, content)], changes, gone=[old, *gone])
             return held.entries[id]
+
+    def restore(self, entry: Entry) -> None:
+        """Put an entry in the place of the record of its id that is set aside."""
+        with self._locked() as held:
+            manifest.commit(self.folder, held, [{"drop": entry.id}, manifest.put(entry)])
 
     def delete(self, ids: list[str]) -> None:
         """Remove entries, or records that are set aside, and their files; also where the disk is full."""
@@ -204,14 +253,19 @@ class MemoryBank:
 
     def _say(self, aside: list[Aside]) -> None:
         """Tell of what is set aside, once, and not of all where it is many."""
-        new = [a for a in aside if f"{a.id} {a.reason}" not in self._told]
-        for n, bad in enumerate(new):
-            self._told.add(f"{bad.id} {bad.reason}")
-            if n < TOLD:
-                name = f"the entry {bad.id}" if bad.id else "an entry"
-                self.tell(f"{name} of the bank {self.folder} is set aside: {bad.reason}")
+        where = f"of the bank {self.folder} is set aside"
+        lines = [f"{f'the entry {bad.id}' if bad.id else 'an entry'} {where}: {bad.reason}" for bad in aside]
+        new = [line for line in dict.fromkeys(lines) if line not in self._told]
+        for line in new[:TOLD]:
+            self._tell_once(line)
+        self._told.update(new)
         if len(new) > TOLD:
             self.tell(f"and {len(new) - TOLD} more entries of the bank {self.folder} are set aside")
+
+    def _tell_once(self, line: str) -> None:
+        if line not in self._told:
+            self._told.add(line)
+            self.tell(line)
 
     def _texts(self) -> Texts:
         from .texts import Texts
@@ -222,18 +276,11 @@ class MemoryBank:
             self._known.adopt(self._refresh().embeddings)
         return self._known
 
-    def _indexed(self, state: State) -> Index:
-        from .index import Index
-
-        if self._index is None or self._index.state is not state:
-            self._index = Index(state, self._texts())
-        return self._index
-
     def _loaded(self, entry: Entry) -> tuple[Entry, Tensors]:
         """The entry and its tensors as of now: an update beside this may have replaced the file that it named."""
         for _ in range(10):
             with suppress(FileNotFoundError):
-                return entry, adapters.read(self.folder, entry)
+                return entry, adapters.read(self.folder, entry)[1]
             now = self._refresh().entries.get(entry.id)
             if now is None:
                 raise BankError(f"the entry {entry.id} is no longer in the bank {self.folder}")
@@ -243,32 +290,47 @@ class MemoryBank:
         else:
             with self._locked() as held, suppress(FileNotFoundError):  # nobody updates it now
                 entry = held.entries.get(entry.id, entry)
-                return entry, adapters.read(self.folder, entry)
+                return entry, adapters.read(self.folder, entry)[1]
         hint = f"remove the entry: ttom memory rm {entry.id} --bank {self.folder}"
         raise BankError(f"cannot read the adapter {self.folder / entry.file}: it is missing", hint)
 
     def _count_use(self, entry: Entry) -> Entry:
-        """The entry with one use more; where that cannot be written, as it may be, none is lost but the count."""
+        """The entry with one use more; where that cannot be written, nothing is lost but the count."""
         now = _now()
-        with suppress(BankError), self._locked(USE_PATIENCE) as held:
-            manifest.commit(self.folder, held, [{"use": entry.id, "at": now}], durable=False)
-            self._save_texts()
+        try:
+            with self._locked(USE_PATIENCE) as held:
+                manifest.commit(self.folder, held, [{"use": entry.id, "at": now}], durable=False)
+                self._save_texts()
+        except BusyError:
+            pass  # it is not worth a longer wait, nor a line
+        except ReadOnlyError as error:
+            self._forbid(error)
+        except BankError as error:
+            self._tell_once(f"{error.message}: the use of an entry is not counted")
         return replace(entry, uses=entry.uses + 1, last_used=now)
 
-    def _store(self, held: State, entry: Entry, content: bytes, changes: list[dict], gone: list[Entry]) -> None:
-        """Write an adapter, then the changes that name it and no more those that are `gone`."""
+    def _forbid(self, error: ReadOnlyError) -> None:
+        self._read_only = True
+        self._tell_once(f"{error.message}; what is learnt is not kept, and uses are not counted")
+
+    def _store(
+        self, held: State, written: Iterable[tuple[Entry, bytes]], changes: list[dict], gone: list[Entry]
+    ) -> None:
+        """Write adapters, then, once all are written, the changes that name them and no more those that are `gone`."""
+        hashes = []
         try:
-            adapters.write(self.folder, entry, content)
+            for entry, content in written:
+                hashes.append(entry.sha256)
+                adapters.write(self.folder, entry, content)
             manifest.commit(self.folder, held, changes)
-        except OSError:
+        except BaseException:
             with suppress(BankError):
-                self._remove_unnamed(manifest.read_state(self.folder), [entry.sha256])
+                self._remove_unnamed(manifest.read_state(self.folder), hashes)
             raise
         self._remove_unnamed(held, [e.sha256 for e in gone])
         self._save_texts()
-        if len(self._texts().rows) > 16 * len(held.entries) + 1000:
-            with suppress(OSError):
-                self._texts().trim({text for e in held.entries.values() for text in _texts_of(e)})
+        with suppress(OSError):
+            self._texts().forget_all_but(held.entries.values())
 
     def _drop(self, held: State, gone: list[Entry | Aside]) -> None:
         hashes = [record.sha256 for record in gone if record.sha256]
@@ -308,7 +370,9 @@ class MemoryBank:
                     self._state = None  # to be read anew
                     raise
         except OSError as error:
-            raise BankError(f"cannot write to the bank {self.folder}: {error.strerror}", "see --bank") from None
+            forbidden = error.errno in FORBIDDEN and (self.folder / manifest.NAME).is_file()
+            kind = ReadOnlyError if forbidden else BusyError if isinstance(error, TimeoutError) else BankError
+            raise kind(f"cannot write to the bank {self.folder}: {error.strerror}", "see --bank") from None
 
     def _tidy(self, state: State) -> None:
         """Bring an older bank up to date, and once a process, sweep what crashes left."""
@@ -330,23 +394,6 @@ class MemoryBank:
 def _named(state: State) -> set[str]:
     """The hashes of the adapters that are named, also by what is set aside."""
     return {e.sha256 for e in state.entries.values()} | {a.sha256 for a in state.aside if a.sha256}
-
-
-def _texts_of(entry: Entry) -> list[str]:
-    """Those whose embeddings its matches need."""
-    with suppress(ValueError, KeyError, TypeError, AttributeError):
-        return [entry.scene, *(track.phrase for track in to_tracks(parse_layout(entry.layout_json)))]
-    return [entry.scene]
-
-
-def default_folder() -> Path:
-    """`memory_bank/` in a checkout of ttom, else a folder in the user's data directory."""
-    import platformdirs
-
-    here = Path.cwd()
-    if (here / "memory_bank").is_dir() and (here / "ttom_cli").is_dir():
-        return here / "memory_bank"
-    return Path(platformdirs.user_data_dir("ttom")) / "memory_bank"
 
 
 def _now() -> str:

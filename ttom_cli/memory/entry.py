@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cached_property
 
 from ..errors import BankError
 from ..files import to_json
-from ..layout import Keyframe, Track
+from ..layout import Keyframe, Layout, Track, layout_from_json
 from ..text import plain
 
 ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
@@ -64,9 +65,17 @@ class Entry:
     def layout(self) -> dict:
         """Raises BankError for what is no JSON object."""
         try:
-            return parse_layout(self.layout_json)
-        except ValueError as error:
-            raise BankError(f"the layout of the entry {self.id} is damaged ({error})") from None
+            value = json.loads(self.layout_json)
+            to_json(value)  # has neither NaN nor infinities
+            if isinstance(value, dict):
+                return value
+        except (ValueError, RecursionError):
+            pass
+        raise BankError(f"the layout of the entry {self.id} is damaged: it is no JSON object")
+
+    def checked_layout(self) -> Layout:
+        """Raises LayoutError, or BankError, for what is none."""
+        return layout_from_json(self.layout, source=f"the layout of the entry {self.id}")
 
     def to_record(self, layout: bool = True) -> dict:
         """As it stands in the manifest, the layout last."""
@@ -77,18 +86,6 @@ class Entry:
         """The record as JSON of one line."""
         head = to_json(self.to_record(layout=False), ensure_ascii=False)
         return f"{head[:-1]}{BEFORE_LAYOUT}{self.layout_json}}}"
-
-
-def parse_layout(text: str) -> dict:
-    """Raises ValueError for what is no JSON object."""
-    try:
-        value = json.loads(text)
-        to_json(value)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    if not isinstance(value, dict):
-        raise ValueError("it is no object")
-    return value
 
 
 def to_tracks(layout: dict) -> list[Track]:
@@ -134,6 +131,22 @@ def to_entry(data, layout_json: str | None = None) -> Entry:
     for name in ("model", "prompt", "scene"):
         known[name] = plain(known[name])
     return Entry(**known)
+
+
+def mended(record) -> Entry | None:
+    """The entry of a record whose faults are in what can be made up, or made of its layout; None for another."""
+    if not isinstance(record, dict):
+        return None
+    sound = {name: value for name, value in record.items() if name in _NEEDED or _passes(name, value)}
+    with suppress(ValueError, TypeError, RecursionError):
+        return to_entry(sound | {"layout": record.get("layout")})
+    return None
+
+
+def _passes(name: str, value) -> bool:
+    with suppress(TypeError):
+        return name in _CHECKS and _CHECKS[name](value)
+    return False
 
 
 def _text(longest: int):

@@ -7,11 +7,12 @@ the same ways. N entries of a group, O objects, T times.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ..errors import BankError, LayoutError
-from ..layout import Layout, layout_from_json
+from ..errors import TTOMError
+from ..layout import Layout
 from ..text import plain
 from .entry import Entry, to_tracks
 from .keys import SAMPLES, Match, key_text
@@ -24,39 +25,45 @@ COMPARED = ("model", "guide", "motion", "scene", "layout_json")
 
 
 class Index:
-    """Follows a state of the bank. What is no layout in it is told by `aside`, and found by nothing."""
+    """Follows a state of the bank. `tell` is given what is no layout in it, and found by nothing."""
 
     @uncollected()
-    def __init__(self, state: State, texts: Texts):
-        self.state, self.texts = state, texts
-        self.aside: list[Aside] = []
+    def __init__(self, state: State, texts: Texts, tell: Callable[[list[Aside]], None]):
+        self.state, self.texts, self._tell = state, texts, tell
         self._groups: dict[tuple, Group] = {}
         self._seen: dict[str, Entry] = {}
         self._checked: set[str] = set()
-        self._take(list(state.entries))
-        state.touched.clear()
+        self.state.touched.update(state.entries)
+        self._follow()
 
-    def best(self, layout: Layout, *, model: str, guide: dict, least: Match, without: set[str]) -> tuple | None:
-        """(entry, match) of the sound entry whose match reaches `least` and is the highest in sum, or None."""
+    def matches(self, layout: Layout, *, model: str, guide: dict, least: Match) -> Iterator[tuple[Entry, Match]]:
+        """The sound entries whose match reaches `least`, the highest in sum first."""
+        self._follow()
+        group = self._groups.get(_key(model, guide, [track.direction for track in layout.objects]))
+        if group is not None:
+            self._tell(group.fill())
+            for id, match in group.matches(layout, self.texts, least):
+                if self._sound(entry := self.state.entries[id]):
+                    yield entry, match
+
+    def _follow(self) -> None:
         self._take(list(self.state.touched))
         self.state.touched.clear()
-        group = self._groups.get(_key(model, guide, [track.direction for track in layout.objects]))
-        if group is None:
-            return None
-        self.aside += group.fill()
-        for id, match in group.matches(layout, self.texts, least):
-            entry = self.state.entries[id]
-            if id not in without and self._sound(entry):
-                return entry, match
-        return None
+
+    def groups(self) -> list[Group]:
+        """All groups that hold entries."""
+        self._follow()
+        for group in self._groups.values():
+            self._tell(group.fill())
+        return [group for group in self._groups.values() if group.ids]
 
     def _sound(self, entry: Entry) -> bool:
         """Whether its layout is one; what is sound is not looked at twice."""
         if entry.id not in self._checked:
             try:
-                layout_from_json(entry.layout, source=f"the layout of {entry.id}")
-            except (LayoutError, BankError) as error:
-                self.aside.append(Aside(entry.id, error.message, None))
+                entry.checked_layout()
+            except TTOMError as error:
+                self._tell([Aside(entry.id, error.message, None)])
                 return False
             self._checked.add(entry.id)
         return True
@@ -116,6 +123,10 @@ class Group:
             if object >= least.objects
         ]
         yield from sorted(found, key=lambda f: -(f[1].scene + f[1].objects + f[1].overlap))
+
+    def cosines(self, scene: str, texts: Texts) -> np.ndarray:
+        """Of a scene with each of the group's: (N,)."""
+        return _cosines(texts, scene, self.scenes)
 
     @uncollected()
     def fill(self) -> list[Aside]:

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..errors import BankError
+from ..errors import BankError, DamagedError
 from ..files import to_json
 from ..text import plain
 from . import disk
@@ -121,7 +121,7 @@ def read_state(folder: Path, old: State | None = None) -> State:
         try:
             mark = _mark(folder)
             state = old if old and old.mark == mark else _read_manifest(folder)
-            if _read_journal(folder, state) or _mark(folder) == state.mark:
+            if replay(folder, state) or _mark(folder) == state.mark:
                 return state
         except OSError as error:
             raise BankError(f"cannot read {error.filename or folder / NAME}: {error.strerror}") from None
@@ -157,30 +157,36 @@ def uncollected():
             gc.enable()
 
 
-@uncollected()
 def _read_manifest(folder: Path) -> State:
     path = folder / NAME
     try:
         content, status = disk.read_plain(path, LIMIT)
     except (FileNotFoundError, NotADirectoryError):
         return State()
+    state = from_bytes(
+        content, f"the bank's manifest {path}",
+        "mend it, or move it away to start a new bank; the adapters beside it are not touched",
+    )  # fmt: skip
+    state.size, state.mark = len(content), _mark_of(status, content)
+    return state
+
+
+@uncollected()
+def from_bytes(content: bytes, source: str, hint: str = "") -> State:
+    """What a manifest says. Raises DamagedError for one that is damaged, BankError for one of a later version."""
     try:
         data = _parse(content)
         version = data["schema_version"]
         if type(version) is not int or version < 1:
             raise ValueError("its schema_version is no number from 1")
         if version > SCHEMA_VERSION:
-            message = f"{path} has schema version {version}, this ttom reads {SCHEMA_VERSION}"
-            raise BankError(message, "update ttom")
+            raise BankError(f"{source} has schema version {version}, this ttom reads {SCHEMA_VERSION}", "update ttom")
         for number in range(version, SCHEMA_VERSION):
             data = MIGRATIONS[number](data)
         state = _state(data)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise BankError(
-            f"the bank's manifest {path} is damaged ({plain(str(error))[:160]})",
-            "mend it, or move it away to start a new bank; the adapters beside it are not touched",
-        ) from None
-    state.version, state.size, state.mark = version, len(content), _mark_of(status, content)
+        raise DamagedError(f"{source} is damaged ({plain(str(error))[:160]})", hint) from None
+    state.version = version
     return state
 
 
@@ -207,7 +213,7 @@ def _parse(content: bytes) -> dict:
     by_line = head.endswith(b'"entries": [') and lines[-2:] == [b"]}", b""]
     if by_line:
         with suppress(ValueError, RecursionError):
-            return json.loads(head + b"]}") | {"entries": [_parse_line(line) for line in lines[:-2]]}
+            return json.loads(head + b"]}") | {"entries": _parse_lines(lines[:-2])}
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
@@ -225,18 +231,20 @@ def _loaded(text: str):
         return text
 
 
-def _parse_line(line: bytes):
-    line = line.removesuffix(b",").decode()
-    head, mark, layout_json = line.partition(BEFORE_LAYOUT)
-    if not mark:
-        return json.loads(line)
-    if BEFORE_LAYOUT in layout_json or not layout_json.endswith("}}"):
-        raise ValueError
-    return json.loads(head + "}"), layout_json[:-1]
+def _parse_lines(lines: list[bytes]) -> list[tuple[dict, str]]:
+    """The records and their layouts as text, the records as one text, which is faster. Raises ValueError."""
+    heads, layouts = [], []
+    for line in lines:
+        head, _, layout_json = line.decode().removesuffix(",").partition(BEFORE_LAYOUT)
+        if BEFORE_LAYOUT in layout_json or not layout_json.endswith("}}"):
+            raise ValueError
+        heads.append(head + "}")
+        layouts.append(layout_json[:-1])
+    return list(zip(json.loads(f"[{','.join(heads)}]"), layouts, strict=True))
 
 
-def _read_journal(folder: Path, state: State) -> bool:
-    """Apply the lines that are new; whether there is a journal."""
+def replay(folder: Path, state: State) -> bool:
+    """Apply the lines of the journal that are new; whether there is one. Raises OSError."""
     if not state.token:
         return False
     try:
@@ -300,12 +308,17 @@ def fold(folder: Path, state: State, changes: list[dict] | tuple = ()) -> None:
     for change in changes:
         after.apply(change)
     after.token, after.end, after.version, after.embeddings = secrets.token_hex(4), 0, SCHEMA_VERSION, {}
-    head = {"schema_version": SCHEMA_VERSION, "journal": after.token, "since": round(after.since, 3)}
-    records = [entry.to_line() for entry in after.entries.values()]
-    records += [json.dumps(aside.record) for aside in after.aside]  # as it was, also where it holds NaN
-    content = (to_json(head)[:-1] + ', "entries": [\n' + ",\n".join(records) + "\n]}\n").encode()
+    content = to_bytes(after)
     disk.replace_file(folder / NAME, content)
     after.size, after.mark = len(content), _mark(folder)
     if state.token:
         disk.remove(folder / state.journal)
     state.__dict__.update(after.__dict__)
+
+
+def to_bytes(state: State) -> bytes:
+    """A manifest that says all of a state."""
+    head = {"schema_version": SCHEMA_VERSION, "journal": state.token, "since": round(state.since, 3)}
+    records = [entry.to_line() for entry in state.entries.values()]
+    records += [json.dumps(aside.record) for aside in state.aside]  # as it was, also where it holds NaN
+    return (to_json(head)[:-1] + ', "entries": [\n' + ",\n".join(records) + "\n]}\n").encode()

@@ -7,12 +7,15 @@ Damage in it costs the time to embed a text again, and what is no unit vector is
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
+from ..errors import BankError
 from . import disk, keys
+from .entry import Entry, to_tracks
 
 NAME = "embeddings.bin"
 LIMIT = 2**30
@@ -87,9 +90,13 @@ class Texts:
         disk.append(self.path, content, self.end, durable=False)
         self.end, self._unsaved = self.end + len(content), []
 
-    def trim(self, texts: set[str]) -> None:
-        """Write the file anew with these texts alone. Under the lock; raises OSError."""
+    def forget_all_but(self, entries: Collection[Entry]) -> None:
+        """Write the file anew with these entries' texts alone, where most of it is of others. Under the lock; raises
+        OSError."""
+        if len(self.rows) <= 16 * len(entries) + 1000:
+            return
         self.refresh()
+        texts = {text for entry in entries for text in _needed(entry)}
         content = self._records([key for key in map(_key, texts) if key in self.rows])
         disk.replace_file(self.path, content)
         self.end, self._unsaved = len(content), []
@@ -99,6 +106,13 @@ class Texts:
         for record, key in zip(records, wanted, strict=True):
             record["key"], record["vector"] = np.void(key), self._vectors[self.rows[key]]
         return records.tobytes()
+
+
+def _needed(entry: Entry) -> list[str]:
+    """The texts whose embeddings its matches need."""
+    with suppress(BankError, ValueError, KeyError, TypeError, AttributeError):
+        return [entry.scene, *(track.phrase for track in to_tracks(entry.layout))]
+    return [entry.scene]
 
 
 def _key(text: str) -> bytes:

@@ -1,0 +1,163 @@
+"""`ttom memory rm | update | merge | prune`: what changes entries. What goes is listed before it does."""
+
+from __future__ import annotations
+
+import sys
+from math import inf
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from ... import console
+from ...errors import TTOMError
+from ...memory.choice import Choice, surplus
+from ...options import fill
+from ...outputs import read_pattern, refuse_existing
+from ...text import plain
+from ..inputs import open_bank
+from ..parameters import parameter, takes, whole
+
+BankOpt = parameter("bank")
+IdsArg = Annotated[Optional[list[str]], typer.Argument(help="Ids, or beginnings of ids.")]
+IdArg = Annotated[str, typer.Argument(help="An id, or the beginning of one.")]
+YesOpt = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal to ask at.")]
+DryRunOpt = Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")]
+LISTED = 20
+
+
+@takes(Choice)
+def rm(
+    ids: IdsArg = None,
+    all_: Annotated[bool, typer.Option("--all", help="Remove every entry, and all that is set aside.")] = False,
+    yes: YesOpt = False,
+    dry_run: DryRunOpt = False,
+    bank: BankOpt = None,
+    *,
+    given: dict,
+) -> None:
+    """Remove entries: those named, those that the options choose, or all. Prints the ids that went."""
+    store, choice = open_bank(bank), fill(Choice, given)
+    if bool(ids) + all_ + (not choice.is_all) != 1:
+        raise TTOMError("say which entries to remove", "give ids, or options that choose, or --all")
+    if ids:
+        doomed = [store.doomed(id) for id in ids]
+    else:
+        doomed = [*choice.of(store.entries()), *(store.aside() if all_ else [])]
+    if not _agreed("remove", doomed, yes, dry_run):
+        return
+    if all_:
+        store.clear()
+    else:
+        store.delete([entry.id for entry in doomed])
+    print("\n".join(dict.fromkeys(entry.id for entry in doomed if entry.id)))
+
+
+def prune(
+    keep: Annotated[Optional[int], typer.Option(min=0, help="Entries that stay at most.")] = None,
+    megabytes: Annotated[Optional[float], typer.Option("--mb", min=0, help="Megabytes of adapters that stay at most.")] = None,
+    yes: YesOpt = False,
+    dry_run: DryRunOpt = False,
+    bank: BankOpt = None,
+) -> None:  # fmt: skip
+    """Make the bank smaller: the least frequently used go first, of equals the longest unused. Prints the ids that went."""
+    if keep is None and megabytes is None:
+        raise TTOMError("say how much stays", "give --keep N, or --mb N")
+    store = open_bank(bank)
+    doomed = surplus(store.entries(), inf if keep is None else keep, inf if megabytes is None else megabytes * 1e6)
+    if _agreed("remove", doomed, yes, dry_run):
+        store.delete([entry.id for entry in doomed])
+        print("\n".join(entry.id for entry in doomed))
+
+
+@takes(Choice)
+def merge(
+    ids: IdsArg = None,
+    least: Annotated[float, typer.Option("--similarity", min=0, max=1, help="Without ids: the least likeness of scenes, objects and boxes.")] = 0.95,
+    yes: YesOpt = False,
+    dry_run: DryRunOpt = False,
+    bank: BankOpt = None,
+    *,
+    given: dict,
+) -> None:  # fmt: skip
+    """Make one entry of several: those named, or all that are alike among those that the options choose.
+
+    The most used one stays. Its adapter becomes the mean of all, each by its similarity to it; their uses add up. Prints
+    the ids that stay.
+    """
+    from ...memory import blend
+
+    store, choice = open_bank(bank), fill(Choice, given)
+    if ids and not choice.is_all:
+        raise TTOMError("there are both ids and options that choose", "give one of them")
+    if ids:
+        named = {entry.id: entry for entry in map(store.find, ids)}
+        if len(named) < 2:
+            raise TTOMError("one entry is not merged with itself", "give several ids")
+        groups = [blend.together(store, list(named.values()))]
+    else:
+        groups = list(blend.groups(store, choice.of(store.entries()), least))
+    if not groups:
+        return console.say(f"no entries are alike by {least:g}")
+    doomed = [entry for group in groups for entry, _ in group.others]
+    into = {entry.id: f"{group.kept.id}, {alike:.2f} alike" for group in groups for entry, alike in group.others}
+    if _agreed("merge", doomed, yes, dry_run, lambda entry: f"into {into[entry.id]}"):
+        for group in groups:
+            print(blend.merge(store, group).id)
+
+
+def update(
+    id: IdArg,
+    scene: Annotated[Optional[str], typer.Option(help="A new abstracted scene as the key.")] = None,
+    optimise: Annotated[bool, typer.Option("--optimise", help="Optimise it further, on its own prompt.")] = False,
+    consolidate: whole("consolidate", "Consolidation iterations after that.", least=0) = None,
+    seed: parameter("seed", "Of the noise for that; the entry's own if not given.") = None,
+    out: Annotated[Optional[Path], typer.Option("--out", "-o", help="Keep the video that comes of it.")] = None,
+    bank: BankOpt = None,
+) -> None:  # fmt: skip
+    """Change an entry: its key, its adapter, or both. Prints its id."""
+    store = open_bank(bank)
+    entry = store.find(id)
+    if scene is None and not optimise:
+        raise TTOMError("nothing to update", "give --scene TEXT or --optimise")
+    if scene is not None and not scene.strip():
+        raise TTOMError("--scene is empty", "say what the scene is: without a key the entry is never found")
+    if out:
+        pattern = read_pattern(str(out))
+        if not pattern.fixed:
+            raise TTOMError(f"--out {out} is no file", "name the video, such as refined.mp4")
+        refuse_existing(out, hint="name another file")
+    if optimise:
+        from ...generate import refine
+
+        outcome = refine(store, entry, consolidate=consolidate, seed=seed, out=out)
+        console.say(console.outcome_line(outcome))
+        if outcome.trouble:
+            raise outcome.trouble
+        if outcome.check and not outcome.check.passed:
+            raise TTOMError(f"the video does not pass, and the entry {entry.id} stays as it was", "try another --seed")
+    if scene is not None:
+        store.update(entry.id, scene=scene)
+    print(entry.id)
+
+
+def _agreed(verb: str, doomed: list, yes: bool, dry_run: bool, how=lambda entry: "") -> bool:
+    """Whether to go on: what goes is listed, and a terminal is asked. Raises TTOMError where there is none to ask at."""
+    listed = len(doomed) if dry_run else LISTED
+    for record in doomed[:listed]:
+        what = getattr(record, "prompt", None) or f"set aside: {record.reason}"
+        said = " ".join(filter(None, [record.id, how(record), "", plain(what)]))
+        console.say(f"{'would ' * dry_run}{verb} {console.escape(said)}")
+    if len(doomed) > listed:
+        console.say(f"and {len(doomed) - listed} more, which --dry-run lists")
+    if not doomed:
+        console.say(f"there is nothing to {verb}")
+    if dry_run or not doomed:
+        return False
+    if yes:
+        return True
+    if not (sys.stdin and sys.stdin.isatty()):
+        raise TTOMError(f"nothing was changed: there is no terminal to ask whether to {verb}", "say --yes")
+    if not typer.confirm("Go on?", err=True):
+        raise typer.Exit(1)
+    return True

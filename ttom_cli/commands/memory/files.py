@@ -1,0 +1,106 @@
+"""`ttom memory verify | export | import`: the bank's files, looked after, taken out and in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from ... import console
+from ...errors import TTOMError
+from ...files import to_json
+from ...memory.choice import Choice
+from ...options import fill
+from ...text import plain
+from ..inputs import JsonOpt, open_bank
+from ..parameters import takes
+from .changing import BankOpt, IdsArg
+
+
+def verify(
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what can be; what cannot stays, unless its adapter is lost.")] = False,
+    json_: JsonOpt = False,
+    bank: BankOpt = None,
+) -> None:  # fmt: skip
+    """Look at every record, layout and adapter. Prints what is wrong, a line each; the exit code is 1 if anything is."""
+    from ...memory import health
+
+    store = open_bank(bank, tell=lambda line: None)
+    with console.waiting("looking at the bank"):
+        report = health.examine(store)
+    done = []
+    if repair and report.faults:
+        for line in health.repair(store, report):
+            done.append(line)
+            console.say(console.escape(plain(line)))
+        report = health.examine(open_bank(bank, tell=lambda line: None))
+    if json_:
+        print(to_json({**_plainly(report), "repaired": done}, ensure_ascii=False))
+    else:
+        for fault in report.faults:
+            print(plain(f"{fault.kind} {fault.id}: {fault.reason}".replace(" :", ":")))
+    if report.strays:
+        size = sum((store.folder / name).lstat().st_size for name in report.strays)
+        console.note(
+            f"no entry names {len(report.strays)} of the files in {store.folder / 'adapters'} ({size / 1e6:.1f} MB); "
+            "they are older than this manifest, and left alone"
+        )
+    wrong = f"{len(report.faults)} faults" if report.faults else "nothing is wrong"
+    console.say(f"[dim]{report.sound} sound entries; {wrong}[/]")
+    if report.faults:
+        raise typer.Exit(1)
+
+
+def _plainly(report) -> dict:
+    faults = [vars(fault) for fault in report.faults]
+    return {"sound": report.sound, "faults": faults, "strays": report.strays}
+
+
+@takes(Choice)
+def export(
+    ids: IdsArg = None,
+    out: Annotated[Optional[Path], typer.Option("--out", "-o", help="A .zip of entries, or a .safetensors of one as a LoRA.")] = None,
+    names: Annotated[str, typer.Option(help="Of a LoRA's tensors: those that diffusers loads, or comfyui.")] = "diffusers",
+    bank: BankOpt = None,
+    *,
+    given: dict,
+) -> None:  # fmt: skip
+    """Write entries to one file: those named, those that the options choose, or all. Prints its path.
+
+    A .zip goes into another bank with `ttom memory import`. A .safetensors is a LoRA that other tools load as well; they
+    apply it in every step, and ttom in the first ones of the conditional branch.
+    """
+    from ...errors import unknown
+    from ...memory import trade
+    from ...memory.names import CONVENTIONS
+
+    if out is None:
+        raise TTOMError("say where to export to", "give --out FILE.zip, or for one entry --out FILE.safetensors")
+    if names not in CONVENTIONS:
+        raise unknown("names", names, CONVENTIONS)
+    store, choice = open_bank(bank), fill(Choice, given)
+    entries = [store.find(id) for id in ids] if ids else choice.of(store.entries())
+    if not entries:
+        raise TTOMError(f"there are no such entries in the bank {store.folder}", "see `ttom memory ls`")
+    trade.export(store, entries, out, names)
+    console.say(f"[dim]{len(entries)} of {len(store.entries())} entries[/]")
+    print(out)
+
+
+def import_(
+    path: Annotated[Path, typer.Argument(help="What `ttom memory export` wrote.")], bank: BankOpt = None
+) -> None:
+    """Add a file's entries to the bank, all or, where one is not sound, none. Prints the ids of those that are new."""
+    from ...config import MemoryConfig
+    from ...memory import trade
+
+    store = open_bank(bank)
+    added, count = trade.take_in(store, path)
+    if len(added) < count:
+        console.say(f"{count - len(added)} of {count} are in the bank already")
+    if added:
+        print("\n".join(entry.id for entry in added))
+    now, usual = len(store.entries()), MemoryConfig().capacity
+    if added and now > usual:
+        console.note(f"the bank has {now} entries now; `ttom generate` keeps {usual} unless --capacity says more")

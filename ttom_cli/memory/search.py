@@ -1,0 +1,90 @@
+"""What of the bank comes near a scene, and why it is a hit or none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+from ..errors import TTOMError
+from ..layout import Layout
+from .entry import Entry
+from .index import Index
+from .keys import Match, key_text
+
+if TYPE_CHECKING:
+    from .bank import MemoryBank
+
+ANY = Match(-1, -1, -1)
+SAID = {"scene": "the scenes", "objects": "the objects", "overlap": "the boxes"}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An entry beside a scene."""
+
+    entry: Entry
+    match: Match | None
+    """None where there are not as many objects, so that none corresponds to another."""
+    likeness: float
+    """Of the scenes, and of objects and boxes where they are compared: what the nearest are found by."""
+    reasons: list[str]
+    """Why it is no hit; none: it is one."""
+
+
+def candidates(index: Index, layout: Layout, *, model: str, guide: dict, least: Match) -> list[Candidate]:
+    """All entries, hits first, then those that miss the least; the first hit is the one that is taken."""
+    found = []
+    for group in index.groups():
+        one = index.state.entries[group.ids[0]]
+        misfits = [*_other_making(one, model, guide), *_other_motion(one, layout)]
+        if len(one.motion) == len(layout.objects):
+            for id, match in group.matches(layout, index.texts, ANY):
+                reasons = [*misfits, *_below(match, least)]
+                likeness = match.scene + match.objects + match.overlap
+                found.append(Candidate(index.state.entries[id], match, likeness, reasons))
+        else:
+            cosines = group.cosines(key_text(layout), index.texts)
+            found += [
+                Candidate(index.state.entries[id], None, float(cosine), misfits)
+                for id, cosine in zip(group.ids, cosines, strict=True)
+            ]
+    return sorted(found, key=lambda c: (c.match is None, len(c.reasons), -c.likeness))
+
+
+def unusable(bank: MemoryBank, entry: Entry) -> str:
+    """Why an entry that matches is not used all the same, or nothing."""
+    try:
+        entry.checked_layout()
+        bank.load(entry)
+    except TTOMError as error:
+        return error.message
+    return ""
+
+
+def _other_making(entry: Entry, model: str, guide: dict):
+    if entry.model != model:
+        yield f"it was made for the model {entry.model}"
+    names = sorted(name for name in entry.guide.keys() | guide.keys() if entry.guide.get(name) != guide.get(name))
+    if names and entry.model == model:
+        yield "it was made with " + "; ".join(f"{n} {_shown(entry.guide, n)}, not {_shown(guide, n)}" for n in names)
+
+
+def _shown(guide: dict, name: str) -> str:
+    value = guide.get(name)
+    return ",".join(map(str, value)) if isinstance(value, list) else "not said" if value is None else f"{value}"
+
+
+def _other_motion(entry: Entry, layout: Layout):
+    if len(entry.motion) != len(layout.objects):
+        yield f"it has {len(entry.motion)} object{'s' * (len(entry.motion) != 1)}, not {len(layout.objects)}"
+        return
+    for track, way in zip(layout.objects, entry.motion, strict=True):
+        if way != track.direction:
+            yield f"in the place of {track.phrase!r} it has what moves {way or 'no one way'}"
+
+
+def _below(match: Match, least: Match):
+    for field in fields(Match):
+        value, wanted = getattr(match, field.name), getattr(least, field.name)
+        if value < wanted:
+            yield f"{SAID[field.name]} are alike by {value:.2f}, {wanted:.2f} is the least"
