@@ -75,7 +75,7 @@ def test_ls_lists_a_page_of_what_is_chosen(run, bank):
         assert [e["id"] for e in json.loads(run("ls", "--json", *options)[1])] == sorted(wanted, key=order), options
     assert "no such page of 3 entries" in run("ls", "--page", 9)[2]
     code, _, err = run("ls", "--sort", "size", "--limit", 0)
-    assert code == 1 and "limit must be a whole number of at least 1" in " ".join(err.split())
+    assert code == 2 and "limit must be a whole number of at least 1" in " ".join(err.split())
 
 
 @pytest.mark.parametrize("width", [60, 80])
