@@ -15,7 +15,7 @@ from PIL import Image
 from ttom_cli.backbones import FAMILIES
 from ttom_cli.bench.sizes import real_size
 from ttom_cli.bench.speed import LiveBytes
-from ttom_cli.bench.suite import compositional_cases
+from ttom_cli.bench.suite import cases
 from ttom_cli.catalog import CARDS, find_card, read_profile
 from ttom_cli.cli import main
 from ttom_cli.config import LoadConfig
@@ -332,7 +332,8 @@ def test_the_embedded_models_take_their_blocks_from_profiles_that_the_command_wr
 
 def test_the_profiles_prompts_are_the_suite_s():
     prompts = [item["prompt"] for item in read_prompts(ROOT / "prompts" / "probe.txt")]
-    assert prompts == [case.prompt for case in compositional_cases(0, 24)]
+    kinds = ("motion", "spatial", "numeracy", "several")
+    assert prompts == [case.prompt for case in cases("tune", 18) if case.category in kinds]
 
 
 def test_a_folder_s_own_profile_is_taken(toy_folder, tmp_path):

@@ -71,7 +71,7 @@ def test_help_is_a_word_away(capsys, argv):
     ("line", "offered"),
     [
         ("ttom ge", {"generate"}),
-        ("ttom memory ", {"ls", "show", "search", "rm", "update", "merge", "prune", "verify", "export", "import", "stats"}),
+        ("ttom memory ", set("ls show search rm update merge prune verify export import stats".split())),
         ("ttom generate --guided", {"--guided-steps", "--guided-share"}),
         ("ttom generate --model wan2.1", {"wan2.1-14b", "wan2.1-1.3b"}),
         ("ttom probe -m sha", {"shapes", "shapes-cog"}),

@@ -37,12 +37,19 @@ class ModelCard:
     """Gigabytes of all parts in bfloat16; --offload model needs the largest part at a time, and activations."""
     sample: SampleConfig
     guide: GuideConfig = field(default_factory=GuideConfig)
+    unbiased: dict = field(default_factory=dict)
+    """What is otherwise in the guide where its mode has no bias on the attention, which leaves more to optimise."""
     group: int = 4
     """Frames of a latent frame, but for the first."""
     world: str = ""
     """shapes: it knows that world alone, whose words and detector are at hand."""
     note: str = ""
     """Where the defaults come from."""
+
+    def guide_in(self, mode: str) -> GuideConfig:
+        """The guide in a mode, the default one or another."""
+        biased = "attention" in mode.split("+")
+        return replace(self.guide, mode=mode, **({} if biased else self.unbiased))
 
     @property
     def embedded(self) -> bool:
@@ -82,7 +89,10 @@ COG_GUIDE = replace(PAPER_GUIDE, blocks=(20, 21))
 SHAPES = SampleConfig(
     height=64, width=64, frames=13, fps=8, steps=25, guidance_scale=4.0, max_sequence_length=64, enlarge=4,
 )  # fmt: skip
-SHAPES_GUIDE = GuideConfig(train_from=2, self_attention=True, rank=8, lr=3e-3, steps=12, iterations=4, consolidate=40)
+SHAPES_GUIDE = GuideConfig(
+    mode="attention+params", train_from=2, self_attention=True, rank=8, lr=3e-3, steps=12, iterations=1
+)
+SHAPES_UNBIASED = {"iterations": 4, "consolidate": 40}
 
 CARDS = {
     card.name: card
@@ -90,7 +100,7 @@ CARDS = {
         ModelCard(
             name="shapes", source=str(PACKAGE / "models" / "shapes"), pipeline="WanPipeline",
             parameters="1.8 M", weights=0.01, world="shapes",
-            sample=SHAPES, guide=_profiled(SHAPES_GUIDE, PACKAGE / "models" / "shapes"),
+            sample=SHAPES, guide=_profiled(SHAPES_GUIDE, PACKAGE / "models" / "shapes"), unbiased=SHAPES_UNBIASED,
             note="embedded, runs on any CPU; blocks found by ttom probe, the rest of the guide by ttom bench",
         ),
         ModelCard(
@@ -98,6 +108,7 @@ CARDS = {
             parameters="2.5 M", weights=0.01, world="shapes",
             sample=replace(SHAPES, frames=17),
             guide=_profiled(replace(SHAPES_GUIDE, train_from=0, lr=1.5e-3), PACKAGE / "models" / "shapes-cog"),
+            unbiased=SHAPES_UNBIASED,
             note="embedded: the same world with joint attention; blocks and guide found as for shapes",
         ),
         ModelCard(

@@ -234,6 +234,10 @@ SHAPING = ("blocks", "projections", "self_attention", "rank", "steps", "conditio
 def adapter_signature(guide: GuideConfig, sample: SampleConfig) -> dict:
     """The settings that an adapter depends on: a stored one is used under the same alone."""
     signature = {name: getattr(guide, name) for name in SHAPING} | {"adapted": guide.adapted}
+    if guide.mode != "params":
+        signature["mode"] = guide.mode
+    if "attention" in guide.ways:  # beside the bias, what is learnt is of use to other objects (measured: see the log)
+        signature["any_objects"] = True
     signature |= {"steps": guide.guided_of(sample.steps), "sampling_steps": sample.steps}
     signature |= {"size": (sample.width, sample.height, sample.frames)}
     return {k: list(v) if isinstance(v, tuple) else v for k, v in signature.items()}

@@ -206,7 +206,7 @@ def _recall(runtime: Runtime, job: Job, report: Report) -> Recall | None:
 
 def _remembers(runtime: Runtime, job: Job) -> bool:
     """Whether the bank is asked."""
-    return bool(job.guide.mode == "params" and runtime.bank and (job.memory.enabled or job.entry))
+    return bool("params" in job.guide.ways and runtime.bank and (job.memory.enabled or job.entry))
 
 
 def _keeps(runtime: Runtime, job: Job) -> bool:
@@ -280,7 +280,10 @@ def _stored_settings(card: ModelCard, entry: Entry) -> tuple[GuideConfig, Sample
     try:
         width, height, frames = stored["size"]
         guide = {name: stored[name] for name in SHAPING} | {"adapt": stored["adapted"], "share": 1.0}
-        guide = replace(card.guide, **{k: tuple(v) if isinstance(v, list) else v for k, v in guide.items()})
+        guide["mode"] = stored.get("mode", "params")
+        guide = replace(
+            card.guide_in(guide["mode"]), **{k: tuple(v) if isinstance(v, list) else v for k, v in guide.items()}
+        )
         return guide, replace(card.sample, width=width, height=height, frames=frames, steps=stored["sampling_steps"])
     except (KeyError, TypeError, ValueError) as error:
         raise BankError(f"the entry {entry.id} has no settings to go on with ({error})", "remove it") from None

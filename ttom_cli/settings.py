@@ -54,7 +54,8 @@ def resolve(card: ModelCard, *layers: dict) -> Settings:
     given = given_fields(*(_with_profile(card, layer) for layer in layers))
     if "steps" in given[GuideConfig]:  # a number that is said is meant
         given[GuideConfig].setdefault("share", 1.0)
-    defaults = {SampleConfig: card.sample, GuideConfig: card.guide}
+    mode = given[GuideConfig].get("mode", card.guide.mode)
+    defaults = {SampleConfig: card.sample, GuideConfig: card.guide_in(mode)}
     sample = given[SampleConfig]
     sample["more"] = _others_of(card, sample) | sample.get("more", {})
     return Settings(*(replace(defaults.get(kind) or kind(), **given[kind]) for kind in SLICES))

@@ -7,6 +7,7 @@ have none.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -21,6 +22,7 @@ SETS = ("tune", "validate", "report")
 EACH = 22  # prompts a category
 MOVES = {"right": "moves right", "left": "moves left", "up": "rises", "down": "falls"}
 RELATIONS = {"left": "to the left of", "right": "to the right of", "above": "above", "below": "below"}
+AGAIN, OTHER = 500, 600  # what is added to a case's seed for another noise, and for other objects
 HALF = 0.12  # half a side of the boxes of paths that cross, in fractions of the frame
 REACH = (0.18, 0.82)  # where such paths begin and end
 Look = tuple[str, str]
@@ -78,8 +80,9 @@ def _numeracy(rng, i: int, unseen: bool) -> Case:
 def _binding(rng, i: int, unseen: bool) -> Case:
     """In turn two objects, and three of which two share their shape: nothing but which colour is whose."""
     group = _looks(rng, 2 + i % 2, unseen)
-    if len(group) == 3 and not unseen:
-        group[2] = (group[2][0], group[0][1])
+    if len(group) == 3:
+        alike = [*group[:2], (group[2][0], group[0][1])]
+        group = alike if unseen or not _any_kept_out(alike) else group
     return Case("binding", _join([_a(look) for look in group]), tuple(group), ())
 
 
@@ -129,6 +132,25 @@ MAKERS: dict[str, Callable] = {
 }  # fmt: skip
 
 
+def other_objects(case: Case, layout: Layout) -> Case:
+    """The same composition, in the same boxes, of other objects, on another noise; for cases of single objects."""
+    rng = np.random.default_rng([22, case.seed])
+    while True:
+        looks = _draw(rng, len(case.objects))
+        if not set(looks) & set(case.objects):
+            break
+    new = dict(zip(case.objects, looks, strict=True))
+    words = {_a(old): _a(look) for old, look in new.items()}
+    prompt = re.sub("|".join(words), lambda found: words[found[0]], case.prompt)
+    tracks = [
+        replace(t, phrase=" ".join(look), word=look[1], attributes=(look[0],))
+        for t in layout.objects
+        for look in (new[(t.attributes[0], t.word)],)
+    ]
+    layout = replace(layout, prompt=prompt, enriched_prompt="", objects=tuple(tracks))
+    return replace(case, prompt=prompt, objects=tuple(looks), layout=layout, seed=case.seed + OTHER)
+
+
 def singles_and_pairs(name: str, each: int) -> list[Case]:
     """`each` plain prompts of one object and as many of two, for the unguided model."""
     return [*_drawn(name, "found", 7, each, 1), *_drawn(name, "found", 8, each, 2)]
@@ -167,9 +189,12 @@ def _looks(rng, count: int, unseen: bool) -> list[Look]:
     """Distinct colours, any shapes; of several the first two are a pair that was kept out, or no two are."""
     while True:
         looks = _draw(rng, count)
-        out = [kept_out(*pair) for pair in combinations(looks, 2)]
-        if (out[:1] == [True]) if unseen and count > 1 else not any(out):
+        if kept_out(*looks[:2]) if unseen and count > 1 else not _any_kept_out(looks):
             return looks
+
+
+def _any_kept_out(looks: list[Look]) -> bool:
+    return any(kept_out(*pair) for pair in combinations(looks, 2))
 
 
 def _draw(rng, count: int) -> list[Look]:

@@ -25,25 +25,30 @@ app = typer.Typer(help="Measurements that anyone can repeat.", no_args_is_help=T
 def bench_shapes(
     full: Annotated[bool, typer.Option("--full/--quick", help="All prompts (an hour on two cores), or a few.")] = False,
     only: Annotated[Optional[str], typer.Option(help="Of found,guide,memory,tries: the tables to make.")] = None,
+    set_: Annotated[
+        str, typer.Option("--set", help="Of prompts and noises: tune (defaults are chosen on it), validate or report.")
+    ] = "report",
     model: Annotated[
         Optional[str],
         typer.Option("--model", "-m", help="Embedded models or folders of such, by comma; both by default."),
     ] = None,
-    seed: parameter("seed", "Of the prompts and the noises.") = 0,
     json_: JsonOpt = False,
     markdown: MarkdownOpt = None,
 ) -> None:
-    """Are the embedded models sound, does the guide guide, does the memory remember, do more tries help: four tables."""
+    """Are the embedded models sound, does the guide guide, does the memory remember, do more tries help: five tables."""
     from ..bench import report, shapes
+    from ..bench.suite import EACH, SETS
     from ..catalog import CARDS, find_card
     from ..runtime import Runtime
 
     makers = {  # name: (function, prompts a category when quick, and when full)
         "found": (shapes.found_table, 8, 32),
-        "guide": (shapes.guide_table, 4, 24),
-        "memory": (shapes.memory_table, 2, 12),
+        "guide": (shapes.guide_tables, 2, EACH),
+        "memory": (shapes.memory_table, 1, EACH),
         "tries": (shapes.tries_table, 4, 60),
     }
+    if set_ not in SETS:
+        raise unknown("set", set_, SETS)
     wanted = _names(only) if only is not None else list(makers)
     for name in wanted:
         if name not in makers:
@@ -60,9 +65,10 @@ def bench_shapes(
         parts = {}
         for label, runtime in runtimes.items():
             with console.status() as tell:
-                parts[label] = make(runtime, count=many if full else few, seed=seed, tell=tell)
-        tables.append(report.joined(parts))
-        report.show(tables[-1], console.err)
+                parts[label] = make(runtime, name=set_, each=many if full else few, tell=tell)
+        for same in zip(*parts.values(), strict=True):
+            tables.append(table := report.joined(dict(zip(parts, same, strict=True))))
+            report.show(table, console.err)
         _keep(tables, False, markdown)
     _keep(tables, json_, None)
 

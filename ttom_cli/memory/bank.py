@@ -132,7 +132,7 @@ class MemoryBank:
         """
         bad: set[str] = set()
         while True:
-            matches = self.index().matches(layout, model=model, guide=guide, least=self.thresholds)
+            matches = self.index().matches(layout, model=model, guide=guide, least=self.least(guide))
             found = next((found for found in matches if found[0].id not in bad), None)
             if found is None:
                 return None
@@ -145,6 +145,10 @@ class MemoryBank:
                 bad.add(entry.id)
                 continue
             return Recall(self._count_use(entry), tensors, match)
+
+    def least(self, guide: dict) -> keys.Match:
+        """The least likeness for a hit under these settings; what was learnt for any objects asks for none of them."""
+        return replace(self.thresholds, objects=-1.0) if guide.get("any_objects") else self.thresholds
 
     def recall(self, id: str) -> Recall:
         """An entry by its id, with its tensors, whatever its key; no use is counted. Raises BankError."""

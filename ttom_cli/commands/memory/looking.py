@@ -122,7 +122,9 @@ def search(
     layout = plan_item(item, settings.planner, (settings.sample.width, settings.sample.height))
     signature = adapter_signature(settings.guide, settings.sample)
     with console.waiting("asking the memory"):
-        found = candidates(store.index(), layout, model=card.name, guide=signature, least=store.thresholds)[:limit]
+        found = candidates(store.index(), layout, model=card.name, guide=signature, least=store.least(signature))[
+            :limit
+        ]
         for candidate in found:
             if not candidate.reasons and (reason := unusable(store, candidate.entry)):
                 candidate.reasons.append(reason)
