@@ -180,6 +180,12 @@ def find_card(model: str) -> ModelCard:
     raise unknown("model", model, CARDS)
 
 
+def denoiser_config(source: str) -> dict:
+    """The denoiser's configuration of a model folder or a hub id. Raises ModelError where it cannot be read."""
+    folder = Path(source)
+    return _read(folder / CONFIG if folder.is_dir() else _fetch(source, CONFIG))
+
+
 def _card_like(index: Path, config: Path | None) -> ModelCard:
     """The card whose settings a model of these files takes. Raises ModelError where ttom cannot guide it."""
     facts, denoiser = _read(index), _read(config) if config else {}

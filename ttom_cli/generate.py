@@ -22,6 +22,7 @@ from .jobs import Clock, Job, Outcome, Report, Silent
 from .layout import layout_from_json
 from .layout.draw import draw_boxes, side_by_side
 from .memory import Entry, Recall
+from .parts import load_of
 from .recipe import make_recipe
 from .runtime import Runtime
 from .seeing.score import Check, check
@@ -196,7 +197,7 @@ def _recall(runtime: Runtime, job: Job, report: Report) -> Recall | None:
     report.stage("recall")
     if job.entry:
         return runtime.bank.recall(job.entry)
-    return runtime.bank.read(job.layout, model=runtime.card.name, guide=adapter_signature(job))
+    return runtime.bank.read(job.layout, model=runtime.card.name, guide=adapter_signature(runtime, job))
 
 
 def _remembers(runtime: Runtime, job: Job) -> bool:
@@ -204,13 +205,13 @@ def _remembers(runtime: Runtime, job: Job) -> bool:
     return bool(job.guide.mode == "params" and runtime.bank and (job.memory.enabled or job.entry))
 
 
-def adapter_signature(job: Job) -> dict:
+def adapter_signature(runtime: Runtime, job: Job) -> dict:
     """The settings that an adapter depends on: a stored one is used under the same alone."""
     guide, sample = job.guide, job.sample
     signature = {name: getattr(guide, name) for name in SHAPING} | {"adapted": guide.adapted}
     signature |= {"steps": guide.guided_of(sample.steps), "sampling_steps": sample.steps}
     signature |= {"size": (sample.width, sample.height, sample.frames)}
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in signature.items()}
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in signature.items()} | runtime.parts
 
 
 def _describe(runtime: Runtime, job: Job, recall: Recall | None) -> dict:
@@ -238,7 +239,8 @@ def _remember(runtime: Runtime, outcome: Outcome, recall: Recall | None, state) 
         except BankError:
             if recall.entry.id in {e.id for e in bank.entries()}:
                 raise
-    return bank.insert(job.layout, state, model=runtime.card.name, guide=adapter_signature(job), **facts).id
+    key = adapter_signature(runtime, job)
+    return bank.insert(job.layout, state, model=runtime.card.name, guide=key, **facts).id
 
 
 def _compare(runtime: Runtime, outcome: Outcome, report: Report) -> Path:
@@ -258,7 +260,7 @@ def refine(bank, entry, *, consolidate: int | None, seed: int | None, out: Path 
 
     The video that comes of it is kept at `out`, if given. Raises TTOMError; the entry is as before then.
     """
-    runtime = Runtime.open(entry.model, bank=bank, check=CheckConfig())
+    runtime = Runtime.open(entry.model, bank=bank, load=load_of(entry.guide), check=CheckConfig())
     guide, sampled = _stored_settings(runtime.card, entry)
     if consolidate is not None:
         guide = replace(guide, consolidate=consolidate)

@@ -84,7 +84,9 @@ class Option:
             return self._pairs(value)
         if not self.listed:
             return self._one(value, value)
-        if isinstance(value, str):
+        if isinstance(value, str) and self.repeated:
+            parts = [value] if value else []
+        elif isinstance(value, str):
             parts = value.replace(",", " ").split()
             parts = [int(p) if self.kind is int and re.fullmatch(r"-?\d{1,9}", p) else p for p in parts]
         else:

@@ -38,6 +38,10 @@ class Backbone:
         """Name of the listed model whose settings one of this `model_index.json` and denoiser's `config.json` takes."""
         raise NotImplementedError
 
+    def load_lora(self, pipe, source: str, name: str, **file) -> None:
+        """Load a LoRA from a file or a hub id onto all denoisers. Raises what diffusers does."""
+        pipe.load_lora_weights(source, adapter_name=name, **file)
+
     # ------------------------------------------------------------ the modules
 
     def denoiser(self, pipe) -> torch.nn.Module:
