@@ -193,6 +193,11 @@ class GuideConfig(Checked):
         return max(*self.blocks, *self.adapted) + 1
 
 
+def meant(guide: dict) -> dict:
+    """Fields of a guide as they are said: a number of guided steps holds whatever their share of all is."""
+    return {"share": 1.0, **guide} if "steps" in guide else guide
+
+
 @dataclass(frozen=True, kw_only=True)
 class CheckConfig(Checked):
     """How a finished video is looked at."""

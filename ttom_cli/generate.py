@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -14,13 +14,12 @@ from .catalog import ModelCard
 from .config import CheckConfig, GuideConfig, MemoryConfig, SampleConfig
 from .errors import BankError, TTOMError, VideoError
 from .foresight import absent_lines, unread, untaught
-from .guidance.adapter import Adapter, Folded
-from .guidance.guide import Guide, attach
-from .guidance.spans import phrase_spans
-from .guidance.targets import Targets, gaussian_targets
+from .guidance.guide import Guide
+from .guidance.targets import Targets
 from .jobs import Clock, Job, Outcome, Report, Silent
 from .layout import layout_from_json
 from .layout.draw import draw_boxes, side_by_side
+from .library import guided, targets_on
 from .memory import Entry, Recall
 from .parts import load_of
 from .recipe import make_recipe
@@ -41,7 +40,6 @@ class Made:
     check: Check | None
     memory: dict
     hooks: Guide | None
-    adapter: Adapter | Folded | None
     learns: bool
     """Whether what was optimised may be remembered: not if the check failed."""
 
@@ -61,8 +59,8 @@ def generate(runtime: Runtime, job: Job, report: Report | None = None) -> Outcom
     with clock("recall"):
         recall = _recall(runtime, job, report)
     state, best, tries = None, None, 0
-    with ExitStack() as guided:
-        for number, made in _attempts(runtime, job, targets, recall, guided, clock, report):
+    with ExitStack() as opened:
+        for number, made in _attempts(runtime, job, targets, recall, opened, clock, report):
             best, tries = made if best is None or made.check.rank > best.check.rank else best, number
         facts = {name: getattr(best, name) for name in ("frames", "losses", "memory", "check")} | {"tries": tries}
         with clock("write"):
@@ -91,7 +89,7 @@ def _prepare(runtime: Runtime, job: Job, report: Report) -> Targets | None:
     return make_targets(runtime, job)
 
 
-def _attempts(runtime, job: Job, targets, recall, guided: ExitStack, clock, report) -> Iterator[tuple[int, Made]]:
+def _attempts(runtime, job: Job, targets, recall, opened: ExitStack, clock, report) -> Iterator[tuple[int, Made]]:
     """The tries that came to a video, each with its number from 1, until one passes; only the last one's guide is open.
 
     A recalled adapter is for the first one: where it failed, the next is optimised from nothing. Raises VideoError
@@ -99,9 +97,9 @@ def _attempts(runtime, job: Job, targets, recall, guided: ExitStack, clock, repo
     """
     last, any_made = job.check.tries, False
     for n in range(1, last + 1):
-        guided.close()
+        opened.close()
         try:
-            made = _make(runtime, job.again(n - 1), targets, recall if n == 1 else None, guided, clock, report)
+            made = _make(runtime, job.again(n - 1), targets, recall if n == 1 else None, opened, clock, report)
         except VideoError as error:
             if n == last and not any_made:
                 raise
@@ -115,32 +113,24 @@ def _attempts(runtime, job: Job, targets, recall, guided: ExitStack, clock, repo
             report.note(f"seed {made.job.seed}: {'; '.join(made.check.faults)}; trying seed {made.job.seed + 1}")
 
 
-def _make(runtime: Runtime, job: Job, targets, recall: Recall | None, guided: ExitStack, clock, report) -> Made:
-    """One try: sample under the guide, which stays open in `guided`, and look."""
-    pipe, backbone, guide = runtime.pipe, runtime.backbone, job.guide
-    optimise = guide.mode != "off" and not (recall and job.memory.on_hit == "skip")
-    stored = recall.state if recall else None
-    adapter = guided.enter_context(attach(pipe, backbone, guide, seed=job.seed, stored=stored, optimise=optimise))
-    hooks = None
-    if targets:
-        hooks = Guide(
-            pipe, backbone, guide, targets, adapter=adapter, optimise=optimise,
-            on_iteration=lambda step, i, loss: report.loss(loss),
-        )  # fmt: skip
+def _make(runtime: Runtime, job: Job, targets, recall: Recall | None, opened: ExitStack, clock, report) -> Made:
+    """One try: sample under the guide, which stays open in `opened`, and look."""
+    optimise = job.guide.mode != "off" and not (recall and job.memory.on_hit == "skip")
+    under = guided(
+        runtime.pipe, job.layout, guide=job.guide, seed=job.seed, stored=recall.state if recall else None,
+        optimise=optimise, targets=targets, on_iteration=lambda step, i, loss: report.loss(loss),
+    )  # fmt: skip
+    hooks = opened.enter_context(under)
     with clock("sample"):
         report.stage("sample", job.sample.steps)
-        with hooks or nullcontext():
-            frames = sample(runtime, job, report)
+        frames = sample(runtime, job, report)
     seen = None
     if runtime.detector and job.check.enabled is not False and job.layout.objects:
         with clock("check"):
             report.stage("check")
             seen = check(job.layout, frames, runtime.see)
     learns = optimise and job.memory.enabled and _remembers(runtime, job) and (seen is None or seen.passed)
-    return Made(
-        job=job, frames=frames, check=seen, memory=_describe(runtime, job, recall), hooks=hooks, adapter=adapter,
-        learns=learns,
-    )  # fmt: skip
+    return Made(job=job, frames=frames, check=seen, memory=_describe(runtime, job, recall), hooks=hooks, learns=learns)
 
 
 def _consolidated(made: Made, clock: Clock, report: Report) -> dict | None:
@@ -157,7 +147,7 @@ def _consolidated(made: Made, clock: Clock, report: Report) -> dict | None:
             except VideoError as error:
                 report.note(f"nothing is remembered: {error.message}, while consolidating")
                 return None
-    return made.adapter.state()
+    return made.hooks.adapter.state()
 
 
 def _after_writing(runtime, outcome: Outcome, recall, state: dict | None, clock: Clock, report: Report) -> Outcome:
@@ -180,10 +170,10 @@ def _after_writing(runtime, outcome: Outcome, recall, state: dict | None, clock:
 def make_targets(runtime: Runtime, job: Job) -> Targets:
     """The layout on the model's token grid and latent frames. Raises LayoutError for a phrase not found."""
     backbone, pipe, layout = runtime.backbone, runtime.pipe, job.layout
-    spans = phrase_spans(layout, *backbone.tokens(pipe, layout.text, job.sample.max_sequence_length))
-    times = backbone.latent_times(pipe, job.sample.frames)
-    grid = backbone.token_grid(pipe, job.sample.height, job.sample.width)
-    return gaussian_targets(layout, spans, times, grid)
+    return targets_on(
+        pipe, backbone, layout, times=backbone.latent_times(pipe, job.sample.frames),
+        grid=backbone.token_grid(pipe, job.sample.height, job.sample.width), max_length=job.sample.max_sequence_length,
+    )  # fmt: skip
 
 
 def sample(runtime: Runtime, job: Job, report: Report) -> np.ndarray:

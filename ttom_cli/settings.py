@@ -11,7 +11,17 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar, get_type_hints
 
 from .catalog import ModelCard, read_profile
-from .config import PANELS, CheckConfig, GuideConfig, LoadConfig, MemoryConfig, PlannerConfig, RunConfig, SampleConfig
+from .config import (
+    PANELS,
+    CheckConfig,
+    GuideConfig,
+    LoadConfig,
+    MemoryConfig,
+    PlannerConfig,
+    RunConfig,
+    SampleConfig,
+    meant,
+)
 from .errors import TTOMError, unknown
 from .files import read_data, read_text
 from .options import options_of
@@ -39,8 +49,7 @@ OPTIONS = {o.name: o for panel in PANELS for kind in SLICES for o in options_of(
 def resolve(card: ModelCard, *layers: dict) -> Settings:
     """The settings of a model's card and the layers. Raises TTOMError for an unknown option or a bad value."""
     given = given_fields(*(_with_profile(card, layer) for layer in layers))
-    if "steps" in given[GuideConfig]:  # a number that is said is meant
-        given[GuideConfig].setdefault("share", 1.0)
+    given[GuideConfig] = meant(given[GuideConfig])
     defaults = {SampleConfig: card.sample, GuideConfig: card.guide}
     sample = given[SampleConfig]
     sample["more"] = _others_of(card, sample) | sample.get("more", {})

@@ -5,6 +5,7 @@ Letters: B batch, N heads, L video tokens, S keys, T phrase tokens, D head dim.
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -132,6 +133,11 @@ class Backbone:
             near = max(0, round((frames - 1) / step)) * step + 1
             raise ModelError(f"the model cannot make {frames} frames", f"the nearest number that it can is {near}")
         return latent_times(frames, group)
+
+    def times_of(self, pipe, latent_frames: int) -> list[float]:
+        """Time of each latent frame of a video that has so many, as the denoiser sees them."""
+        frames = itertools.count(1, self.frame_step(pipe))
+        return next(t for n in frames if len(t := self.latent_times(pipe, n)) >= latent_frames)
 
     # ------------------------------------------------------------ the attention
 

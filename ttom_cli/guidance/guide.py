@@ -36,6 +36,8 @@ class Guide:
     targets descends on the adapter's parameters, on the latents, or on both. With `optimise=False` the
     adapter is applied as it is (a memory hit that skips). `adapter` is entered and left by the caller.
 
+    Targets that depend on the call are a function of the arguments of its first conditional call of the denoiser.
+
     `losses[step]` lists the loss of each iteration; `latents` are the last that the scheduler returned.
     `on_conditional(step, kwargs)` sees each conditional call before it is made.
     """
@@ -45,7 +47,7 @@ class Guide:
         pipe,
         backbone: Backbone,
         config: GuideConfig,
-        targets: Targets,
+        targets: Targets | Callable[[dict], Targets],
         *,
         adapter: Adapter | Folded | None,
         optimise: bool = True,
@@ -77,12 +79,20 @@ class Guide:
         def after(*args, **kwargs):
             return self._after(inspect.signature(step).bind(*args, **kwargs))
 
-        self.pipe.scheduler.step = after
+        set_timesteps = self.pipe.scheduler.set_timesteps
+
+        @functools.wraps(set_timesteps)
+        def begin(*args, **kwargs):
+            self._step, self._stepped, self._delta = -1, 0, None
+            return set_timesteps(*args, **kwargs)
+
+        self.pipe.scheduler.step, self.pipe.scheduler.set_timesteps = after, begin
         return self
 
     def __exit__(self, *exc):
         _restore(self.denoiser, self._own_forward)
-        del self.pipe.scheduler.step  # the instance's attribute; the class's method is seen again
+        # The instance's attributes; the class's methods are seen again.
+        del self.pipe.scheduler.step, self.pipe.scheduler.set_timesteps
 
     @property
     def guided_steps(self) -> int:
@@ -119,6 +129,8 @@ class Guide:
         return {**kwargs, "hidden_states": x + self._delta.repeat(len(x) // len(self._delta), *[1] * (x.ndim - 1))}
 
     def _conditional(self, kwargs: dict, guided: bool) -> None:
+        if callable(self.targets):
+            self.targets = self.targets(kwargs)
         if self.on_conditional:
             self.on_conditional(self._step, kwargs)
         if guided:
