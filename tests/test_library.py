@@ -70,7 +70,7 @@ def test_layouts_are_given_as_json_or_files_and_the_guide_s_defaults_are_the_mod
     with ttom_cli.guided(pipe, layout, mode="off") as guide:
         assert guide is None
     with ttom_cli.guided(pipe, layout, guide=GuideConfig(**SMALL), mode="latents") as guide:
-        assert guide.config == GuideConfig(**SMALL, mode="latents", share=1.0)
+        assert guide.config == GuideConfig(**SMALL, mode="latents")
 
 
 def test_what_cannot_be_guided_is_said_before_the_call(pipe, layout):
@@ -81,6 +81,6 @@ def test_what_cannot_be_guided_is_said_before_the_call(pipe, layout):
         pass
     with pytest.raises(ModelError, match="cannot guide a object"), ttom_cli.guided(object(), layout):
         pass
-    tracks = (replace(layout.objects[0], phrase="green dog"),)
+    tracks = (replace(layout.objects[0], phrase="green dog", word="dog"),)
     with pytest.raises(LayoutError), ttom_cli.guided(pipe, replace(layout, objects=tracks), **SMALL):
         call(pipe, layout)
