@@ -219,7 +219,7 @@ def test_options_come_from_files_and_flags_win(capsys, toy_folder, tmp_path):
 def test_an_unknown_option_in_a_file(capsys, toy_folder, tmp_path):
     (tmp_path / "c.yaml").write_text("guided-step: 2\n")
     code, _, err = run(capsys, "generate", "a dog", "--config", "c.yaml")
-    assert code == 1 and "unknown option 'guided-step' (did you mean 'guided-steps' or 'guide'?)" in err
+    assert code == 1 and "unknown option 'guided-step' (did you mean 'guided-steps' or 'guided-share' or 'guide'?)" in err
 
 
 def test_an_unwritable_output_and_a_damaged_bank_lose_nothing(capsys, toy_folder, tmp_path):
