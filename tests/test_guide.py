@@ -333,7 +333,8 @@ def test_the_bias_is_that_of_a_mask_on_the_scores(toy, layout):
     """Against the same attention with the bias as a mask; of the phrases' columns, in the blocks alone."""
     config = replace(CONFIG, mode="attention", bias=3.0, bias_blocks=(1,))
     targets = targets_of(toy, layout)
-    way = Attention(toy.pipe.transformer, toy.backbone, config, targets)
+    way = Attention(toy.pipe.transformer, toy.backbone, config, lambda: targets)
+    way.tables()
     query, key, value = torch.randn(3, 1, 2, 64, 16).unbind()
     mask = torch.zeros(64, 64)
     for inside, tokens in zip(targets.inside, targets.phrases, strict=True):

@@ -182,34 +182,49 @@ def find_card(model: str) -> ModelCard:
             return card
     path = Path(model).expanduser()
     if path.is_dir():
-        card = _card_like(path / INDEX, path / CONFIG if (path / CONFIG).is_file() else None)
+        card = _card_of(path / INDEX, path / CONFIG if (path / CONFIG).is_file() else None)
         guide, note = _profiled(card.guide, path), f"a folder; settings of {card.name}"
         return replace(card, name=str(path.resolve()), source=str(path), guide=guide, note=note)
     if "/" in model and not model.startswith((".", "/", "~")):
-        card = _card_like(_fetch(model, INDEX), _fetch(model, CONFIG))
+        card = _card_of(_fetch(model, INDEX), _fetch(model, CONFIG))
         return replace(card, name=model, source=model, note=f"settings of {card.name}")
     raise unknown("model", model, CARDS, "`ttom models` lists those with a name")
 
 
-def _card_like(index: Path, config: Path | None) -> ModelCard:
+def denoiser_config(source: str) -> dict:
+    """The denoiser's configuration of a model folder or a hub id. Raises ModelError where it cannot be read."""
+    folder = Path(source)
+    return _read(folder / CONFIG if folder.is_dir() else _fetch(source, CONFIG))
+
+
+def _card_of(index: Path, config: Path | None) -> ModelCard:
     """The card whose settings a model of these files takes. Raises ModelError where ttom cannot guide it."""
     facts, denoiser = _read(index), _read(config) if config else {}
     pipeline = facts.get("_class_name")
     if not isinstance(pipeline, str):
         raise ModelError(f"{index.parent} is no diffusers model folder: {index.name} names no pipeline")
+    return card_like(pipeline, facts, denoiser)
+
+
+def card_like(pipeline: str, index: dict, config: dict) -> ModelCard:
+    """The card whose settings a pipeline of that class takes, by its and its denoiser's configuration.
+
+    Raises ModelError where ttom cannot guide it.
+    """
     known = dict.fromkeys(card.pipeline for card in CARDS.values())
     if pipeline not in known:
         raise ModelError(f"ttom cannot guide a {pipeline}", f"known: {', '.join(known)}")
     from .backbones import FAMILIES
 
-    return _embedded_like(denoiser) or CARDS[FAMILIES[pipeline].like(facts, denoiser)]
+    return _embedded_like(config) or CARDS[FAMILIES[pipeline].like(index, config)]
 
 
 def _embedded_like(config: dict) -> ModelCard | None:
     """The embedded model's card whose denoiser is of this configuration: one saved again, or trained anew."""
 
     def shape(config: dict) -> dict:
-        return {name: value for name, value in config.items() if not name.startswith("_") or name == "_class_name"}
+        told = {name: value for name, value in config.items() if not name.startswith("_") or name == "_class_name"}
+        return json.loads(json.dumps(told))  # of a loaded model, too, whose tuples are lists in the file
 
     ours = (card for card in CARDS.values() if card.embedded)
     return next((card for card in ours if shape(_read(Path(card.source, CONFIG))) == shape(config)), None)

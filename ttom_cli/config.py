@@ -111,6 +111,11 @@ class LoadConfig(Checked):
         choices=("float32", "bfloat16", "float16"), also={"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"},
     )  # fmt: skip
     variant: str = option("", "Of the weights' files: fp16 for `.fp16.safetensors`; without it the one that is there.")
+    lora: tuple[str, ...] | None = option(
+        None, "A file or hub id, and perhaps :SCALE: a LoRA that is always on, beside the guide's; several times.",
+        repeated=True, like="a file or a hub id, and perhaps :SCALE",
+    )  # fmt: skip
+    transformer: str = option("", "A denoiser's single file, in place of the model's own.")
     offload: str = option(
         "none", "none, model (one part of the pipeline on the GPU at a time), or group (one block at a time as well, "
         "but for the blocks that the guide needs gradients through).", choices=("none", "model", "group"),
@@ -241,6 +246,11 @@ def adapter_signature(guide: GuideConfig, sample: SampleConfig) -> dict:
     signature |= {"steps": guide.guided_of(sample.steps), "sampling_steps": sample.steps}
     signature |= {"size": (sample.width, sample.height, sample.frames)}
     return {k: list(v) if isinstance(v, tuple) else v for k, v in signature.items()}
+
+
+def meant(guide: dict) -> dict:
+    """Fields of a guide as they are said: a number of guided steps holds whatever their share of all is."""
+    return {"share": 1.0, **guide} if "steps" in guide else guide
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -14,13 +14,13 @@ from .catalog import ModelCard
 from .config import SHAPING, CheckConfig, GuideConfig, MemoryConfig, SampleConfig, adapter_signature
 from .errors import BankError, TTOMError, VideoError
 from .foresight import absent_lines, unread, untaught
-from .guidance.adapter import Adapter, Folded
-from .guidance.guide import Guide, attach
-from .guidance.spans import phrase_spans
-from .guidance.targets import Targets, gaussian_targets
+from .guidance.guide import Guide
+from .guidance.targets import Targets
 from .jobs import Clock, Job, Outcome, Report, Silent
 from .layout.draw import draw_boxes, side_by_side
+from .library import guided, targets_on
 from .memory import Entry, Recall
+from .parts import load_of
 from .recipe import make_recipe
 from .runtime import Runtime
 from .seeing.score import Check, check
@@ -36,7 +36,6 @@ class Made:
     check: Check | None
     memory: dict
     hooks: Guide | None
-    adapter: Adapter | Folded | None
     learns: bool
     """Whether what was optimised may be remembered: not if the check failed."""
 
@@ -58,8 +57,8 @@ def generate(
     with clock("recall"):
         recall = _recall(runtime, job, report)
     state, best, tries = None, None, 0
-    with ExitStack() as guided:
-        for number, made in _attempts(runtime, job, targets, recall, guided, clock, report):
+    with ExitStack() as opened:
+        for number, made in _attempts(runtime, job, targets, recall, opened, clock, report):
             best, tries = made if best is None or made.check.rank > best.check.rank else best, number
         facts = {name: getattr(best, name) for name in ("frames", "losses", "memory", "check")} | {"tries": tries}
         with clock("write"):
@@ -92,7 +91,7 @@ def _prepare(runtime: Runtime, job: Job, report: Report) -> Targets | None:
     return make_targets(runtime, job)
 
 
-def _attempts(runtime, job: Job, targets, recall, guided: ExitStack, clock, report) -> Iterator[tuple[int, Made]]:
+def _attempts(runtime, job: Job, targets, recall, opened: ExitStack, clock, report) -> Iterator[tuple[int, Made]]:
     """The tries that came to a video, each with its number from 1, until one passes; only the last one's guide is open.
 
     A recalled adapter is for the first one: where it failed, the next is optimised from nothing. Raises VideoError
@@ -100,9 +99,9 @@ def _attempts(runtime, job: Job, targets, recall, guided: ExitStack, clock, repo
     """
     last, any_made = job.check.tries, False
     for n in range(1, last + 1):
-        guided.close()
+        opened.close()
         try:
-            made = _make(runtime, job.again(n - 1), targets, recall if n == 1 else None, guided, clock, report)
+            made = _make(runtime, job.again(n - 1), targets, recall if n == 1 else None, opened, clock, report)
         except VideoError as error:
             if n == last and not any_made:
                 raise
@@ -116,32 +115,25 @@ def _attempts(runtime, job: Job, targets, recall, guided: ExitStack, clock, repo
             report.note(f"seed {made.job.seed}: {'; '.join(made.check.faults)}; trying seed {made.job.seed + 1}")
 
 
-def _make(runtime: Runtime, job: Job, targets, recall: Recall | None, guided: ExitStack, clock, report) -> Made:
-    """One try: sample under the guide, which stays open in `guided`, and look."""
-    pipe, backbone, guide = runtime.pipe, runtime.backbone, job.guide
-    optimise = guide.mode != "off" and not (recall and job.memory.on_hit == "skip")
-    stored = recall.state if recall else None
-    adapter = guided.enter_context(attach(pipe, backbone, guide, seed=job.seed, stored=stored, optimise=optimise))
+def _make(runtime: Runtime, job: Job, targets, recall: Recall | None, opened: ExitStack, clock, report) -> Made:
+    """One try: sample under the guide, which stays open in `opened`, and look."""
+    optimise = job.guide.mode != "off" and not (recall and job.memory.on_hit == "skip")
     keeps = optimise and _keeps(runtime, job)
-    hooks = None
-    if targets:
-        hooks = Guide(
-            pipe, backbone, guide, targets, adapter=adapter, optimise=optimise,
-            on_iteration=lambda step, i, loss: report.loss(loss),
-        )  # fmt: skip
+    under = guided(
+        runtime.pipe, job.layout, guide=job.guide, seed=job.seed, stored=recall.state if recall else None,
+        optimise=optimise, targets=targets, on_iteration=lambda step, i, loss: report.loss(loss),
+    )  # fmt: skip
+    hooks = opened.enter_context(under)
     with clock("sample"):
         report.stage("sample", job.sample.steps)
-        with hooks or nullcontext():
-            frames = sample(runtime, job, report)
+        frames = sample(runtime, job, report)
     seen = None
     if runtime.detector and job.check.enabled is not False and job.layout.objects:
         with clock("check"):
             report.stage("check")
             seen = check(job.layout, frames, runtime.see)
-    return Made(
-        job=job, frames=frames, check=seen, memory=_describe(runtime, job, recall), hooks=hooks, adapter=adapter,
-        learns=keeps and (seen is None or seen.passed),
-    )  # fmt: skip
+    learns = keeps and (seen is None or seen.passed)
+    return Made(job=job, frames=frames, check=seen, memory=_describe(runtime, job, recall), hooks=hooks, learns=learns)
 
 
 def _consolidated(made: Made, clock: Clock, report: Report) -> dict | None:
@@ -158,7 +150,7 @@ def _consolidated(made: Made, clock: Clock, report: Report) -> dict | None:
             except VideoError as error:
                 report.note(f"nothing is remembered: {error.message}, while consolidating")
                 return None
-    return made.adapter.state()
+    return made.hooks.adapter.state()
 
 
 def _after_writing(
@@ -184,10 +176,10 @@ def _after_writing(
 def make_targets(runtime: Runtime, job: Job) -> Targets:
     """The layout on the model's token grid and latent frames. Raises LayoutError for a phrase not found."""
     backbone, pipe, layout = runtime.backbone, runtime.pipe, job.layout
-    spans = phrase_spans(layout, *backbone.tokens(pipe, layout.text, job.sample.max_sequence_length))
-    times = backbone.latent_times(pipe, job.sample.frames)
-    grid = backbone.token_grid(pipe, job.sample.height, job.sample.width)
-    return gaussian_targets(layout, spans, times, grid)
+    return targets_on(
+        pipe, backbone, layout, times=backbone.latent_times(pipe, job.sample.frames),
+        grid=backbone.token_grid(pipe, job.sample.height, job.sample.width), max_length=job.sample.max_sequence_length,
+    )  # fmt: skip
 
 
 def sample(runtime: Runtime, job: Job, report: Report) -> np.ndarray:
@@ -201,7 +193,7 @@ def _recall(runtime: Runtime, job: Job, report: Report) -> Recall | None:
     report.stage("recall")
     if job.entry:
         return runtime.bank.recall(job.entry)
-    return runtime.bank.read(job.layout, model=runtime.card.name, guide=adapter_signature(job.guide, job.sample))
+    return runtime.bank.read(job.layout, model=runtime.card.name, guide=_key(runtime, job))
 
 
 def _remembers(runtime: Runtime, job: Job) -> bool:
@@ -212,6 +204,11 @@ def _remembers(runtime: Runtime, job: Job) -> bool:
 def _keeps(runtime: Runtime, job: Job) -> bool:
     """Whether what is learnt may go to the bank."""
     return job.memory.enabled and _remembers(runtime, job) and not runtime.bank.read_only
+
+
+def _key(runtime: Runtime, job: Job) -> dict:
+    """The settings, and the user's own parts, that an adapter depends on."""
+    return adapter_signature(job.guide, job.sample) | runtime.parts
 
 
 def _describe(runtime: Runtime, job: Job, recall: Recall | None) -> dict:
@@ -239,9 +236,7 @@ def _remember(runtime: Runtime, outcome: Outcome, recall: Recall | None, state) 
         except BankError:
             if recall.entry.id in {e.id for e in bank.entries()}:
                 raise
-    return bank.insert(
-        job.layout, state, model=runtime.card.name, guide=adapter_signature(job.guide, job.sample), **facts
-    ).id
+    return bank.insert(job.layout, state, model=runtime.card.name, guide=_key(runtime, job), **facts).id
 
 
 def _compare(runtime: Runtime, outcome: Outcome, report: Report) -> Path:
@@ -261,7 +256,7 @@ def refine(bank, entry, *, consolidate: int | None, seed: int | None, out: Path 
 
     The video that comes of it is kept at `out`, if given. Raises TTOMError; the entry is as before then.
     """
-    runtime = Runtime.open(entry.model, bank=bank, check=CheckConfig())
+    runtime = Runtime.open(entry.model, bank=bank, load=load_of(entry.guide), check=CheckConfig())
     guide, sampled = _stored_settings(runtime.card, entry)
     if consolidate is not None:
         guide = replace(guide, consolidate=consolidate)

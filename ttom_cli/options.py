@@ -95,9 +95,11 @@ class Option:
             return self._pairs(value)
         if not self.listed:
             return self._one(value, value)
+        if isinstance(value, str) and self.repeated:
+            return (self._one(value, value),) if value else ()
         parts = []
         for part in value if isinstance(value, (list, tuple)) else [value]:
-            words = part.replace(",", " ").split() if isinstance(part, str) else [part]
+            words = part.replace(",", " ").split() if isinstance(part, str) and not self.repeated else [part]
             parts += [number for word in words for number in (_run(word) if self.kind is int else [word])]
         if not parts:
             raise self._wrong(value)

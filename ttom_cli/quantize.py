@@ -23,7 +23,8 @@ def quantize(modules: Iterable[nn.Module], kind: str, *, dtype: torch.dtype, dev
     for module in modules:
         for parent in list(module.modules()):
             for name, layer in list(parent.named_children()):
-                if type(layer) is nn.Linear and layer.weight.dtype == dtype:
+                own = isinstance(parent, nn.ModuleDict)  # a LoRA's
+                if type(layer) is nn.Linear and layer.weight.dtype == dtype and not own:
                     setattr(parent, name, make(layer, dtype).to(device))
 
 

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 
 from .backbones import FAMILIES, Backbone
-from .catalog import ModelCard, find_card
+from .catalog import ModelCard, denoiser_config, find_card
 from .config import CheckConfig, GuideConfig, LoadConfig, SampleConfig
 from .errors import ModelError, TTOMError, VideoError, unknown
 from .memory import MemoryBank
+from .parts import add_loras, denoiser_from, key_of, settled
 from .quantize import quantize
 from .seeing.detector import Detector, Sighting, make_detector
 
@@ -47,6 +48,8 @@ class Runtime:
     """How many blocks, from the first, stay on the device; None: all."""
     detector: Detector | None = None
     """What looks at the videos."""
+    parts: dict = field(default_factory=dict)
+    """The user's own parts of the model, as the bank's key has them."""
 
     @classmethod
     def open(
@@ -67,18 +70,20 @@ class Runtime:
         reach = (guide or card.guide).reach
         device = find_device(load.device)
         dtype = load.dtype or ("bfloat16" if device.startswith("cuda") else "float32")
-        load = replace(load, device=device, dtype=dtype)
+        load = settled(replace(load, device=device, dtype=dtype))
         if load.offload != "none" and device == "cpu":
             raise ModelError("--offload needs a GPU: on the CPU there is nowhere to offload to", "leave it out")
         if load.offload == "group" and load.quantize != "none":
             raise ModelError("--offload group and --quantize do not go together", "use --offload model")
         pipe = load_pipeline(card, load)
-        family = type(pipe).__name__
-        if family not in FAMILIES:
-            raise ModelError(f"{card.source} is a {family}, which ttom cannot guide", f"known: {', '.join(FAMILIES)}")
-        backbone = FAMILIES[family]
+        backbone = FAMILIES[card.pipeline]
+        if load.lora:
+            add_loras(pipe, backbone, load.lora)
         place(pipe, backbone, load, resident=reach)
-        return cls(card, pipe, backbone, bank, load, reach if load.offload == "group" else None, detector)
+        return cls(
+            card, pipe, backbone, bank, load, resident=reach if load.offload == "group" else None, detector=detector,
+            parts=key_of(load),
+        )  # fmt: skip
 
     def check(self, guide: GuideConfig) -> None:
         """Raises ModelError for a guide that needs gradients through blocks that are offloaded."""
@@ -308,7 +313,7 @@ def find_variant(folder: Path) -> str | None:
 
 
 def load_pipeline(card: ModelCard, load: LoadConfig):
-    """`DiffusionPipeline.from_pretrained`, quietly. Raises ModelError with what diffusers says."""
+    """The pipeline's `from_pretrained`, quietly. Raises ModelError with what diffusers says."""
     import diffusers
     import transformers
 
@@ -321,7 +326,10 @@ def load_pipeline(card: ModelCard, load: LoadConfig):
             warnings.simplefilter("ignore", FutureWarning)  # `dtype` in place of `torch_dtype`, since diffusers 0.42
             source = str(local) if local.is_dir() else card.source
             dtypes = {"default": getattr(torch, load.dtype)} | dict.fromkeys(precise, torch.float32)
-            pipe = diffusers.DiffusionPipeline.from_pretrained(source, torch_dtype=dtypes, variant=variant)
+            own = {}
+            if load.transformer:
+                own["transformer"] = denoiser_from(load.transformer, source, denoiser_config(source), dtypes["default"])
+            pipe = pipeline_class(card).from_pretrained(source, torch_dtype=dtypes, variant=variant, **own)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(

@@ -15,7 +15,17 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar, get_type_hints
 
 from .catalog import ModelCard, read_profile
-from .config import PANELS, CheckConfig, GuideConfig, LoadConfig, MemoryConfig, PlannerConfig, RunConfig, SampleConfig
+from .config import (
+    PANELS,
+    CheckConfig,
+    GuideConfig,
+    LoadConfig,
+    MemoryConfig,
+    PlannerConfig,
+    RunConfig,
+    SampleConfig,
+    meant,
+)
 from .errors import TTOMError, unknown
 from .files import read_data
 from .options import MANY, options_of
@@ -52,8 +62,7 @@ OPTIONS = {o.name: o for panel in PANELS for kind in SLICES for o in options_of(
 def resolve(card: ModelCard, *layers: dict) -> Settings:
     """The settings of a model's card and the layers. Raises TTOMError for an unknown option or a bad value."""
     given = given_fields(*(_with_profile(card, layer) for layer in layers))
-    if "steps" in given[GuideConfig]:  # a number that is said is meant
-        given[GuideConfig].setdefault("share", 1.0)
+    given[GuideConfig] = meant(given[GuideConfig])
     mode = given[GuideConfig].get("mode", card.guide.mode)
     defaults = {SampleConfig: card.sample, GuideConfig: card.guide_in(mode)}
     sample = given[SampleConfig]

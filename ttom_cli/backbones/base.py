@@ -5,6 +5,7 @@ Letters: B batch, N heads, L video tokens, S keys, T phrase tokens, D head dim.
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -37,6 +38,10 @@ class Backbone:
     def like(self, index: dict, config: dict) -> str:
         """Name of the listed model whose settings one of this `model_index.json` and denoiser's `config.json` takes."""
         raise NotImplementedError
+
+    def load_lora(self, pipe, source: str, name: str, **file) -> None:
+        """Load a LoRA from a file or a hub id onto all denoisers. Raises what diffusers does."""
+        pipe.load_lora_weights(source, adapter_name=name, **file)
 
     # ------------------------------------------------------------ the modules
 
@@ -128,6 +133,11 @@ class Backbone:
             near = max(0, round((frames - 1) / step)) * step + 1
             raise ModelError(f"the model cannot make {frames} frames", f"the nearest number that it can is {near}")
         return latent_times(frames, group)
+
+    def times_of(self, pipe, latent_frames: int) -> list[float]:
+        """Time of each latent frame of a video that has so many, as the denoiser sees them."""
+        frames = itertools.count(1, self.frame_step(pipe))
+        return next(t for n in frames if len(t := self.latent_times(pipe, n)) >= latent_frames)
 
     # ------------------------------------------------------------ the attention
 

@@ -21,6 +21,11 @@ class Wan(Backbone):
             return "wan2.2-5b"
         return "wan2.1-14b" if config.get("num_layers", 0) > 30 else "wan2.1-1.3b"
 
+    def load_lora(self, pipe, source, name, **file):
+        super().load_lora(pipe, source, name, **file)
+        if pipe.transformer_2 is not None:
+            pipe.load_lora_weights(source, adapter_name=name, load_into_transformer_2=True, **file)
+
     def block_names(self, denoiser) -> list[str]:
         return [f"blocks.{i}.attn2" for i in range(len(denoiser.blocks))]
 

@@ -91,9 +91,11 @@ def generate(
 def _check_start(card: ModelCard, shared: Settings, pattern: Pattern) -> None:
     """What would only fail once the model is loaded is said before. Raises TTOMError."""
     from ..foresight import check_places
+    from ..parts import settled
     from ..runtime import check_arguments, detector_for, find_device, pipeline_class
 
     find_device(shared.load.device)
+    settled(shared.load)
     if shared.sample.more != card.sample.more:
         check_arguments(pipeline_class(card), shared.sample)
     detector_for(card, shared.check)

@@ -38,6 +38,8 @@ class Guide:
     targets descends on the adapter's parameters, on the latents, or on both. With `optimise=False` the
     adapter is applied as it is (a memory hit that skips). `adapter` is entered and left by the caller.
 
+    Targets that depend on the call are a function of the arguments of its first conditional call of the denoiser.
+
     `losses[step]` lists the loss of each iteration; `latents` are the last that the scheduler returned.
     `on_conditional(step, kwargs)` sees each conditional call before it is made.
     """
@@ -47,7 +49,7 @@ class Guide:
         pipe,
         backbone: Backbone,
         config: GuideConfig,
-        targets: Targets,
+        targets: Targets | Callable[[dict], Targets],
         *,
         adapter: Adapter | Folded | None,
         optimise: bool = True,
@@ -78,18 +80,28 @@ class Guide:
         def after(*args, **kwargs):
             return self._after(inspect.signature(step).bind(*args, **kwargs))
 
-        self.pipe.scheduler.step = after
+        set_timesteps = self.pipe.scheduler.set_timesteps
+
+        @functools.wraps(set_timesteps)
+        def begin(*args, **kwargs):
+            self._step, self._stepped = -1, 0
+            for way in self.ways:
+                way.reset()
+            return set_timesteps(*args, **kwargs)
+
+        self.pipe.scheduler.step, self.pipe.scheduler.set_timesteps = after, begin
         return self
 
     def __exit__(self, *exc):
         _restore(self.denoiser, self._own_forward)
-        del self.pipe.scheduler.step  # the instance's attribute; the class's method is seen again
+        # The instance's attributes; the class's methods are seen again.
+        del self.pipe.scheduler.step, self.pipe.scheduler.set_timesteps
 
     def _ways(self, optimise: bool) -> list[Way]:
         """Those of the mode, as far as there is something to do; without `optimise`, only what needs no gradients."""
         config, ways = self.config, []
         if "attention" in config.ways:
-            ways.append(Attention(self.denoiser, self.backbone, config, self.targets))
+            ways.append(Attention(self.denoiser, self.backbone, config, lambda: self.targets))
         if "latents" in config.ways and optimise:
             ways.append(Latents(config, lambda step: self.backbone.noise_level(self.pipe, step)))
         if self.adapter:
@@ -128,6 +140,8 @@ class Guide:
         return outputs[0] if len(outputs) == 1 else _joined(outputs)
 
     def _conditional(self, kwargs: dict, guided: bool) -> None:
+        if callable(self.targets):
+            self.targets = self.targets(kwargs)
         if self.on_conditional:
             self.on_conditional(self._step, kwargs)
         if guided:

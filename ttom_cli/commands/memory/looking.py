@@ -112,6 +112,7 @@ def search(
 ) -> None:
     """Show what a prompt would hit, and why the nearest others are no hits. Takes the options of `generate` that count."""
     from ...memory.search import candidates, unusable
+    from ...parts import key_of
 
     common = read_config(config)
     card, settings = settle(common, given)
@@ -120,7 +121,7 @@ def search(
         raise TTOMError("there are several prompts", "search for one at a time")
     store = open_bank(settings.run.bank, settings.memory)
     layout = plan_item(item, settings.planner, (settings.sample.width, settings.sample.height))
-    signature = adapter_signature(settings.guide, settings.sample)
+    signature = adapter_signature(settings.guide, settings.sample) | key_of(settings.load)
     with console.waiting("asking the memory"):
         found = candidates(store.index(), layout, model=card.name, guide=signature, least=store.least(signature))[
             :limit

@@ -5,6 +5,7 @@ Letters: B batch, N heads, L queries, S keys, D head dim, P phrases.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import contextmanager
 
 import torch
@@ -26,13 +27,19 @@ class Attention(Way):
     head's queries and keys.
     """
 
-    def __init__(self, denoiser: torch.nn.Module, backbone: Backbone, config: GuideConfig, targets: Targets):
-        self.backbone = backbone
+    def __init__(
+        self, denoiser: torch.nn.Module, backbone: Backbone, config: GuideConfig, targets: Callable[[], Targets]
+    ):
+        self.backbone, self.weight, self.targets = backbone, config.bias, targets
         blocks = config.bias_blocks or range(backbone.blocks(denoiser))
         self.modules = {b: backbone.text_attention(denoiser, b) for b in blocks}
+
+    def tables(self) -> None:
+        """What the targets come to, which are known once the call has begun."""
+        targets = self.targets()
         self.columns = torch.tensor([t for span in targets.phrases for t in span])
         self.owners = torch.tensor([p for p, span in enumerate(targets.phrases) for _ in span])
-        bias_PFHW = config.bias * (2 * targets.inside - 1) * targets.present[..., None, None]
+        bias_PFHW = self.weight * (2 * targets.inside - 1) * targets.present[..., None, None]
         self.bias_LP = bias_PFHW.flatten(1).T
 
     def acts(self, *, conditional, guided):
@@ -43,6 +50,7 @@ class Attention(Way):
         if not acting:
             yield kwargs
             return
+        self.tables()
         with Intercepted(self.modules, lambda _, *call: self._biased(kwargs, *call)):
             yield kwargs
 

@@ -21,6 +21,9 @@ class Latents(Way):
 
     def __init__(self, config: GuideConfig, noise_level: Callable[[int], float]):
         self.config, self.noise_level = config, noise_level
+        self.reset()
+
+    def reset(self):
         self._start = self._moved = self._delta = None
 
     def begin(self, step, kwargs):

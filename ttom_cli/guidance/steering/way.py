@@ -17,6 +17,9 @@ class Way:
     learns = False
     """Whether it descends the loss between the attention and the targets."""
 
+    def reset(self) -> None:
+        """A call of the pipeline begins."""
+
     def begin(self, step: int, kwargs: dict) -> None:
         """A guided step, with the arguments of its conditional call."""
 

@@ -1,0 +1,147 @@
+"""A user's own LoRAs and denoiser files, with the guide beside them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import families
+import pytest
+import torch
+
+from ttom_cli.config import GuideConfig, LoadConfig, MemoryConfig, SampleConfig
+from ttom_cli.errors import ModelError
+from ttom_cli.generate import generate, refine
+from ttom_cli.jobs import Job
+from ttom_cli.memory import MemoryBank
+from ttom_cli.parts import Lora
+from ttom_cli.recipe import digest, replay_job
+from ttom_cli.runtime import Runtime
+from ttom_cli.video import read_recipe
+
+GUIDE = GuideConfig(blocks=(1, 2), rank=4, lr=1e-2, steps=1, iterations=2)
+
+
+@pytest.fixture(scope="module")
+def style(toy_folder, tmp_path_factory):
+    """A LoRA's file, as diffusers saves them, on a layer that the guide adapts and on one that it does not."""
+    from diffusers import WanPipeline
+
+    def part(name, rows, columns):
+        generator = torch.Generator().manual_seed(len(name))
+        return {
+            f"{name}.lora_A.weight": torch.randn(2, columns, generator=generator),
+            f"{name}.lora_B.weight": torch.randn(rows, 2, generator=generator) / 2,
+        }
+
+    folder = tmp_path_factory.mktemp("loras")
+    layers = part("blocks.0.attn2.to_q", 32, 32) | part("blocks.3.ffn.net.2", 32, 64)
+    WanPipeline.save_lora_weights(folder, transformer_lora_layers=layers, weight_name="style.safetensors")
+    return folder / "style.safetensors"
+
+
+def opened(folder, *, bank=None, **load):
+    return Runtime.open(str(folder), bank=bank, load=LoadConfig(device="cpu", **load))
+
+
+def job(layout, path="a.mp4", guide=GUIDE):
+    sample = SampleConfig(height=64, width=64, frames=5, fps=8, steps=2, guidance_scale=3.0, max_sequence_length=64)
+    return Job(layout=layout, seed=0, path=Path(path), sample=sample, guide=guide, memory=MemoryConfig())
+
+
+def test_loras_act_in_every_step_at_their_scale(toy_folder, style, layout):
+    made = {}
+    for scale in (None, 0, 0.5, 1):
+        runtime = opened(toy_folder, **({} if scale is None else {"lora": (f"{style}:{scale}",)}))
+        made[scale] = digest(generate(runtime, job(layout, guide=replace(GUIDE, mode="off"))).frames)
+    assert made[None] == made[0] and len(set(made.values())) == 3
+    twice = opened(toy_folder, lora=(f"{style}:0.5", str(style)))
+    assert twice.pipe.get_active_adapters() == ["own0", "own1"]
+
+
+def test_the_guide_works_beside_loras_and_the_memory_tells_them_apart(toy_folder, style, layout, tmp_path):
+    bank = MemoryBank(tmp_path / "bank")
+    runtime = opened(toy_folder, bank=bank, lora=(f"{style}:0.5",))
+    plain = generate(runtime, job(layout, guide=replace(GUIDE, mode="off"))).frames
+    first = generate(runtime, job(layout))
+    assert first.losses[0][-1] < first.losses[0][0] and digest(first.frames) != digest(plain)
+    assert digest(generate(runtime, job(layout, guide=replace(GUIDE, mode="off"))).frames) == digest(plain)
+    assert generate(runtime, job(layout, "b.mp4")).memory["outcome"] == "hit"
+    assert generate(opened(toy_folder, bank=bank), job(layout, "c.mp4")).memory["outcome"] == "miss"
+    entry = bank.find(first.memory["entry"])
+    assert entry.guide["lora"] == [f"{style}:0.5"]
+    assert refine(bank, entry, consolidate=None, seed=None, out=None).memory["action"] == "continue"
+
+
+@pytest.mark.parametrize("quantize", ["none", "int8"])
+def test_a_video_with_loras_is_replayed_from_its_recipe(toy_folder, style, layout, quantize):
+    runtime = opened(toy_folder, lora=(str(style),), quantize=quantize)
+    outcome = generate(runtime, job(layout))
+    again, load = replay_job(read_recipe(Path("a.mp4")), Path("b.mp4"))
+    assert load.lora == (f"{style}:1",)
+    assert digest(generate(Runtime.open(str(toy_folder), load=load), again).frames) == digest(outcome.frames)
+
+
+@pytest.mark.parametrize("name", ["wan2.2-a14b", "cogvideox", "ltx", "hunyuan"])
+def test_every_family_takes_loras(tmp_path, name):
+    """Both experts of Wan2.2-A14B do."""
+    pipe = families.build(name)
+    pipe.save_pretrained(tmp_path / name)
+    backbone = opened(tmp_path / name).backbone
+    layer = f"{backbone.attention_name(pipe.transformer, 0)}.to_q"
+    columns = pipe.transformer.get_submodule(layer).in_features
+    rows = pipe.transformer.get_submodule(layer).out_features
+    layers = {f"{layer}.lora_A.weight": torch.ones(1, columns), f"{layer}.lora_B.weight": torch.ones(rows, 1)}
+    pipe.save_lora_weights(tmp_path, transformer_lora_layers=layers, weight_name="one.safetensors")
+    made = opened(tmp_path / name, lora=(f"{tmp_path / 'one.safetensors'}:0.5",))
+    denoisers = [p for p in (made.pipe.transformer, getattr(made.pipe, "transformer_2", None)) if p]
+    assert [d.get_submodule(layer).scaling["own0"] for d in denoisers] == [0.5] * (2 if "a14b" in name else 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("owner/name", ("owner/name", 1.0)),
+        ("owner/name.v2:0.7", ("owner/name.v2", 0.7)),
+        ("owner/name/sub/file.safetensors:-1", ("owner/name/sub/file.safetensors", -1.0)),
+    ],
+)
+def test_loras_on_the_hub(text, read):
+    assert Lora.read(text) == read and Lora.read(str(Lora.read(text))) == read
+
+
+@pytest.mark.parametrize("text", ["./none.safetensors", "none.safetensors:2", "folder/none.safetensors", "none"])
+def test_loras_that_are_not_there(toy_folder, text):
+    with pytest.raises(ModelError, match="--lora"):
+        opened(toy_folder, lora=(text,))
+
+
+def test_loras_of_another_model(toy_folder, tmp_path):
+    from safetensors.torch import save_file
+
+    for name, layer, said in (("a", "transformer.x.to_q", "cannot load"), ("b", "unet.x.to_q", "fits no layer")):
+        save_file({f"{layer}.lora_{x}.weight": torch.ones(2, 2) for x in "AB"}, tmp_path / f"{name}.safetensors")
+        with pytest.raises(ModelError, match=said):
+            opened(toy_folder, lora=(str(tmp_path / f"{name}.safetensors"),))
+    (tmp_path / "c.safetensors").write_text("no weights")
+    with pytest.raises(ModelError, match="cannot load"):
+        opened(toy_folder, lora=(str(tmp_path / "c.safetensors"),))
+
+
+def test_a_denoiser_from_a_single_file(toy_folder, layout, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    own = load_file(toy_folder / "transformer" / "diffusion_pytorch_model.safetensors")
+    other = {name: tensor + 0.01 for name, tensor in own.items()}
+    save_file(other, tmp_path / "mine.safetensors")
+    bank = MemoryBank(tmp_path / "bank")
+    runtime = opened(toy_folder, bank=bank, transformer=str(tmp_path / "mine.safetensors"))
+    assert all(torch.equal(p, other[name]) for name, p in runtime.pipe.transformer.named_parameters())
+    more = ({"transformer": str(tmp_path / "mine.safetensors")}, {})
+    half, usual = (opened(toy_folder, dtype="bf16", **m).pipe.transformer.parameters() for m in more)
+    assert [p.dtype for p in half] == [p.dtype for p in usual]
+    outcome = generate(runtime, job(layout))
+    assert read_recipe(Path("a.mp4"))["load"]["transformer"] == str(tmp_path / "mine.safetensors")
+    assert bank.find(outcome.memory["entry"]).guide["transformer"] == str(tmp_path / "mine.safetensors")
+    save_file(dict(list(other.items())[1:]), tmp_path / "less.safetensors")
+    for file, said in (("less", "cannot load the denoiser"), ("none", "there is no file")):
+        with pytest.raises(ModelError, match=said):
+            opened(toy_folder, transformer=str(tmp_path / f"{file}.safetensors"))
