@@ -95,7 +95,8 @@ def test_tables_on_the_embedded_model(shapes):
     told = []
     (found,) = found_table(shapes, name="tune", each=1, tell=lambda *a: told.append(a))
     assert {row.name for row in found.rows} == {"one object", "two objects"} and told
-    quick = replace(shapes, card=replace(shapes.card, unbiased={"iterations": 1, "consolidate": 1}))
+    card, short = shapes.card, replace(shapes.card.sample, steps=4)
+    quick = replace(shapes, card=replace(card, sample=short, unbiased={"iterations": 1, "consolidate": 1}))
     (memory,) = memory_table(quick, name="tune", each=1, tell=lambda *_: None)
     assert {row.figures["hits"] for row in memory.rows} == {0, 3}
     (table,) = tries_table(shapes, name="tune", each=1, tell=lambda *_: None, tries=2)

@@ -53,6 +53,16 @@ def test_commands_options_and_links_are_there(page):
         assert target.startswith("http") or (page.parent / target).exists(), f"{target} is not there"
 
 
+def test_the_library_s_example_runs(toy, layout):
+    """At toy size, with the names that it begins with."""
+    (example,) = blocks(ROOT / "README.md", "python")
+    small = example.replace("height=480, width=832, num_frames=81", "height=64, width=64, num_frames=13")
+    assert small != example
+    names = {"pipe": toy.pipe, "layout": layout, "prompt": layout.text}
+    exec(small, names)
+    assert len(names["video"]) == 13 and names["guide"].losses
+
+
 def test_what_is_said_of_families_planners_and_detectors_runs():
     family, planner, detector = blocks(ROOT / "ttom_cli" / "README.md", "python")
     names = {}

@@ -14,6 +14,7 @@ from .. import console
 from ..config import PlannerConfig, RunConfig, SampleConfig
 from ..errors import LayoutError, TTOMError
 from ..files import to_json
+from ..outputs import refuse_existing
 from ..settings import given_fields, read_config, resolve_slice
 from .inputs import ConfigOpt, JsonOpt, PromptArg, PromptsOpt, own_options, plan_item, read_source
 from .parameters import takes
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @takes(
-    "layout", PlannerConfig, "size",
+    "layout", "overwrite", PlannerConfig, "size",
     size="WIDTHxHEIGHT in pixels of the video that it is for, which a language model is told. Default: 832x480.",
 )  # fmt: skip
 def plan(
@@ -52,7 +53,8 @@ def plan(
         return _show_template(given.get("template"), out)
     common = read_config(config)
     _planning(common, given)  # bad options are said before anything is asked of a model
-    layout = resolve_slice(RunConfig, common, given).layout
+    run = resolve_slice(RunConfig, common, given)
+    layout = run.layout
     source = None if import_ else read_source(prompt, prompts, layout)
     batch = source is None or source.batch
     if import_ and (prompt or prompts or layout):
@@ -66,7 +68,9 @@ def plan(
         raise TTOMError(f"--out {out} is neither a folder nor a .json", "a layout is written as JSON")
     if batch and (preview or edit):
         raise TTOMError(f"--{'preview' if preview else 'edit'} is for one layout, and there may be several prompts")
-    give = _giver(out, batch, json_)
+    for named in filter(None, (preview, out if out and out.suffix == ".json" else None)):
+        refuse_existing(named, run.overwrite)
+    give = _giver(out, batch, json_, run.overwrite)
 
     def work(item: dict) -> None:
         planning, size = _planning(common, own_options(item), given)
@@ -93,13 +97,13 @@ def _planning(*layers: dict) -> tuple[PlannerConfig, tuple[int, int] | None]:
     return PlannerConfig(**fields[PlannerConfig]), (size["width"], size["height"]) if "width" in size else None
 
 
-def _giver(out: Path | None, batch: bool, json_: bool) -> Callable[[Layout], None]:
+def _giver(out: Path | None, batch: bool, json_: bool, overwrite: bool) -> Callable[[Layout], None]:
     """What is done with a finished layout: written to `out`, shown in a terminal, or printed as JSON."""
     taken: set[Path] = set()
 
     def give(made: Layout) -> None:
         if out is not None:
-            return print(_write(made, out, batch, taken), flush=True)
+            return print(_write(made, out, batch, taken, overwrite), flush=True)
         if sys.stdout.isatty() and not json_:
             from rich.console import Console
 
@@ -112,7 +116,8 @@ def _giver(out: Path | None, batch: bool, json_: bool) -> Callable[[Layout], Non
     return give
 
 
-def _write(made: Layout, out: Path, batch: bool, taken: set[Path]) -> Path:
+def _write(made: Layout, out: Path, batch: bool, taken: set[Path], overwrite: bool) -> Path:
+    """Where the layout is written: in a folder at a name made of the prompt, the next free one unless `overwrite`."""
     from ..text import slug
 
     if out.suffix == ".json":
@@ -121,7 +126,9 @@ def _write(made: Layout, out: Path, batch: bool, taken: set[Path]) -> Path:
         path = out
     else:
         name, n = slug(made.prompt), 1
-        while (path := out / (f"{name}.json" if n == 1 else f"{name}-{n}.json")) in taken:
+        while (path := out / (f"{name}.json" if n == 1 else f"{name}-{n}.json")) in taken or (
+            path.exists() and not overwrite
+        ):
             n += 1
         taken.add(path)
     try:

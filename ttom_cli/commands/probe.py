@@ -26,6 +26,7 @@ BEST_HEADS = 12  # of so many the table has a line
 
 @takes(
     "layout",
+    "overwrite",
     "model",
     "size",
     "frames",
@@ -65,7 +66,7 @@ def probe(
     check = None if layout_only else _eyes(card, settings.check)
     if layout_only and settings.check.detector:
         raise TTOMError("there are both --layout-only and --detector", "give one of them")
-    _check_places(plot, profile)
+    _check_places(plot, profile, resolve_slice(RunConfig, given).overwrite)
     jobs = _jobs(items, card, settings, given, seed)
 
     from ..probing.profile import choose
@@ -95,10 +96,14 @@ def _eyes(card: ModelCard, check: CheckConfig) -> CheckConfig:
     return replace(check, enabled=True)
 
 
-def _check_places(plot: Path | None, profile: Path | None) -> None:
+def _check_places(plot: Path | None, profile: Path | None, overwrite: bool) -> None:
     """What could not be written at the end is said at the start. Raises TTOMError."""
+    from ..outputs import refuse_existing
+    from ..probing.plot import PLOTS
     from ..video import prepare_place
 
+    for path in [*((plot / name for name in PLOTS) if plot else ()), *([profile] if profile else ())]:
+        refuse_existing(path, overwrite)
     if plot:
         prepare_place(plot / "any.png", "--plot")
     if profile:

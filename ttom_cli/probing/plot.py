@@ -9,14 +9,15 @@ import numpy as np
 from .measures import MEASURES
 from .run import Probe
 
+PLOTS = "heatmap.png", "curve.png"
 TITLE = "How well attention to its words tells where an object ends up"
 NUMBERED = 150  # cells at most that have their number written in
 STYLES = {"soft": ("soft IoU", "C0", "-o"), "hard": ("hard IoU", "C1", "-s"), "jsd": ("JSD", "C2", "--^")}
 
 
 def write_plots(folder: Path, probe: Probe) -> list[Path]:
-    """Write heatmap.png and curve.png; their paths."""
-    paths = [folder / "heatmap.png", folder / "curve.png"]
+    """Write the PLOTS; their paths."""
+    paths = [folder / name for name in PLOTS]
     for path, draw in zip(paths, (_heatmap, _curve), strict=True):
         draw(probe).savefig(path, dpi=120)
     return paths
