@@ -296,3 +296,21 @@ def test_paths_go_to_a_pipe_where_the_talk_goes_to_a_terminal():
     os.close(terminal)
     os.close(main_end)
     assert done.stdout == b"a.mp4\n" and b"a red ball" in talk and b"a.mp4" not in talk
+
+
+def test_layouts_and_previews_are_not_written_over_either(capsys):
+    argv = ["plan", "a red ball rolls right"]
+    assert main([*argv, "--out", "a.json", "--preview", "a.png"]) == 0
+    first = Path("a.json").read_bytes(), Path("a.png").read_bytes()
+    for more in (["--out", "a.json"], ["--preview", "a.png"]):
+        capsys.readouterr()
+        assert main(["plan", "a blue cube rises", *more]) == 1
+        out, err = capsys.readouterr()
+        assert out == "" and err == f"error: {more[1]} is there already (--overwrite writes over it)\n"
+    assert (Path("a.json").read_bytes(), Path("a.png").read_bytes()) == first
+    assert main(["plan", "a blue cube rises", "--out", "a.json", "--overwrite"]) == 0
+    assert Path("a.json").read_bytes() != first[0]
+    capsys.readouterr()
+    for name in ("a-red-ball-rolls-right.json", "a-red-ball-rolls-right-2.json"):
+        assert main([*argv, "--out", "layouts"]) == 0
+        assert capsys.readouterr().out == f"{Path('layouts', name)}\n"
