@@ -60,10 +60,9 @@ def guide_arms(card: ModelCard) -> dict[str, GuideConfig]:
 
     All with the model's own settings for the way.
     """
-    modes = ("attention", "latents", "params", "attention+latents", "latents+params")
+    modes = ("attention", "latents", "params", "attention+latents")
     arms = {"unguided": card.guide_in("off"), f"{card.guide.mode} (default)": card.guide}
-    arms |= {mode: card.guide_in(mode) for mode in modes if mode != card.guide.mode}
-    return arms | {"params, l2": replace(card.guide_in("params"), loss="l2")}
+    return arms | {mode: card.guide_in(mode) for mode in modes if mode != card.guide.mode}
 
 
 def guide_tables(runtime: Runtime, *, name: str, each: int, tell: Tell, arms: dict | None = None) -> list[Table]:
@@ -80,8 +79,8 @@ def guide_tables(runtime: Runtime, *, name: str, each: int, tell: Tell, arms: di
 
 
 def tries_table(runtime: Runtime, *, name: str, each: int, tell: Tell, tries: int = 3) -> list[Table]:
-    """How many prompts of three objects pass their check, with one video and with more, guided and not."""
-    prompts, rows = triples(name, each), []
+    """How many of 3 * `each` prompts of three objects pass their check, with one video and more, guided and not."""
+    prompts, rows = triples(name, 3 * each), []
     for arm, guide in (("unguided", replace(runtime.card.guide, mode="off")), ("guided", runtime.card.guide)):
         made = [m.outcome for m in _run(runtime, prompts, guide, tell, arm, check=CheckConfig(tries=tries))]
         passed = {

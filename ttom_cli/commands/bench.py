@@ -23,7 +23,9 @@ app = typer.Typer(help="Measurements that anyone can repeat.", no_args_is_help=T
 
 @app.command("shapes")
 def bench_shapes(
-    full: Annotated[bool, typer.Option("--full/--quick", help="All prompts (an hour on two cores), or a few.")] = False,
+    each: whole(
+        "each", "Prompts a category; with fewer the intervals are wider. Default: 22, over an hour a model.", least=1
+    ) = None,
     only: Annotated[Optional[str], typer.Option(help="Of found,guide,memory,tries: the tables to make.")] = None,
     set_: Annotated[
         str, typer.Option("--set", help="Of prompts and noises: tune (defaults are chosen on it), validate or report.")
@@ -41,12 +43,12 @@ def bench_shapes(
     from ..catalog import CARDS, find_card
     from ..runtime import Runtime
 
-    makers = {  # name: (function, prompts a category when quick, and when full)
-        "found": (shapes.found_table, 8, 32),
-        "guide": (shapes.guide_tables, 2, EACH),
-        "memory": (shapes.memory_table, 1, EACH),
-        "tries": (shapes.tries_table, 4, 60),
-    }
+    makers = {
+        "found": shapes.found_table, "guide": shapes.guide_tables, "memory": shapes.memory_table,
+        "tries": shapes.tries_table,
+    }  # fmt: skip
+    if each is not None and each > EACH:
+        raise TTOMError(f"a category has {EACH} prompts, not {each}")
     if set_ not in SETS:
         raise unknown("set", set_, SETS)
     wanted = _names(only) if only is not None else list(makers)
@@ -61,11 +63,10 @@ def bench_shapes(
         runtimes = {name: Runtime.open(name, check=CheckConfig()) for name in models}
     tables = []
     for name in wanted:
-        make, few, many = makers[name]
         parts = {}
         for label, runtime in runtimes.items():
             with console.status() as tell:
-                parts[label] = make(runtime, name=set_, each=many if full else few, tell=tell)
+                parts[label] = makers[name](runtime, name=set_, each=each or EACH, tell=tell)
         for same in zip(*parts.values(), strict=True):
             tables.append(table := report.joined(dict(zip(parts, same, strict=True))))
             report.show(table, console.err)
