@@ -145,7 +145,7 @@ def test_configs_that_are_none_are_said_in_a_line(capsys, text):
 
 
 def test_one_bad_item_of_a_batch_does_not_end_it(capsys):
-    Path("p.yaml").write_text("[{prompt: a hen, layout: 5}, {prompt: a cow, 1: 2}, {prompt: a dog}]")
+    Path("p.yaml").write_text("[{prompt: a hen, layout: 5}, {prompt: a cow, layout: none.json}, {prompt: a dog}]")
     assert main(["plan", "--prompts", "p.yaml", "--json"]) == 1
     out, err = capsys.readouterr()
     assert json.loads(out)["prompt"] == "a dog" and len(err.strip().splitlines()) == 2

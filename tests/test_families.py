@@ -139,7 +139,7 @@ def test_the_bias_enters_where_the_text_is_in_the_conditional_branch_alone(runti
     config = replace(CONFIG, mode="attention", bias=3.0)
     biased, guide, _ = guided(runtime, config)
     assert guide.losses == [] and not torch.equal(biased, plain)
-    monkeypatch.setattr(Attention, "_biased", masked)
+    monkeypatch.setattr(Attention, "biased", masked)
     assert torch.allclose(guided(runtime, config)[0], biased, atol=1e-4)
     assert torch.equal(sample(runtime), plain)
 

@@ -342,7 +342,7 @@ def test_the_bias_is_that_of_a_mask_on_the_scores(toy, layout):
             mask[:, token] = 3.0 * (2 * inside.flatten() - 1)
     expected = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     assert targets.present.all() and (mask > 0).any() and (mask < 0).any()
-    assert torch.allclose(way._biased({}, query, key, value, {}), expected, atol=1e-5)
+    assert torch.allclose(way.biased({}, query, key, value, {}), expected, atol=1e-5)
     assert list(way.modules) == [1]
 
 

@@ -45,7 +45,7 @@ def job(layout, guide=GUIDE):
     ],
 )
 def test_what_cannot_be_loaded_so_is_said(capsys, args, said):
-    assert main(["generate", "a red ball", *args]) == 1
+    assert main(["generate", "a red ball", *args]) == (2 if said.startswith("unknown") else 1)
     err = capsys.readouterr().err
     assert said in err and len(err.strip().splitlines()) == 1
 

@@ -104,31 +104,33 @@ def test_show_draws_the_layout_for_a_terminal(run, bank, monkeypatch):
 
 
 def test_search_says_what_is_hit_and_why_not(run, bank, monkeypatch):
-    options = ["search", "a red ball rolls right", "--json"]
+    options = ["search", "a red ball rolls right", "--json", "--guide", "params"]
     assert all("made for the model toy" in c["reasons"][0] for c in json.loads(run(*options)[1]))
     from ttom_cli.commands.inputs import plan_item, settle
     from ttom_cli.config import adapter_signature
 
-    _, settings = settle({})
+    _, settings = settle({"guide": "params"})
     layout = plan_item({"prompt": "a red ball rolls right"}, settings.planner)
     entry = bank.insert(
         layout, state(1), **FACTS | {"model": "shapes", "guide": adapter_signature(settings.guide, settings.sample)}
     )
     found = json.loads(run(*options)[1])
     assert found[0]["id"] == entry.id and found[0]["hit"] and not any(c["hit"] for c in found[1:])
-    code, out, err = run("search", "a red ball rolls right")
+    code, out, err = run("search", "a red ball rolls right", "--guide", "params")
     assert code == 0 and "✓" in out and f"{entry.id[:8]} is used" in err
     for argv, reason in (
         ([options[1], "--rank", 3], "rank 8, not 3"),
-        (["a red ball rolls left"], "in the place of 'red ball' it has what moves right"),
+        (["a red ball rolls left"], "it has what moves right, in the place of what moves left"),
         (["a red ball and a blue cube roll right"], "it has 1 object, not 2"),
         (["a green cross moves right"], "the objects are alike by"),
     ):
-        first = next(c for c in json.loads(run("search", *argv, "--json")[1]) if c["id"] == entry.id)
-        assert not first["hit"] and any(reason in said for said in first["reasons"]), (argv, first)
+        first = next(
+            c for c in json.loads(run("search", *argv, "--json", "--guide", "params")[1]) if c["id"] == entry.id
+        )
+        assert not first["hit"] and any(reason in r for r in first["reasons"]), (argv, first)
     assert [e.uses for e in bank.entries()] == [0] * 4, "none is a use"
     (bank.folder / entry.file).write_bytes(b"x")
-    code, out, err = run("search", "a red ball rolls right")
+    code, out, err = run("search", "a red ball rolls right", "--guide", "params")
     assert code == 0 and "✓" not in out and "not what was stored" in " ".join(out.split()) and "a miss" in err
     monkeypatch.setattr("sys.stdin", io.StringIO("a red ball\na blue cube\n"))
     assert "there are several prompts" in run("search")[2]

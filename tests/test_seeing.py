@@ -335,9 +335,9 @@ def test_the_check_agrees_with_rendered_truth_through_the_vae(shapes):
 @pytest.mark.slow
 def test_the_check_agrees_with_a_second_look_at_generated_videos(shapes):
     """100 prompts that nothing was chosen on, as the model makes them, unguided: found, or not."""
-    from ttom_cli.bench.suite import single_and_pair_cases, triple_cases
+    from ttom_cli.bench.suite import singles_and_pairs, triples
 
-    cases = single_and_pair_cases(78, 25) + triple_cases(78, 50)
+    cases = singles_and_pairs("validate", 25) + triples("validate", 50)
     agree, total, missing = 0, 0, 0
     for i in range(0, len(cases), 20):
         part = cases[i : i + 20]

@@ -18,6 +18,14 @@ def stop(number):
     os.kill(os.getpid(), number)
 
 
+@pytest.fixture(autouse=True)
+def interruptible():
+    """A process in the background may have been told to ignore Ctrl-C."""
+    earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, earlier)
+
+
 def left() -> set[str]:
     """The files here, but for the model's."""
     return {str(p) for p in Path().rglob("*") if p.is_file() and p.name not in (".lock", "plans")}

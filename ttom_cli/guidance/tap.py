@@ -22,17 +22,20 @@ class Truncated(Exception):
 
 
 class Intercepted:
-    """Within it, the first attention of each named module is what `attend` makes of it.
+    """Within it, the first attention of each named module is what `attend` makes of it: here, what it is.
 
-    `modules` maps a name to the attention module; `attend` is given (name, query, key, value, more): query (B, N, L, D)
-    and key and value (B, N, S, D) as they reach PyTorch's attention, after norms and rotary positions, and the call's
-    further arguments. It gives the attention's output.
+    `modules` maps a name to the attention module.
     """
 
-    def __init__(self, modules: dict[int, torch.nn.Module], attend: Callable[..., torch.Tensor]):
-        self.modules, self.attend = modules, attend
+    def __init__(self, modules: dict[int, torch.nn.Module]):
+        self.modules = modules
         self.handles: list = []
         self.backends: list[tuple] = []
+
+    def attend(self, name: int, query, key, value, more: dict) -> torch.Tensor:
+        """The output (B, N, L, D) of a query (B, N, L, D), key and value (B, N, S, D), as they reach PyTorch's attention
+        after norms and rotary positions, and of the call's further arguments."""
+        return F.scaled_dot_product_attention(query, key, value, **more)
 
     def __enter__(self):
         for name, module in self.modules.items():
@@ -61,20 +64,20 @@ class Tap(Intercepted):
     """
 
     def __init__(self, modules: dict[int, torch.nn.Module], read: Callable, *, truncate: bool = True):
-        super().__init__(modules, self._read)
+        super().__init__(modules)
         self.read, self.truncate = read, truncate
 
     def __enter__(self):
         self.left = set(self.modules)
         return super().__enter__()
 
-    def _read(self, name: int, query, key, value, more: dict) -> torch.Tensor:
+    def attend(self, name, query, key, value, more):
         scale = more.get("scale") or query.shape[-1] ** -0.5
         self.read(name, query * scale, key, more.get("attn_mask"))
         self.left.discard(name)
         if self.truncate and not self.left:
             raise Truncated
-        return F.scaled_dot_product_attention(query, key, value, **more)
+        return super().attend(name, query, key, value, more)
 
 
 class _Watch(TorchFunctionMode):

@@ -1,15 +1,17 @@
 """The bank's entries as arrays, so that a lookup compares all of them at once.
 
 Entries that can match each other form a group: made for one model and one guide, with as many objects that move
-the same ways. N entries of a group, O objects, T times.
+the same ways, in whatever order. N entries of a group, O objects, T times.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from ..errors import TTOMError
 from ..layout import Layout
@@ -21,6 +23,8 @@ from .texts import Texts
 
 TIMES = [i / (SAMPLES - 1) for i in range(SAMPLES)]
 ABSENT = (np.nan,) * 4
+WAYS = (None, "right", "left", "up", "down")
+FEW = 4  # objects, of which every order is tried
 COMPARED = ("model", "guide", "motion", "scene", "layout_json")
 
 
@@ -91,6 +95,7 @@ class Group:
         self.ids: list[str] = []
         self.scenes: list[str] = []
         self.phrases: list[tuple[str, ...]] = []
+        self.ways: list[tuple[int, ...]] = []
         self.boxes_NOT4: np.ndarray | None = None
 
     def add(self, entry: Entry) -> None:
@@ -100,7 +105,7 @@ class Group:
         self._new = [entry for entry in self._new if entry.id != id]
         if id in self.ids:
             i = self.ids.index(id)
-            for column in (self.ids, self.scenes, self.phrases):
+            for column in (self.ids, self.scenes, self.phrases, self.ways):
                 column[i] = column[-1]
                 column.pop()
             self.boxes_NOT4[i] = self.boxes_NOT4[len(self.ids)]
@@ -109,17 +114,22 @@ class Group:
         """(id, match) of the entries that reach `least`, the highest sum first."""
         if not self.ids:
             return
-        overlap_N = _overlaps(_boxes(layout.objects), self.boxes_NOT4[: len(self.ids)])
-        near = np.flatnonzero(overlap_N >= least.overlap)
-        scene_n = _cosines(texts, key_text(layout), [self.scenes[i] for i in near])
-        near, scene_n = near[scene_n >= least.scene], scene_n[scene_n >= least.scene]
+        scene_N = _cosines(texts, key_text(layout), self.scenes)
+        near = np.flatnonzero(scene_N >= least.scene)
+        scene_n, own, theirs = scene_N[near], _ways(layout.objects), [self.ways[i] for i in near]
+        pairs_nOO = _overlaps(_boxes(layout.objects), self.boxes_NOT4[near])
+        if theirs and sorted(own) == sorted(theirs[0]):  # as in all of the group
+            pairs_nOO[np.array(own)[:, None] != np.array(theirs)[:, None, :]] = -np.inf
+        overlap_n, slots_nO = _assigned(pairs_nOO)
+        kept = overlap_n >= least.overlap
+        near, scene_n, overlap_n, slots_nO = near[kept], scene_n[kept], overlap_n[kept], slots_nO[kept]
         object_n = np.ones(len(near))
         for o, track in enumerate(layout.objects):
-            phrases = [self.phrases[i][o] for i in near]
+            phrases = [self.phrases[i][slot] for i, slot in zip(near, slots_nO[:, o], strict=True)]
             object_n = np.minimum(object_n, _cosines(texts, track.phrase, phrases))
         found = [
-            (self.ids[i], Match(float(scene), float(object), float(overlap_N[i])))
-            for i, scene, object in zip(near, scene_n, object_n, strict=True)
+            (self.ids[i], Match(float(scene), float(object), float(overlap)))
+            for i, scene, object, overlap in zip(near, scene_n, object_n, overlap_n, strict=True)
             if object >= least.objects
         ]
         yield from sorted(found, key=lambda f: -(f[1].scene + f[1].objects + f[1].overlap))
@@ -143,6 +153,7 @@ class Group:
             self.ids.append(entry.id)
             self.scenes.append(entry.scene)
             self.phrases.append(tuple(track.phrase for track in tracks))
+            self.ways.append(_ways(tracks))
             boxes.append(_boxes(tracks))
         self._new = []
         if boxes:
@@ -158,7 +169,7 @@ class Group:
 
 
 def _key(model: str, guide: dict, motion: list) -> tuple:
-    return model, json.dumps(guide, sort_keys=True), *motion
+    return model, json.dumps(guide, sort_keys=True), *sorted(way or "" for way in motion)
 
 
 def _boxes(tracks) -> list:
@@ -166,16 +177,35 @@ def _boxes(tracks) -> list:
     return [[track.box_at(t) or ABSENT for t in TIMES] for track in tracks]
 
 
+def _ways(tracks) -> tuple[int, ...]:
+    """Which way each object moves, as numbers."""
+    return tuple(WAYS.index(track.direction) for track in tracks)
+
+
 def _overlaps(new, old_NOT4: np.ndarray) -> np.ndarray:
-    """Mean IoU of corresponding boxes; two that are both absent agree: (N,)."""
-    new_OT4 = np.asarray(new, np.float32)
-    sides_NOT2 = np.minimum(new_OT4[..., 2:], old_NOT4[..., 2:]) - np.maximum(new_OT4[..., :2], old_NOT4[..., :2])
-    shared_NOT = np.prod(np.maximum(sides_NOT2, 0), axis=-1)
-    union_NOT = _area(new_OT4) + _area(old_NOT4) - shared_NOT
+    """Mean IoU of each new object's boxes with each old one's; two that are both absent agree: (N, O new, O old)."""
+    new_O1T4, old_N1OT4 = np.asarray(new, np.float32)[:, None], old_NOT4[:, None]
+    sides = np.minimum(new_O1T4[..., 2:], old_N1OT4[..., 2:]) - np.maximum(new_O1T4[..., :2], old_N1OT4[..., :2])
+    shared = np.prod(np.maximum(sides, 0), axis=-1)
+    union = _area(new_O1T4) + _area(old_N1OT4) - shared
     with np.errstate(divide="ignore", invalid="ignore"):
-        iou_NOT = np.nan_to_num(shared_NOT / union_NOT, nan=0.0, posinf=0.0, neginf=0.0)
-    gone_NOT = np.isnan(old_NOT4[..., 0]) & np.isnan(new_OT4[..., 0])
-    return np.where(gone_NOT, 1.0, iou_NOT).mean(axis=(1, 2))
+        iou = np.nan_to_num(shared / union, nan=0.0, posinf=0.0, neginf=0.0)
+    gone = np.isnan(old_N1OT4[..., 0]) & np.isnan(new_O1T4[..., 0])
+    return np.where(gone, 1.0, iou).mean(axis=-1)
+
+
+def _assigned(pairs_NOO: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which old object each new one corresponds to, so that the mean of their overlaps is the highest: (N,), (N, O)."""
+    count = pairs_NOO.shape[1]
+    if count <= FEW:  # all orders of all entries at once
+        orders_PO = np.array(list(itertools.permutations(range(count))))
+        means_NP = pairs_NOO[:, np.arange(count), orders_PO].mean(axis=-1)
+        best = means_NP.argmax(axis=1)
+        return means_NP[np.arange(len(best)), best], orders_PO[best]
+    slots_NO = np.zeros(pairs_NOO.shape[:2], int)
+    for slots_O, pairs_OO in zip(slots_NO, pairs_NOO, strict=True):
+        slots_O[:] = linear_sum_assignment(np.maximum(pairs_OO, -1e6), maximize=True)[1]
+    return np.take_along_axis(pairs_NOO, slots_NO[..., None], 2)[..., 0].mean(axis=1), slots_NO
 
 
 def _area(boxes: np.ndarray) -> np.ndarray:

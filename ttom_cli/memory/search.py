@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -78,9 +79,14 @@ def _other_motion(entry: Entry, layout: Layout):
     if len(entry.motion) != len(layout.objects):
         yield f"it has {len(entry.motion)} object{'s' * (len(entry.motion) != 1)}, not {len(layout.objects)}"
         return
-    for track, way in zip(layout.objects, entry.motion, strict=True):
-        if way != track.direction:
-            yield f"in the place of {track.phrase!r} it has what moves {way or 'no one way'}"
+    wanted, there = (Counter(way or "no one way" for way in ways) for ways in (_directions(layout), entry.motion))
+    if wanted != there:
+        more, less = (", ".join((a - b).elements()) for a, b in ((there, wanted), (wanted, there)))
+        yield f"it has what moves {more}, in the place of what moves {less}"
+
+
+def _directions(layout: Layout) -> list[str | None]:
+    return [track.direction for track in layout.objects]
 
 
 def _below(match: Match, least: Match):

@@ -51,10 +51,10 @@ class Attention(Way):
             yield kwargs
             return
         self.tables()
-        with Intercepted(self.modules, lambda _, *call: self._biased(kwargs, *call)):
+        with Biased(self, kwargs):
             yield kwargs
 
-    def _biased(self, kwargs: dict, query_BNLD, key_BNSD, value_BNSD, more: dict) -> torch.Tensor:
+    def biased(self, kwargs: dict, query_BNLD, key_BNSD, value_BNSD, more: dict) -> torch.Tensor:
         """The attention with the bias on its scores: (B, N, L, D)."""
         device, dim = query_BNLD.device, query_BNLD.shape[-1]
         keys = self.backbone.key_columns(self.columns.to(device), key_BNSD.shape[2], kwargs)
@@ -69,3 +69,14 @@ class Attention(Way):
             **{**more, "scale": scale},
         )  # fmt: skip
         return output[..., :dim]
+
+
+class Biased(Intercepted):
+    """Within it, the attention of the way's blocks has its bias; `kwargs` are the arguments of the denoiser's call."""
+
+    def __init__(self, way: Attention, kwargs: dict):
+        super().__init__(way.modules)
+        self.way, self.kwargs = way, kwargs
+
+    def attend(self, name, query, key, value, more):
+        return self.way.biased(self.kwargs, query, key, value, more)
