@@ -61,6 +61,38 @@ def test_other_directions_are_no_hit_though_the_embedding_cannot_tell(bank, layo
     assert read(bank, reversed_in_time(layout)) is None
 
 
+def test_the_same_scene_told_in_another_order_is_a_hit(bank, layout):
+    """Objects correspond by where they are and which way they move; each one's phrase is held against its own."""
+    entry = bank.insert(layout, state(), **FACTS)
+    told = replace(
+        layout, prompt="a blue cube rises while a red ball rolls right", objects=layout.objects[::-1],
+        scene="<object A> rises while <object B> rolls right",
+    )  # fmt: skip
+    hit = read(bank, told)
+    assert hit.entry.id == entry.id
+    assert hit.match.overlap == pytest.approx(1) and hit.match.objects == pytest.approx(1) and hit.match.scene > 0.9
+    exchanged = [replace(a, boxes=b.boxes) for a, b in zip(layout.objects, layout.objects[::-1], strict=True)]
+    assert read(bank, replace(layout, objects=tuple(exchanged))) is None, "there the ball rises"
+
+
+def test_five_objects_are_assigned_too(bank, layout):
+    (one, *_), places = layout.objects, [0.0, 0.2, 0.4, 0.6, 0.8]
+    still = [replace(one, id=f"b{x}", boxes=(Keyframe(0.0, (x, 0.4, x + 0.2, 0.6)),)) for x in places]
+    many = replace(layout, objects=tuple(still))
+    bank.insert(many, state(), **FACTS)
+    assert read(bank, replace(many, objects=tuple(still[i] for i in (3, 0, 4, 2, 1)))).match.overlap == pytest.approx(1)
+
+
+def test_what_was_learnt_for_any_objects_asks_for_none_of_them(bank, layout):
+    other = [replace(t, phrase=p) for t, p in zip(layout.objects, ("old oak", "tall giraffe"), strict=True)]
+    other = replace(layout, objects=tuple(other))
+    bank.insert(layout, state(), **FACTS)
+    assert read(bank, other) is None
+    guide = FACTS["guide"] | {"any_objects": True}
+    entry = bank.insert(layout, state(), **FACTS | {"guide": guide})
+    assert bank.read(other, model="toy", guide=guide).entry.id == entry.id
+
+
 def test_other_places_objects_models_and_settings_are_no_hit(bank, layout):
     bank.insert(layout, state(), **FACTS)
     assert read(bank, moved(layout, dx=0.02)) is not None

@@ -33,7 +33,7 @@ class Intercepted:
         self.backends: list[tuple] = []
 
     def attend(self, name: int, query, key, value, more: dict) -> torch.Tensor:
-        """The output (B, N, L, D) of a query (B, N, L, D), key and value (B, N, S, D), as they reach PyTorch's attention
+        """The output (B, N, L, D) of query (B, N, L, D), key and value (B, N, S, D), as they reach PyTorch's attention
         after norms and rotary positions, and of the call's further arguments."""
         return F.scaled_dot_product_attention(query, key, value, **more)
 
