@@ -4,6 +4,7 @@ import pytest
 
 from ttom_cli.cli import main
 from ttom_cli.config import MODES
+from ttom_cli.settings import OPTIONS
 
 
 @pytest.mark.parametrize(
@@ -85,3 +86,24 @@ def test_the_shell_completes_commands_options_and_names(capsys, monkeypatch, lin
     monkeypatch.setenv("COMP_CWORD", str(len(line.split(" ")) - 1))
     assert main([]) == 0
     assert set(capsys.readouterr().out.split()) == offered
+
+
+def test_what_is_allowed_is_said_where_nothing_is_near(capsys):
+    for argv, said in (
+        (["generate", "a", "--guide", "bais"], "unknown guide 'bais' (known: attention, latents, params, attention+"),
+        (["memory", "prune", "--keep", "-1"], "keep must be a whole number of at least 0, not -1"),
+        (["memory", "merge", "--similarity", "2"], "similarity must be a number from 0 to 1, not 2"),
+        (["generate", "a", "--model", ""], "model must not be empty (it is text)"),
+        (
+            ["generate", "a", "--seeds", "4-1"],
+            "seeds must be rising numbers such as 1-4 or 1,3,7, at most 1000 of them",
+        ),
+    ):
+        assert main(argv) == 2
+        err = capsys.readouterr().err
+        assert err.startswith(f"error: {said}") and err.count("\n") == 1, err
+
+
+def test_the_parts_of_a_mode_may_stand_in_any_order():
+    assert OPTIONS["guide"].read("params+attention") == "attention+params"
+    assert OPTIONS["guide"].read("params+latents+attention") == "attention+latents+params"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, permutations
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,6 +15,14 @@ from .options import Checked, option
 PANELS = "", "Output", "Sampling", "Loading", "Guidance", "Check", "Planning", "Memory"
 WAYS = "attention", "latents", "params"
 MODES = (*("+".join(ways) for n in (1, 2, 3) for ways in combinations(WAYS, n)), "off")
+
+
+def _orders(modes: tuple[str, ...]) -> dict[str, str]:
+    """Every other order of the parts of a mode, and the mode."""
+    orders = {"+".join(parts): mode for mode in modes for parts in permutations(mode.split("+"))}
+    return {said: mode for said, mode in orders.items() if said != mode}
+
+
 _, OUTPUT, SAMPLING, LOADING, GUIDANCE, CHECK, PLANNING, MEMORY = PANELS
 
 
@@ -43,7 +51,7 @@ class RunConfig(Checked):
     )  # fmt: skip
     seeds: tuple[int, ...] | None = option(
         None, "Of several videos of each prompt: 1-4, or 1,3,7.", panel=SAMPLING, least=-(2**63), most=2**63 - 1,
-        like="numbers such as 1-4 or 1,3,7",
+        like="rising numbers such as 1-4 or 1,3,7, at most 1000 of them",
     )  # fmt: skip
     num_videos: int = option(1, "Videos of each prompt, with seeds that count up.", panel=SAMPLING, least=1, most=1000)
     profile: Path | None = option(None, "A file of `ttom probe --profile`, whose blocks are aligned.", panel=GUIDANCE)
@@ -140,7 +148,7 @@ class GuideConfig(Checked):
         "params", "params (the paper's way: optimise an inserted LoRA), latents (move the noisy latents), attention (a "
         "bias on the attention; costs nothing), sums of them (attention+latents, attention+params, latents+params, "
         "attention+latents+params), or off.", name="guide",
-        choices=MODES,
+        choices=MODES, also=_orders(MODES),
     )  # fmt: skip
     loss: str = option(
         "jsd", "jsd (Jensen-Shannon divergence) or l2 (squared distance of the distributions).", choices=("jsd", "l2")

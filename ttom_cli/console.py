@@ -146,9 +146,9 @@ def outcome_line(outcome, which: str = "") -> str:
     mark = "[dim]•[/]"
     if check:
         mark = "[green]✓[/]" if check.passed else "[yellow]⚠[/]"
-        seen = [*check.faults, *check.remarks]
+        seen = check.faults and [*check.faults, *check.remarks]
     said = f": [yellow]{escape(plain('; '.join(seen)))}[/]" if seen else ""
-    parts = [f"seed {data['seed']}"]
+    parts = [*(check.remarks if check and check.passed else ()), f"seed {data['seed']}"]
     if data["tries"] > 1:
         parts.append(f"best of {data['tries']} tries" if check and not check.passed else f"try {data['tries']}")
     parts.append(f"score {check.score:.2f}, IoU {check.iou:.2f}" if check else "not looked at")
@@ -162,4 +162,4 @@ def outcome_line(outcome, which: str = "") -> str:
     seconds = data["seconds"]
     timed = [f"{stage} {seconds[stage]:.1f} s" for stage in ("sample", "consolidate") if stage in seconds]
     which = f"{which} " if which else ""
-    return f"{which}{mark} {escape(plain(data['prompt']))}{said} [dim]({'; '.join(parts + timed)})[/]"
+    return f"{which}{mark} {escape(plain(data['prompt']))}{said} [dim]({escape(plain('; '.join(parts + timed)))})[/]"

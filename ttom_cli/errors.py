@@ -66,7 +66,8 @@ def explained(error: Exception) -> tuple[str, str]:
     if isinstance(error, TTOMError):
         return error.message, error.hint
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {str(error.filename)[:200]}" if error.filename else error.strerror, ""
+        where = f": {str(error.filename)[:200]}" if error.filename else ", on standard output or in a file"
+        return error.strerror + where, ""
     words = " ".join(str(error).split())[:300]
     return f"{type(error).__name__}: {words}", "this is a fault of ttom's; --debug shows where"
 

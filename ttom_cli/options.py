@@ -121,7 +121,7 @@ class Option:
             value = "off"  # which YAML takes for false
         value = self.also.get(value, value) if isinstance(value, str) else value
         if self.choices and isinstance(value, str) and value not in self.choices:
-            raise unknown(self.name, value, self.choices)
+            raise unknown(self.name, value, self.choices, f"known: {', '.join(self.choices)}")
         if self.kind is Path and isinstance(value, str):
             value = Path(value)
         if self.kind is float:
@@ -143,6 +143,8 @@ class Option:
         return {name.strip(): _plain(said.strip()) for name, said in halves}
 
     def _wrong(self, value) -> TTOMError:
+        if isinstance(value, (str, Path)) and not str(value).strip():
+            return TTOMError(f"{self.name} must not be empty", f"it is {self.allowed}")
         return TTOMError(f"{self.name} must be {self.allowed}, not {shown(value)}")
 
 

@@ -110,8 +110,10 @@ def _fields(text: str) -> list[str]:
     """The names of its fields. Raises TTOMError for braces that are none, and for a format that a field cannot have."""
     try:
         parts = list(Formatter().parse(text))
-    except ValueError as error:
-        raise TTOMError(f"out {text!r}: {error}", "braces of a name are doubled") from None
+    except ValueError:
+        raise TTOMError(
+            f"out {text!r}: a brace is open or empty", "fields such as {slug} have two; braces of a name are doubled"
+        ) from None
     for _, name, form, conversion in parts:
         whole = name in ("seed", "number", "take")
         if conversion or (form and not (whole and re.fullmatch(r"0?\d{1,2}", form))):

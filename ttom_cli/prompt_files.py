@@ -40,7 +40,7 @@ def read_prompts(path: Path, tell: Callable[[str], None] = lambda line: None) ->
     elif kind not in (*PLAIN, ".json", ".jsonl", ".ndjson"):
         raise TTOMError(f"{path} is no file of prompts by its name", "those end in .txt, .yaml, .json, .jsonl or .csv")
     else:
-        rows = _lines(text.splitlines(), path)
+        rows = _lines(text.splitlines(), path, objects=kind in (".jsonl", ".ndjson"))
     items, left = [], {}
     for place, entry in rows:
         if len(items) == MOST:
@@ -51,12 +51,15 @@ def read_prompts(path: Path, tell: Callable[[str], None] = lambda line: None) ->
     return items
 
 
-def entry_of(line: str, source: str) -> str | dict | None:
-    """What stands on a line: a prompt, or an object of JSON; None of a blank one or a comment. Raises TTOMError."""
+def entry_of(line: str, source: str, *, objects: bool = False) -> str | dict | None:
+    """What stands on a line: a prompt, or an object of JSON; None of a blank one or a comment.
+
+    With `objects` all is JSON, prompts in quotes too. Raises TTOMError.
+    """
     text = line.strip()
     if not text or text.startswith("#"):
         return None
-    if not re.match(r'\{\s*"', text):
+    if not re.match(r'\{\s*"', text) and not objects:
         return text
     try:
         return json.loads(text)
@@ -91,10 +94,10 @@ def as_item(entry, source: str, left: dict | None) -> Layer:
     return item
 
 
-def _lines(lines: Iterable[str], path: Path) -> Iterator[tuple[str, str | dict]]:
+def _lines(lines: Iterable[str], path: Path, *, objects: bool) -> Iterator[tuple[str, str | dict]]:
     for number, line in enumerate(lines, start=1):
         place = f"line {number}"
-        if (entry := entry_of(line, f"{path}, {place}")) is not None:
+        if (entry := entry_of(line, f"{path}, {place}", objects=objects)) is not None:
             yield place, entry
 
 

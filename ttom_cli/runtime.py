@@ -256,16 +256,31 @@ def place(pipe, backbone: Backbone, load: LoadConfig, *, resident: int) -> None:
     if load.tiling:
         pipe.vae.enable_tiling()
     if load.attention_backend:
-        try:
-            backbone.denoiser(pipe).set_attention_backend(load.attention_backend)
-        except (ValueError, RuntimeError, ImportError) as error:
-            raise ModelError(f"attention backend {load.attention_backend}: {' '.join(str(error).split())}") from None
+        _set_attention(backbone.denoiser(pipe), load.attention_backend)
     if load.offload == "model":
         pipe.enable_model_cpu_offload(device=load.device)
     elif load.offload == "group":
         _offload_groups(pipe, backbone, load.device, resident)
     else:
         pipe.to(load.device)
+
+
+def _set_attention(denoiser, name: str) -> None:
+    """Raises ModelError for a backend that is none, or is not installed."""
+    from diffusers.models.attention_dispatch import AttentionBackendName
+    from diffusers.utils import logging
+
+    known = [backend.value for backend in AttentionBackendName]
+    if name not in known:
+        raise unknown("attention backend", name, known, "diffusers' documentation lists them")
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()  # it tells that backends are experimental
+    try:
+        denoiser.set_attention_backend(name)
+    except (ValueError, RuntimeError, ImportError) as error:
+        raise ModelError(f"attention backend {name}: {' '.join(str(error).split())[:200]}") from None
+    finally:
+        logging.set_verbosity(level)
 
 
 def _frozen(pipe, backbone: Backbone):

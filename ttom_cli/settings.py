@@ -154,7 +154,7 @@ def option_name(name, more: tuple[str, ...] = ()) -> str:
     """The option's name as OPTIONS has it. Raises TTOMError for a name that is neither there nor in `more`."""
     name = str(name).replace("_", "-")
     if name not in OPTIONS and name not in more:
-        raise unknown("option", name, (*more, *OPTIONS), "prompts/OPTIONS.md lists them")
+        raise unknown("option", name, (*more, *OPTIONS), "`ttom generate -h` lists them")
     return name
 
 

@@ -62,6 +62,8 @@ def generate(
 
     common = read_config(config)
     run = resolve_slice(RunConfig, common, given)
+    if replay and (prompt is not None or prompts):
+        raise TTOMError("there are both --replay and a prompt", "the recipe has its own; leave one of them out")
     if replay:
         return _replay(replay, run, given_fields(common, given)[LoadConfig], yes=yes, json_=json_)
     source = read_source(prompt, prompts, run.layout)
@@ -69,8 +71,6 @@ def generate(
     pattern = read_pattern(run.out)
     if pattern.fixed and source.batch and (source.stream or len(source.items) > 1):
         raise TTOMError(f"--out {run.out} is one file, and there may be several prompts", "give a folder or a pattern")
-    with console.waiting("getting ready"):
-        _check_start(card, shared, pattern)
     places, finished, numbers = Places(run.overwrite), Finished(), itertools.count(1)
 
     def ask(item: Layer) -> list[Asked]:
@@ -85,7 +85,11 @@ def generate(
             places.claim(a)
         return wanted
 
-    _make_all(source, itertools.chain.from_iterable(source.tried(ask, source.items, title)), places, json_)
+    videos = itertools.chain.from_iterable(source.tried(ask, source.items, title))
+    ahead = [] if source.stream else list(videos)
+    with console.waiting("getting ready"):
+        _check_start(card, shared, pattern)
+    _make_all(source, ahead, videos, places, json_)
 
 
 def _check_start(card: ModelCard, shared: Settings, pattern: Pattern) -> None:
@@ -159,13 +163,17 @@ class Loaded:
         return self.runtime
 
 
-def _make_all(source: Source, videos: Iterator[Asked], places: Places, json_: bool) -> None:
-    """Make every video. A single prompt is planned before the model is loaded, of several the one that all ask for."""
+def _make_all(source: Source, ahead: list[Asked], videos: Iterator[Asked], places: Places, json_: bool) -> None:
+    """Make every video: those `ahead`, and in a stream what comes.
+
+    A single prompt is planned before the model is loaded; of several the model that all ask for is loaded first.
+    """
     from ..foresight import foresee
     from ..generate import generate as run
 
     loaded, plans = Loaded(), {}
-    ahead = list(itertools.islice(videos, 1 if source.stream else None))
+    if source.stream:
+        ahead = list(itertools.islice(videos, 1))
     tally = Tally(None if source.stream else len(ahead))
     with tally.told():
         if source.batch and len({loaded.wanted(asked.settings) for asked in ahead}) == 1:

@@ -81,8 +81,14 @@ def _annotation(option: Option, help: str = "", *, layered: bool = False) -> Any
 
 def whole(name: str, help: str, *, least: float = -math.inf) -> Any:
     """The annotation of a command's own parameter that is a whole number."""
-    own = Option(name=name, help=help, of=NoneType, field="", default=None, kind=int, least=least)
-    return Annotated[Optional[int], typer.Option(f"--{name}", parser=_parser(own), metavar="<int>", help=help)]
+    return number(name, help, kind=int, least=least)
+
+
+def number(name: str, help: str, *, kind: type = float, least: float = -math.inf, most: float = math.inf) -> Any:
+    """The annotation of a command's own parameter that is a number."""
+    own = Option(name=name, help=help, of=NoneType, field="", default=None, kind=kind, least=least, most=most)
+    said = {"parser": _parser(own), "metavar": f"<{kind.__name__}>", "help": help}
+    return Annotated[Optional[kind], typer.Option(f"--{name}", **said)]
 
 
 def _parser(option: Option) -> Callable[[str], Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -149,6 +150,9 @@ def _edit(made: Layout, give: Callable[[Layout], None], *, trust: bool) -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".json", prefix="layout-", delete=False, encoding="utf-8") as file:
         file.write(to_json(made.to_json(), indent=2, ensure_ascii=False))
     path = Path(file.name)
+    if not any(os.environ.get(name) for name in ("VISUAL", "EDITOR")) and not sys.stdin.isatty():
+        path.unlink()
+        raise TTOMError("--edit needs a terminal, or an editor that EDITOR names")
     while True:
         try:
             click.edit(filename=str(path))

@@ -41,7 +41,7 @@ def export(bank: MemoryBank, entries: list[Entry], path: Path, names: str = "dif
     elif path.suffix == ".safetensors":
         raise BankError(f"a .safetensors holds one entry, and these are {len(entries)}", "name one, or a .zip for all")
     else:
-        raise BankError(f"cannot export to {path.name}", "name a .zip, or for one entry a .safetensors")
+        raise BankError(f"cannot export to {path}", "name a .zip, or for one entry a .safetensors")
 
 
 def lora(entry: Entry, state: State, names: str) -> bytes:

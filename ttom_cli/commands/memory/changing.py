@@ -16,7 +16,7 @@ from ...options import fill
 from ...outputs import read_pattern, refuse_existing
 from ...text import plain
 from ..inputs import open_bank
-from ..parameters import parameter, takes, whole
+from ..parameters import number, parameter, takes, whole
 
 BankOpt = parameter("bank")
 IdsArg = Annotated[Optional[list[str]], typer.Argument(help="Ids, or beginnings of ids.")]
@@ -54,17 +54,17 @@ def rm(
 
 
 def prune(
-    keep: Annotated[Optional[int], typer.Option(min=0, help="Entries that stay at most.")] = None,
-    megabytes: Annotated[Optional[float], typer.Option("--mb", min=0, help="Megabytes of adapters that stay at most.")] = None,
+    keep: whole("keep", "Entries that stay at most.", least=0) = None,
+    mb: number("mb", "Megabytes of adapters that stay at most.", least=0) = None,
     yes: YesOpt = False,
     dry_run: DryRunOpt = False,
     bank: BankOpt = None,
 ) -> None:  # fmt: skip
     """Make the bank smaller: the least frequently used go first, of equals the longest unused. Prints the ids that went."""
-    if keep is None and megabytes is None:
+    if keep is None and mb is None:
         raise TTOMError("say how much stays", "give --keep N, or --mb N")
     store = open_bank(bank)
-    doomed = surplus(store.entries(), inf if keep is None else keep, inf if megabytes is None else megabytes * 1e6)
+    doomed = surplus(store.entries(), inf if keep is None else keep, inf if mb is None else mb * 1e6)
     if _agreed("remove", doomed, yes, dry_run):
         store.delete([entry.id for entry in doomed])
         print("\n".join(entry.id for entry in doomed))
@@ -73,7 +73,7 @@ def prune(
 @takes(Choice)
 def merge(
     ids: IdsArg = None,
-    least: Annotated[float, typer.Option("--similarity", min=0, max=1, help="Without ids: the least likeness of scenes, objects and boxes.")] = 0.95,
+    similarity: number("similarity", "Without ids: the least likeness of scenes, objects and boxes.", least=0, most=1) = 0.95,
     yes: YesOpt = False,
     dry_run: DryRunOpt = False,
     bank: BankOpt = None,
@@ -96,9 +96,9 @@ def merge(
             raise TTOMError("one entry is not merged with itself", "give several ids")
         groups = [blend.together(store, list(named.values()))]
     else:
-        groups = list(blend.groups(store, choice.of(store.entries()), least))
+        groups = list(blend.groups(store, choice.of(store.entries()), similarity))
     if not groups:
-        return console.say(f"no entries are alike by {least:g}")
+        return console.say(f"no entries are alike by {similarity:g}")
     doomed = [entry for group in groups for entry, _ in group.others]
     into = {entry.id: f"{group.kept.id}, {alike:.2f} alike" for group in groups for entry, alike in group.others}
     if _agreed("merge", doomed, yes, dry_run, lambda entry: f"into {into[entry.id]}"):

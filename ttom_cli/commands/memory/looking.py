@@ -41,7 +41,7 @@ def ls(bank: BankOpt = None, json_: JsonOpt = False, *, given: dict) -> None:
     if json_:
         return print(to_json([_brief(entry) for entry in shown], ensure_ascii=False))
     if not everything:
-        return console.say(f"the bank {_place(store)} is empty")
+        return _nothing(store)
     if shown:
         _print(_list(shown, short_ids(shown, everything)))
     first = (page.page - 1) * (page.limit or PAGE) + 1
@@ -49,6 +49,11 @@ def ls(bank: BankOpt = None, json_: JsonOpt = False, *, given: dict) -> None:
     more = f"; --page {page.page + 1} shows more" if shown and first + len(shown) <= len(chosen) else ""
     of_all = "" if len(chosen) == len(everything) else f" (of {len(everything)} in the bank)"
     console.say(f"[dim]{part if shown else 'no such page of '}{_entries(len(chosen))}{of_all}{more}[/]")
+
+
+def _nothing(store: MemoryBank) -> None:
+    there = "" if store.folder.is_dir() else ": there is no such folder yet"
+    console.say(f"the bank {_place(store)} is empty{there}")
 
 
 def _list(entries: list[Entry], ids: dict[str, str]) -> Table:
@@ -132,7 +137,7 @@ def search(
     if json_:
         return print(to_json([_candidate(candidate) for candidate in found], ensure_ascii=False))
     if not found:
-        return console.say(f"the bank {_place(store)} is empty")
+        return _nothing(store)
     ids = short_ids([candidate.entry for candidate in found], store.entries())
     table = _table("", "id", ">scene", ">objects", ">boxes", "prompt, and why it is no hit")
     for candidate in found:
