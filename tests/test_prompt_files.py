@@ -122,6 +122,15 @@ def test_a_video_is_no_list_of_prompts(kind):
         read_prompts(renamed)
 
 
+def test_every_line_of_a_jsonl_is_json(capsys):
+    Path("p.jsonl").write_text('{"prompt": "a red ball rolls right"}\n{bad\n"a blue cube rises"\n')
+    assert main(["plan", "--prompts", "p.jsonl", "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("error: p.jsonl, line 2: it is not JSON") and err.count("\n") == 1
+    Path("p.jsonl").write_text('"a blue cube rises"\n')
+    assert main(["plan", "--prompts", "p.jsonl", "--json"]) == 0 and "blue cube" in capsys.readouterr().out
+
+
 def test_values_grown_by_references_are_said_in_a_line():
     grown = ["x"]
     for _ in range(12):
