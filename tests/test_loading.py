@@ -132,7 +132,7 @@ def test_speed_stands_side_by_side(toy_folder, capsys):
                  "--size", "64x64", "--frames", "13", "--steps", "6"]) == 0  # fmt: skip
     (table,) = json.loads(capsys.readouterr().out)
     rows = {row["name"]: row for row in table["rows"]}
-    assert list(rows) == ["plain", "hit, skip", "cold", "the reference's way"]
+    assert list(rows) == ["plain", "attention", "hit, skip", "cold, params", "the reference's way"]
     assert rows["plain"]["times plain"] == 1 and all(row["peak MB"] > 0 for row in rows.values())
     assert rows["the reference's way"]["peak MB"] > rows["hit, skip"]["peak MB"]
 
@@ -143,9 +143,10 @@ def test_operations_at_real_size(model, capsys):
     assert main(["bench", "speed", "--model", model, "--count", "--json"]) == 0
     (table,) = json.loads(capsys.readouterr().out)
     over, peak = ({row["name"]: row[column] for row in table["rows"]} for column in ("overhead", "peak"))
-    assert 0 < over["cold"] <= 0.16 and over["cold"] <= over["the reference's way"] / 2
-    assert 0 <= over["hit, skip"] <= 0.01
-    assert 1 <= peak["hit, skip"] <= peak["cold"] <= 1.1 and peak["cold"] <= peak["the reference's way"]
+    cold = "cold, params"
+    assert 0 < over[cold] <= 0.16 and over[cold] <= over["the reference's way"] / 2
+    assert 0 <= over["hit, skip"] <= 0.01 and 0 < over["attention"] <= 0.002
+    assert 1 <= peak["hit, skip"] <= peak[cold] <= 1.1 and peak[cold] <= peak["the reference's way"]
 
 
 def test_live_bytes_are_counted_and_let_go():

@@ -7,7 +7,7 @@ import statistics
 import time
 import weakref
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -41,14 +41,17 @@ class Arm:
     truncate: bool = True
 
 
-def speed_arms(guide: GuideConfig, blocks: int) -> dict[str, Arm]:
+def speed_arms(card: ModelCard, blocks: int) -> dict[str, Arm]:
     """Of a model with so many blocks. The reference carries adapters on all of them, and runs all of them each time."""
+    guide, params = card.guide, card.guide_in("params")
     return {
-        "plain": Arm(replace(guide, mode="off")),
+        "plain": Arm(card.guide_in("off")),
+        "attention": Arm(card.guide_in("attention")),
         "hit, skip": Arm(guide, optimise=False),
-        "cold": Arm(guide),
+        **({} if guide.mode == "params" else {f"cold, {guide.mode}": Arm(guide)}),
+        "cold, params": Arm(params),
         "the reference's way": Arm(
-            replace(guide, adapt=tuple(range(blocks)), train_from=0, keep_on=True), truncate=False
+            replace(params, adapt=tuple(range(blocks)), train_from=0, keep_on=True), truncate=False
         ),
     }
 
@@ -59,14 +62,14 @@ def speed_table(runtime: Runtime, *, repeats: int, seed: int, tell: Tell) -> Tab
     An arm's ratio to plain is the median over the turns, so that a machine that is slower for a while does no harm.
     """
     backbone, pipe, card = runtime.backbone, runtime.pipe, runtime.card
-    arms = speed_arms(card.guide, backbone.blocks(backbone.denoiser(pipe)))
+    arms = speed_arms(card, backbone.blocks(backbone.denoiser(pipe)))
     job = Job(
         layout=make_planner().plan(PROMPT), seed=seed, path=Path("-"), sample=card.sample, guide=card.guide,
         memory=MemoryConfig(enabled=False),
     )  # fmt: skip
     runtime.prepare(job.sample)
     seconds: dict[str, list[float]] = {name: [] for name in arms}
-    learnt = _sample(runtime, job, arms["cold"])
+    learnt = _sample(runtime, job, Arm(card.guide))
     peaks = {}
     for turn in range(repeats + 1):  # the first turn warms up, and counts the memory
         for i, (name, arm) in enumerate(arms.items()):
@@ -182,7 +185,7 @@ def count_table(card: ModelCard) -> Table:
     from .sizes import real_size
 
     backbone, pipe, call = real_size(card)
-    arms = speed_arms(card.guide, backbone.blocks(pipe.transformer))
+    arms = speed_arms(card, backbone.blocks(pipe.transformer))
     decoding = _cost(pipe, lambda: pipe.vae.decode(call["hidden_states"].float())).peak
     plain = _cost(pipe, lambda: pipe.transformer(**call))
     costs = {name: _arm_cost(backbone, pipe, call, arm, card.sample.steps, plain) for name, arm in arms.items()}
@@ -207,18 +210,25 @@ def _arm_cost(backbone, pipe, call: dict, arm: Arm, steps: int, plain: Cost) -> 
         return Cost(2 * steps * plain.operations, plain.peak)
     guided = config.guided_of(steps)
     on = steps if config.keep_on else guided
+    grid = backbone.grid(pipe.transformer, call)
+    targets = Targets(torch.empty(2, *grid), torch.empty(2, grid[0]), torch.empty(2, *grid), ((1, 2), (5, 6)))
     with attach(pipe, backbone, config, seed=0) as adapter:
-        adapter.switch(True)
-        adapted = _cost(pipe, lambda: pipe.transformer(**call))
-        sampling = Cost((2 * steps - on) * plain.operations + on * adapted.operations, adapted.peak)
-        if not arm.optimise:
+        guide = Guide(pipe, backbone, config, targets, adapter=adapter, optimise=arm.optimise, truncate=arm.truncate)
+        steered = _cost(pipe, functools.partial(_steered, guide, call))
+        sampling = Cost((2 * steps - on) * plain.operations + on * steered.operations, steered.peak)
+        if not any(way.learns for way in guide.ways):
             return sampling
-        grid = backbone.grid(pipe.transformer, call)
-        targets = Targets(torch.empty(2, *grid), torch.empty(2, grid[0]), torch.empty(2, *grid), ((1, 2), (5, 6)))
-        guide = Guide(pipe, backbone, config, targets, adapter=adapter, truncate=arm.truncate)
         one, two = (_cost(pipe, functools.partial(_iterate, guide, call, n)) for n in (1, 2))
     step = one.operations + (config.iterations - 1) * (two.operations - one.operations)
     return Cost(sampling.operations + guided * step, max(sampling.peak, two.peak))
+
+
+def _steered(guide: Guide, call: dict) -> None:
+    """A conditional call of a guided step, as it is steered."""
+    with ExitStack() as steered:
+        for way in guide.ways:
+            call = steered.enter_context(way.applied(True, call))
+        guide.denoiser(**call)
 
 
 @torch.enable_grad()
