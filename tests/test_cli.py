@@ -234,7 +234,7 @@ def test_what_was_seen_is_said(capsys, tmp_path):
     code, out, err = run(capsys, "generate", "a red ball", "--seed", "1", "--json", "--guide", "off", *SHORT)
     data = json.loads(out)
     assert code == 0 and data["check"]["passed"] and err.startswith("✓ a red ball"), err
-    assert "(seed 1; score 1.00, IoU 0." in err
+    assert "seed 1; score 1.00, IoU 0." in err
     prompt = "a red circle moves right, a blue square moves left and a green triangle rises"
     argv = ["generate", prompt, "--seed", "1", "--guide", "off", *SHORT, "--steps", "2"]
     code, out, err = run(capsys, *argv, "--json")

@@ -102,7 +102,7 @@ def test_show_tells_how_a_video_was_made(capsys, monkeypatch, layout, width):
     assert out.startswith(layout.prompt) and "┏" in out and "0.00 0.00 0.40 0.40  0.60" in out
     words = " ".join(out.split())
     for said in (
-        "model shapes seed 3 planner rules", "size 64x64, frames 13, fps 8, steps 25, cfg 4", "blocks 2,3,",
+        "model shapes seed 3 planner rules", "size 64x64, frames 13, fps 8, steps 25, cfg 4", "blocks 3,5,",
         "memory hit abc skip", "loss 0.500 → 0.250", "check did not pass: score 0.50, IoU 0.25 (shapes, of 2 tries)",
         "red ball: seen in 12 of 13 frames, IoU 0.50", "blue cube: not seen", "made by ttom 0.9, torch 2",
     ):  # fmt: skip

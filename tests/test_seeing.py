@@ -283,7 +283,8 @@ def test_every_detector_may_leave_masks_out():
 
 
 def second_look(frames, look):
-    """Whether (colour, shape) is there: pixels nearest to its colour, and how much of its box the largest patch fills.
+    """In what share of the frames (colour, shape) is there: pixels nearest to its colour, and how much of its box the
+    largest patch fills.
 
     A triangle is much wider below than above. Of the others a cross leaves the corners of its box empty, a circle
     fills them by a quarter, and a square fills them.
@@ -311,7 +312,7 @@ def second_look(frames, look):
             if shape == look[1]:
                 seen += 1
                 break
-    return seen > len(frames) / 2
+    return seen / len(frames)
 
 
 def test_the_check_agrees_with_rendered_truth_through_the_vae(shapes):
@@ -334,11 +335,14 @@ def test_the_check_agrees_with_rendered_truth_through_the_vae(shapes):
 
 @pytest.mark.slow
 def test_the_check_agrees_with_a_second_look_at_generated_videos(shapes):
-    """100 prompts that nothing was chosen on, as the model makes them, unguided: found, or not."""
+    """100 prompts that nothing was chosen on, as the model makes them, unguided: found, or not.
+
+    Unguided, things melt into each other; those that the second look sees for about half of the time tell nothing.
+    """
     from ttom_cli.bench.suite import singles_and_pairs, triples
 
     cases = singles_and_pairs("validate", 25) + triples("validate", 50)
-    agree, total, missing = 0, 0, 0
+    agree, total, missing, unclear = 0, 0, 0, 0
     for i in range(0, len(cases), 20):
         part = cases[i : i + 20]
         videos = shapes.pipe(
@@ -348,10 +352,13 @@ def test_the_check_agrees_with_a_second_look_at_generated_videos(shapes):
         for case, made in zip(part, (videos * 255).round().astype(np.uint8), strict=True):
             layout = make_planner().plan(case.prompt)
             for look, o in zip(case.objects, check(layout, made, SEE).objects, strict=True):
-                second = second_look(made, look)
-                agree += o.found == second
-                missing += not second
+                share = second_look(made, look)
+                if 0.25 < share < 0.75:
+                    unclear += 1
+                    continue
+                agree += o.found == (share > 0.5)
+                missing += share < 0.5
                 total += 1
     assert missing >= 5  # else the figure says nothing
-    assert agree / total >= 0.97, (agree, total, missing)
+    assert agree / total >= 0.97 and unclear < 0.2 * (total + unclear), (agree, total, missing, unclear)
     print(f"agreement on {agree} of {total} objects, of which {missing} are missing")
