@@ -294,7 +294,7 @@ class Guide:
 
         With `heads` that of each head: {block: (B, N, P, L)}.
         """
-        columns = torch.tensor([t for span in self.targets.phrases for t in span])
+        columns = self.targets.columns
         sizes = [len(span) for span in self.targets.phrases]
         maps: dict[int, torch.Tensor] = {}
 

@@ -28,6 +28,11 @@ class Targets:
     phrases: tuple[tuple[int, ...], ...]
     rows: tuple[int, ...] = ()
 
+    @property
+    def columns(self) -> torch.Tensor:
+        """The key indices of all phrases' tokens, row by row: (T,)."""
+        return torch.tensor([token for span in self.phrases for token in span])
+
     def to(self, device: torch.device) -> Targets:
         return replace(self, mass=self.mass.to(device), present=self.present.to(device), inside=self.inside.to(device))
 

@@ -37,7 +37,7 @@ class Attention(Way):
     def tables(self) -> None:
         """What the targets come to, which are known once the call has begun."""
         targets = self.targets()
-        self.columns = torch.tensor([t for span in targets.phrases for t in span])
+        self.columns = targets.columns
         self.owners = torch.tensor([p for p, span in enumerate(targets.phrases) for _ in span])
         bias_PFHW = self.weight * (2 * targets.inside - 1) * targets.present[..., None, None]
         self.bias_LP = bias_PFHW.flatten(1).T
