@@ -17,7 +17,8 @@ from ttom_cli.outputs import read_pattern
 from ttom_cli.settings import Layer, seeds_of
 from ttom_cli.video import read_recipe
 
-QUICK = ["--guide", "off", "--steps", "1", "--no-memory", "--no-check", "--size", "16x16", "--frames", "1"]
+# Seeds are drawn in some of these tests: of the smallest frames, 16x16, two in a hundred come out flat and are refused.
+QUICK = ["--guide", "off", "--steps", "1", "--no-memory", "--no-check", "--size", "32x32", "--frames", "1"]
 QUICK += ["--enlarge", "1"]
 
 
