@@ -40,7 +40,7 @@ def groups(bank: MemoryBank, entries: list[Entry], least: float) -> Iterator[Ali
         if kept.id in wanted:
             wanted.remove(kept.id)
             found = index.matches(kept.checked_layout(), model=kept.model, guide=kept.guide, least=bound)
-            others = [(entry, _similarity(match)) for entry, match in found if entry.id in wanted]
+            others = [(entry, match.likeness()) for entry, match in found if entry.id in wanted]
             wanted -= {entry.id for entry, _ in others}
             if others:
                 yield Alike(kept, others)
@@ -55,13 +55,13 @@ def together(bank: MemoryBank, entries: list[Entry]) -> Alike:
         if entry.id not in beside or beside[entry.id].reasons:
             reason = beside[entry.id].reasons[0] if entry.id in beside else "its layout is damaged"
             raise BankError(f"{entry.id} cannot be merged into {kept.id}: {reason}")
-    return Alike(kept, [(entry, _similarity(beside[entry.id].match)) for entry in others])
+    return Alike(kept, [(entry, beside[entry.id].match.likeness()) for entry in others])
 
 
 def merge(bank: MemoryBank, alike: Alike) -> Entry:
     """Put the entries' mean, weighted by their similarity, in the place of all. Raises BankError; all stay then."""
     entries = [alike.kept, *(entry for entry, _ in alike.others)]
-    weights = [1.0, *(max(0.0, similarity) for _, similarity in alike.others)]
+    weights = [1.0, *(similarity for _, similarity in alike.others)]
     blended = mean([bank.load(entry) for entry in entries], weights)
     consolidated = min(entry.consolidated for entry in entries)
     return bank.update(alike.kept.id, blended, of=entries, check=None, consolidated=consolidated)
@@ -100,8 +100,3 @@ def mean(states: list[State], weights: list[float]) -> State:
 
 def _most_used_first(entries: list[Entry]) -> list[Entry]:
     return sorted(entries, key=lambda e: (-e.uses, e.created))
-
-
-def _similarity(match: Match) -> float:
-    """The least of what is compared, so that 1 means the same scene, objects and boxes."""
-    return min(match.scene, match.objects, match.overlap)
