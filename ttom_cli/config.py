@@ -225,6 +225,11 @@ class GuideConfig(Checked):
         return set(self.mode.split("+")) - {"off"}
 
     @property
+    def learns(self) -> bool:
+        """Whether there is anything to remember: a LoRA, or moves of the latents."""
+        return bool(self.ways & {"params", "latents"})
+
+    @property
     def adapted(self) -> tuple[int, ...]:
         """Blocks that carry the adapter. Later ones than the last aligned one would get no gradient."""
         return self.adapt or tuple(range(max(self.blocks) + 1))

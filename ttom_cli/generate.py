@@ -149,9 +149,9 @@ def _make(runtime: Runtime, job: Job, targets, recall: Recall | None, opened: Ex
 
 
 def _consolidated(made: Made, clock: Clock, report: Report) -> dict | None:
-    """The adapter's tensors, made to hold for any noise; None where that ran away."""
+    """What was learnt, a LoRA made to hold for any noise; None where that ran away."""
     guide = made.job.guide
-    if guide.consolidate:
+    if guide.consolidate and "params" in guide.ways:
         with clock("consolidate"):
             report.stage("consolidate", guide.consolidate)
             try:
@@ -162,7 +162,7 @@ def _consolidated(made: Made, clock: Clock, report: Report) -> dict | None:
             except VideoError as error:
                 report.note(f"nothing is remembered: {error.message}, while consolidating")
                 return None
-    return made.hooks.adapter.state()
+    return made.hooks.state()
 
 
 def _after_writing(
@@ -219,7 +219,7 @@ def _action(job: Job, recall: Recall) -> str:
 
 def _remembers(runtime: Runtime, job: Job) -> bool:
     """Whether the bank is asked."""
-    return bool("params" in job.guide.ways and runtime.bank and (job.memory.enabled or job.entries))
+    return bool(job.guide.learns and runtime.bank and (job.memory.enabled or job.entries))
 
 
 def _keeps(runtime: Runtime, job: Job) -> bool:
@@ -239,8 +239,7 @@ def _describe(runtime: Runtime, job: Job, recall: Recall | None) -> dict:
         return {"outcome": "miss", "entry": None}
     match = {k: round(v, 3) for k, v in asdict(recall.match).items()}
     best, *others = [
-        {"entry": part.entry.id, "sha256": part.entry.sha256, "likeness": round(part.likeness, 3)}
-        for part in recall.parts
+        {"entry": part.entry.id, "sha256": part.entry.sha256, "likeness": part.likeness} for part in recall.parts
     ]
     return {
         "outcome": "hit", "action": _action(job, recall), **best, "prompt": recall.entry.prompt, **match,

@@ -112,7 +112,7 @@ def replay_job(recipe: dict, path: Path, bank=None) -> tuple[Job, LoadConfig]:
         sample, guide = SampleConfig(**recipe["sample"]), GuideConfig(**recipe["guide"])
         kept = replace(MemoryConfig(on_hit=recipe["on_hit"]), enabled=False)
         load = LoadConfig(**recipe["load"])
-        used = [memory, *memory["others"]] if memory["outcome"] == "hit" else []
+        used = [memory, *memory.get("others", ())] if memory["outcome"] == "hit" else []
         used = [(part["entry"], part["sha256"], part["likeness"]) for part in used]
         recipe["frames_sha256"]  # which the new frames are held against
     except (KeyError, TypeError) as error:

@@ -155,7 +155,7 @@ class MemoryBank:
                     self._say([Aside(entry.id, f"{error.message}; {error.hint}", None)])
                 bad.add(entry.id)
                 continue
-            likeness = match.likeness(objects=not guide.get("any_objects"))
+            likeness = round(match.likeness(objects=not guide.get("any_objects")), 3)  # as a recipe has it
             found.append(Recall(self._count_use(entry), tensors, match, likeness))
         return _blended(found) if found else None
 
@@ -164,7 +164,7 @@ class MemoryBank:
         return replace(self.thresholds, objects=-1.0) if guide.get("any_objects") else self.thresholds
 
     def recall(self, likenesses: Iterable[tuple[str, float]]) -> Recall:
-        """Entries by their ids, blended by their likenesses, whatever their keys; not counted as a use. Raises BankError."""
+        """Entries by their ids, blended by their likenesses, whatever their keys; no use counts. Raises BankError."""
         found = [(self._loaded(self.find(id)), likeness) for id, likeness in likenesses]
         return _blended([Recall(*loaded, keys.Match(1.0, 1.0, 1.0), likeness) for loaded, likeness in found])
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import BankError
+from .adapters import is_move
 from .entry import Entry
 from .keys import Match
 from .search import ANY, candidates
@@ -68,7 +69,7 @@ def merge(bank: MemoryBank, alike: Alike) -> Entry:
 
 
 def mean(states: list[State], weights: list[float]) -> State:
-    """The LoRA of the first one's rank that is nearest to the weighted mean of the products B A.
+    """The LoRA of the first one's rank that is nearest to the weighted mean of the products B A; the means of moves.
 
     Raises BankError where they are not of the same layers and sizes.
     """
@@ -78,7 +79,10 @@ def mean(states: list[State], weights: list[float]) -> State:
     if any(other != shapes[0] for other in shapes):
         raise BankError("the adapters are of different layers or sizes, and cannot be merged")
     share, result = [weight / sum(weights) for weight in weights], {}
-    for layer in sorted({name.rsplit(".lora_", 1)[0] for name in states[0]}):
+    for name in filter(is_move, states[0]):
+        moves = torch.stack([s * state[name].double() for s, state in zip(share, states, strict=True)])
+        result[name] = moves.sum(0).to(states[0][name].dtype)
+    for layer in sorted({name.rsplit(".lora_", 1)[0] for name in states[0].keys() - result.keys()}):
         name_a, name_b = f"{layer}.lora_A.weight", f"{layer}.lora_B.weight"
         if {name_a, name_b} - states[0].keys():
             raise BankError(f"the adapter has no whole LoRA on {layer}, and cannot be merged")

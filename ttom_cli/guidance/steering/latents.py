@@ -8,28 +8,50 @@ from contextlib import contextmanager
 import torch
 
 from ...config import GuideConfig
+from ...errors import BankError
 from .way import Way
+
+State = dict[str, torch.Tensor]
+MOVE = "moves."
+"""What the name of a step's move begins with, the step's number following."""
 
 
 class Latents(Way):
     """Steps of one length, `config.latent_lr` times the noise level; both branches and the scheduler see the move.
 
-    `noise_level(step)` is that of a denoising step, 0 to 1.
+    `noise_level(step)` is that of a denoising step, 0 to 1. The moves can be `stored`, and made again in another video:
+    with `optimise` as where each step starts, without it as they are. What is particular to a noise does not carry
+    over, where things form does (measured: see the log).
     """
 
-    learns = True
-
-    def __init__(self, config: GuideConfig, noise_level: Callable[[int], float]):
-        self.config, self.noise_level = config, noise_level
+    def __init__(
+        self,
+        config: GuideConfig,
+        noise_level: Callable[[int], float],
+        *,
+        stored: State | None = None,
+        optimise: bool = True,
+    ):
+        self.config, self.noise_level, self.learns = config, noise_level, optimise
+        self._stored = stored or {}
         self.reset()
 
     def reset(self):
         self._start = self._moved = self._delta = None
+        self._moves: State = {}
 
     def begin(self, step, kwargs):
-        self._length = self.config.latent_lr * self.noise_level(step)
+        self._name, self._length = f"{MOVE}{step}", self.config.latent_lr * self.noise_level(step)
         self._start = kwargs["hidden_states"].detach()
         self._moved = self._start.clone()
+        move = self._stored.get(self._name)
+        if move is not None:
+            if move.shape != self._start.shape[1:]:
+                raise BankError(
+                    f"the stored moves do not fit: {tuple(move.shape)}, not {tuple(self._start.shape[1:])}",
+                    "use the size that they were made for, or another bank",
+                )
+            self._moved += move.to(self._moved)
 
     def tried(self, kwargs):
         self._moved.requires_grad_()
@@ -42,7 +64,12 @@ class Latents(Way):
 
     def end(self):
         self._delta = self._moved.detach() - self._start
+        self._moves[self._name] = self._delta[0]
         self._start = self._moved = None
+
+    def state(self):
+        """The moves, a tensor of one sample's latents for each guided step, in half precision."""
+        return {name: move.half().cpu() for name, move in self._moves.items()}
 
     @contextmanager
     def applied(self, acting, kwargs):
