@@ -7,39 +7,20 @@ rows of a table use the same prompts and noises, in one run.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ..catalog import ModelCard
 from ..config import CheckConfig, GuideConfig, MemoryConfig
-from ..generate import generate
-from ..jobs import Job, Outcome
 from ..memory import MemoryBank
 from ..planning import make_planner
 from ..runtime import Runtime
-from ..seeing.score import Check
 from .estimate import Estimate
+from .making import Tell, common, generated, scored
 from .report import Row, Table
-from .suite import AGAIN, MAKERS, Case, cases, other_objects, singles_and_pairs, triples
-
-Tell = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Made:
-    """A case and what came of it."""
-
-    case: Case
-    outcome: Outcome
-    score: float
-    """Of its category, 0 to 1."""
-
-    @property
-    def check(self) -> Check:
-        return self.outcome.check
+from .suite import AGAIN, MAKERS, cases, other_objects, singles_and_pairs, triples
 
 
 def found_table(runtime: Runtime, *, name: str, each: int, tell: Tell) -> list[Table]:
@@ -47,7 +28,7 @@ def found_table(runtime: Runtime, *, name: str, each: int, tell: Tell) -> list[T
     prompts = singles_and_pairs(name, each)
     rows = []
     for title, part in (("one object", prompts[:each]), ("two objects", prompts[each:])):
-        made = _run(runtime, part, replace(runtime.card.guide, mode="off"), tell, f"unguided, {title}")
+        made = scored(runtime, part, replace(runtime.card.guide, mode="off"), tell, f"unguided, {title}")
         found = [[o.found for o in m.check.objects] for m in made]
         figures = {"objects found": list(map(np.mean, found)), "all found": list(map(all, found))}
         rows.append(Row(title, {"prompts": len(part), **_estimates(figures)}))
@@ -69,9 +50,9 @@ def guide_tables(runtime: Runtime, *, name: str, each: int, tell: Tell, arms: di
     """Guided against unguided on `each` prompts of each category: all together, and category by category."""
     prompts, rows, by_category = cases(name, each), [], []
     for arm, config in (arms or guide_arms(runtime.card)).items():
-        made = list(_run(runtime, prompts, config, tell, arm))
+        made = list(scored(runtime, prompts, config, tell, arm))
         seconds = float(np.median([m.outcome.seconds["sample"] for m in made]))
-        rows.append(Row(arm, {"average": Estimate.of([m.score for m in made]), **_seen(made), "s/video": seconds}))
+        rows.append(Row(arm, {"average": Estimate.of([m.score for m in made]), **common(made), "s/video": seconds}))
         scores = {c: [m.score for m in made if m.case.category == c] for c in MAKERS}
         by_category.append(Row(arm, _estimates(scores)))
     note = f"{len(prompts)} prompts, {each} of each category, scored in T2V-CompBench's manner; set {name}"
@@ -82,7 +63,7 @@ def tries_table(runtime: Runtime, *, name: str, each: int, tell: Tell, tries: in
     """How many of 3 * `each` prompts of three objects pass their check, with one video and more, guided and not."""
     prompts, rows = triples(name, 3 * each), []
     for arm, guide in (("unguided", replace(runtime.card.guide, mode="off")), ("guided", runtime.card.guide)):
-        made = [m.outcome for m in _run(runtime, prompts, guide, tell, arm, check=CheckConfig(tries=tries))]
+        made = [m.outcome for m in scored(runtime, prompts, guide, tell, arm, check=CheckConfig(tries=tries))]
         passed = {
             f"pass in {n + 1}": [bool(o.check.passed and o.tries <= n + 1) for o in made] for n in range(tries)
         }  # fmt: skip
@@ -107,7 +88,9 @@ def memory_table(runtime: Runtime, *, name: str, each: int, tell: Tell) -> list[
     with tempfile.TemporaryDirectory() as folder:
         banks = {way: MemoryBank(Path(folder, way), objects=-1.0, scene=-1.0) for way in ways}
         for way, guide in ways.items():
-            for _ in _made(_with(runtime, banks[way]), prompts, guide, tell, f"learning, {way}", MemoryConfig(), blind):
+            for _ in generated(
+                replace(runtime, bank=banks[way]), prompts, guide, tell, f"learning, {way}", MemoryConfig(), blind
+            ):
                 pass
         for what, group in (("same objects", again), ("other objects", others)):
             arms = {"unguided": (card.guide_in("off"), None), "attention alone": (card.guide_in("attention"), None)}
@@ -116,10 +99,10 @@ def memory_table(runtime: Runtime, *, name: str, each: int, tell: Tell) -> list[
             figures = {}
             for arm, (guide, bank) in arms.items():
                 memory = MemoryConfig(enabled=bank is not None)
-                made = list(_run(_with(runtime, bank), group, guide, tell, f"{what}: {arm}", memory))
+                made = list(scored(replace(runtime, bank=bank), group, guide, tell, f"{what}: {arm}", memory))
                 hits = sum(m.outcome.memory["outcome"] == "hit" for m in made)
                 seconds = float(np.median([m.outcome.seconds["sample"] for m in made]))
-                figures[arm] = {"hits": hits, "score": Estimate.of([m.score for m in made]), **_seen(made)}
+                figures[arm] = {"hits": hits, "score": Estimate.of([m.score for m in made]), **common(made)}
                 figures[arm]["s/video"] = seconds
             base = figures["unguided"]["IoU"].value
             for arm, row in figures.items():
@@ -132,65 +115,3 @@ def memory_table(runtime: Runtime, *, name: str, each: int, tell: Tell) -> list[
 
 def _estimates(values: dict[str, list]) -> dict[str, Estimate | None]:
     return {column: Estimate.of(list(map(float, part))) for column, part in values.items()}
-
-
-def _seen(made: list[Made]) -> dict[str, Estimate | None]:
-    """What does not depend on the category."""
-    return {
-        "IoU": Estimate.of([m.check.iou for m in made]),
-        "found": Estimate.of([m.check.found for m in made]),
-        "right way": Estimate.of([m.check.right_way for m in made]),
-    }
-
-
-def _score(case: Case, outcome: Outcome, runtime: Runtime) -> float:
-    """Of a case's category, 0 to 1, in T2V-CompBench's manner."""
-    check = outcome.check
-    if case.category == "dynamic":
-        return _turned(case, outcome.frames, runtime)
-    if case.category == "binding":  # each in its own colour and shape, for as long as it should be there
-        return float(np.mean([o.frames / max(o.of, 1) for o in check.objects]))
-    part = "motion" if case.category == "paths" else case.category
-    return check.parts.get(part, check.score)
-
-
-def _turned(case: Case, frames: np.ndarray, runtime: Runtime) -> float:
-    """How much of the first third shows the first object in its first colour, and of the last third in its last."""
-    (color, shape), third = case.objects[0], len(frames) // 3
-    shown = []
-    for part, name in ((frames[:third], color), (frames[-third:], case.truth[0])):
-        (seen,) = runtime.see(part, [f"{name} {shape}"])
-        shown.append(max((sum(box is not None for box in s.boxes) / third for s in seen), default=0.0))
-    return float(np.mean(shown))
-
-
-def _with(runtime: Runtime, bank: MemoryBank | None) -> Runtime:
-    return replace(runtime, bank=bank)
-
-
-def _run(runtime, prompts, guide, tell, label, memory=None, check=None) -> Iterable[Made]:
-    """Generate each case and score it."""
-    for case, outcome in _made(runtime, prompts, guide, tell, label, memory, check):
-        yield Made(case, outcome, _score(case, outcome, runtime))
-
-
-def _made(
-    runtime: Runtime,
-    prompts: list[Case],
-    guide: GuideConfig,
-    tell: Tell,
-    label: str,
-    memory: MemoryConfig | None = None,
-    check: CheckConfig | None = None,
-) -> Iterable[tuple[Case, Outcome]]:
-    """Generate each case."""
-    planner = make_planner()
-    with tempfile.TemporaryDirectory() as folder:
-        for i, case in enumerate(prompts):
-            job = Job(
-                layout=case.layout or planner.plan(case.prompt), seed=case.seed, path=Path(folder, f"{i}.mp4"),
-                sample=runtime.card.sample, guide=guide, memory=memory or MemoryConfig(enabled=False),
-                planner="rules", check=check or CheckConfig(),
-            )  # fmt: skip
-            yield case, generate(runtime, job)
-            tell(label, i + 1, len(prompts))

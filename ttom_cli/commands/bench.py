@@ -1,4 +1,4 @@
-"""`ttom bench shapes`, `ttom bench memory`, `ttom bench plan` and `ttom bench speed`"""
+"""`ttom bench shapes | memory | stream | plan | speed`"""
 
 from __future__ import annotations
 
@@ -39,9 +39,8 @@ def bench_shapes(
 ) -> None:
     """Are the embedded models sound, does the guide guide, does the memory remember, do more tries help: five tables."""
     from ..bench import report, shapes
-    from ..bench.suite import EACH, SETS
-    from ..catalog import CARDS, find_card
-    from ..runtime import Runtime
+    from ..bench.suite import EACH
+    from ..catalog import CARDS
 
     makers = {
         "found": shapes.found_table, "guide": shapes.guide_tables, "memory": shapes.memory_table,
@@ -49,18 +48,15 @@ def bench_shapes(
     }  # fmt: skip
     if each is not None and each > EACH:
         raise TTOMError(f"a category has {EACH} prompts, not {each}")
-    if set_ not in SETS:
-        raise unknown("set", set_, SETS)
     wanted = _names(only) if only is not None else list(makers)
     for name in wanted:
         if name not in makers:
             raise unknown("table", name, makers)
     models = _names(model) if model is not None else [card.name for card in CARDS.values() if card.embedded]
     for name in models:
-        if find_card(name).world != "shapes":
-            raise TTOMError(f"{name} is no model of the shapes world", "give shapes, shapes-cog, or a folder of one")
+        _of_the_world(name, set_)
     with console.waiting("loading the models"):
-        runtimes = {name: Runtime.open(name, check=CheckConfig()) for name in models}
+        runtimes = {name: _opened(name) for name in models}
     tables = []
     for name in wanted:
         parts = {}
@@ -72,6 +68,24 @@ def bench_shapes(
             report.show(table, console.err)
         _keep(tables, False, markdown)
     _keep(tables, json_, None)
+
+
+def _of_the_world(model: str, set_: str) -> str:
+    """The model's name. Raises TTOMError for one that is none of the shapes world, and for an unknown set."""
+    from ..bench.suite import SETS
+    from ..catalog import find_card
+
+    if set_ not in SETS:
+        raise unknown("set", set_, SETS)
+    if find_card(model).world != "shapes":
+        raise TTOMError(f"{model} is no model of the shapes world", "give shapes, shapes-cog, or a folder of one")
+    return model
+
+
+def _opened(model: str):
+    from ..runtime import Runtime
+
+    return Runtime.open(model, check=CheckConfig())
 
 
 def _names(text: str) -> list[str]:
@@ -116,20 +130,56 @@ def bench_memory(
     growth: Annotated[
         bool, typer.Option("--growth", help="What the bank costs at 100, 1 000 and 10 000 entries.")
     ] = False,
-    seed: parameter("seed", "Of the entries.") = 0,
+    eviction: Annotated[
+        bool, typer.Option("--eviction", help="What goes from a full bank: rules compared on made-up streams.")
+    ] = False,
+    seed: parameter("seed", "Of the entries, or of the streams.") = 0,
     json_: JsonOpt = False,
     markdown: MarkdownOpt = None,
 ) -> None:
-    """What the memory bank costs as it grows."""
-    if not growth:
-        raise TTOMError("say what to measure", "give --growth")
-    from ..bench import growth as bench
+    """What the memory bank costs as it grows, and what should go from it."""
     from ..bench import report
+    from ..bench.eviction import eviction_table
+    from ..bench.growth import growth_table
 
+    makers = [maker for wanted, maker in ((growth, growth_table), (eviction, eviction_table)) if wanted]
+    if not makers:
+        raise TTOMError("say what to measure", "give --growth, or --eviction, or both")
+    tables = []
+    for maker in makers:
+        with console.status() as tell:
+            tables.append(table := maker(seed=seed, tell=tell))
+        report.show(table, console.err)
+    _keep(tables, json_, markdown)
+
+
+@app.command("stream")
+def bench_stream(
+    prompts: whole("prompts", "Of the stream.", least=1) = 120,
+    model: Annotated[str, typer.Option("--model", "-m", help="An embedded model, or a folder of one.")] = "shapes",
+    set_: Annotated[str, typer.Option("--set", help="Of tune, validate or report: where the compositions are of.")] = "report",
+    seed: parameter("seed", "Of the order, and of how the boxes are moved.") = 0,
+    plot: Annotated[Optional[Path], typer.Option("--plot", help="Draw seconds and score by prompt, as PNG.")] = None,
+    json_: JsonOpt = False,
+    markdown: MarkdownOpt = None,
+) -> None:  # fmt: skip
+    """Does a stream of prompts get better and cheaper with the memory: seconds, score and hits as it goes on."""
+    from ..bench import report, stream
+
+    name = _of_the_world(model, set_)
+    with console.waiting("loading the model"):
+        runtime = _opened(name)
     with console.status() as tell:
-        table = bench.growth_table(seed=seed, tell=tell)
-    report.show(table, console.err)
-    _keep([table], json_, markdown)
+        runs = stream.run_stream(runtime, name=set_, prompts=prompts, seed=seed, tell=tell)
+    tables = stream.stream_tables(runs, f"{name}, set {set_}, seed {seed}")
+    for table in tables:
+        report.show(table, console.err)
+    _keep(tables, json_, markdown)
+    if plot:
+        try:
+            stream.plot(runs, plot, f"{name}: a stream of {prompts} prompts")
+        except (OSError, ValueError) as error:  # such as a format that matplotlib does not know
+            raise TTOMError(f"cannot draw {plot}: {error}", "choose another --plot, such as stream.png") from None
 
 
 @app.command("plan")

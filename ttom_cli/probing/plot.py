@@ -23,7 +23,7 @@ def write_plots(folder: Path, probe: Probe) -> list[Path]:
     return paths
 
 
-def _figure(width: float, height: float):
+def figure_of(width: float, height: float):
     """A figure of so many inches, which Agg draws: it needs neither a display nor pyplot's state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -38,7 +38,7 @@ def _heatmap(probe: Probe):
     table_KR = probe.table("soft")
     blocks, ranges = table_KR.shape
     width, height = (0.62 if ranges <= 12 else 0.25) * ranges, (0.42 if blocks <= 12 else 0.2) * blocks
-    figure = _figure(max(5.5, 2 + width), max(3.2, 1.6 + height))
+    figure = figure_of(max(5.5, 2 + width), max(3.2, 1.6 + height))
     axes = figure.subplots()
     image = axes.imshow(table_KR, aspect="auto", cmap="viridis", vmin=0)
     axes.set_title(f"{TITLE}\n{probe.about}", fontsize=9)
@@ -59,7 +59,7 @@ def _curve(probe: Probe):
     """All measures in the window by block, with their 95 % intervals as bands."""
     scores = probe.blocks
     x = np.array([s.block for s in scores])
-    figure = _figure(max(6.5, 3 + 0.16 * len(scores)), 4.2)
+    figure = figure_of(max(6.5, 3 + 0.16 * len(scores)), 4.2)
     axes = figure.subplots()
     right = axes.twinx()
     for name in MEASURES:
