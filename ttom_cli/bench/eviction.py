@@ -51,7 +51,7 @@ def scanned(random: np.random.Generator) -> Iterable[int]:
 STREAMS = {"steady": steady, "drifting": drifting, "half never again": scanned}
 
 
-def eviction_table(*, seed: int = 0, tell: Tell) -> Table:
+def eviction_tables(*, seed: int = 0, tell: Tell) -> list[Table]:
     """A row a rule: of the prompts, the share that hit with success, and of all seconds, the share that was saved."""
     rows = []
     for name, rule in RULES.items():
@@ -63,7 +63,7 @@ def eviction_table(*, seed: int = 0, tell: Tell) -> Table:
             tell(f"{name}, {stream}", RUNS, RUNS)
         rows.append(Row(name, figures))
     note = f"{PROMPTS} prompts of {COMPOSITIONS} compositions, {CAPACITY} entries, {RUNS} streams each; simulated"
-    return Table("Eviction", note, rows)
+    return [Table("Eviction", note, rows)]
 
 
 def _run(rule, prompts: Iterable[int]) -> tuple[float, float]:

@@ -33,7 +33,7 @@ COLOURS, SHAPES = "red blue green yellow purple orange".split(), "ball cube cros
 Tell = Callable[[str, int, int], None]
 
 
-def growth_table(sizes: tuple[int, ...] = SIZES, *, seed: int = 0, tell: Tell) -> Table:
+def growth_tables(sizes: tuple[int, ...] = SIZES, *, seed: int = 0, tell: Tell) -> list[Table]:
     """A row a size: milliseconds of each operation, medians of many, and the megabytes that a lookup holds at most."""
     rows = []
     for size in sizes:
@@ -46,7 +46,7 @@ def growth_table(sizes: tuple[int, ...] = SIZES, *, seed: int = 0, tell: Tell) -
     note = (
         "milliseconds; tiny adapters, embeddings known; lookup and insert are medians in one stream, the rest is of a "
     )
-    return Table("The bank as it grows", note + f"fresh process's first call; a page has {PAGE} entries", rows)
+    return [Table("The bank as it grows", note + f"fresh process's first call; a page has {PAGE} entries", rows)]
 
 
 def fill(folder: Path, layouts: list[Layout], size: int) -> None:

@@ -65,9 +65,9 @@ def _turned(case: Case, frames: np.ndarray, runtime: Runtime) -> float:
     return float(np.mean(shown))
 
 
-def scored(runtime, prompts, guide, tell, label, memory=None, check=None) -> Iterable[Made]:
+def scored(runtime, prompts, guide, tell, label, memory=None, check=None, entries=()) -> Iterable[Made]:
     """Generate each case and score it."""
-    for case, outcome in generated(runtime, prompts, guide, tell, label, memory, check):
+    for case, outcome in generated(runtime, prompts, guide, tell, label, memory, check, entries):
         yield Made(case, outcome, score(case, outcome, runtime))
 
 
@@ -79,6 +79,7 @@ def generated(
     label: str,
     memory: MemoryConfig | None = None,
     check: CheckConfig | None = None,
+    entries: tuple = (),
 ) -> Iterable[tuple[Case, Outcome]]:
     """Generate each case."""
     planner = make_planner()
@@ -87,7 +88,7 @@ def generated(
             job = Job(
                 layout=case.layout or planner.plan(case.prompt), seed=case.seed, path=Path(folder, f"{i}.mp4"),
                 sample=runtime.card.sample, guide=guide, memory=memory or MemoryConfig(enabled=False),
-                planner="rules", check=check or CheckConfig(),
+                planner="rules", check=check or CheckConfig(), entries=entries,
             )  # fmt: skip
             yield case, generate(runtime, job)
             tell(label, i + 1, len(prompts))

@@ -26,6 +26,11 @@ SHARES = (
     "nonsense",
     "silent",
     "overhead",
+    "harmless",
+    "near cold",
+    "helps",
+    "precision",
+    "recall",
 )
 
 

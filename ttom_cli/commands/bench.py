@@ -14,7 +14,7 @@ from ..errors import TTOMError, unknown
 from ..files import to_json
 from ..settings import resolve_slice
 from .inputs import JsonOpt, settle
-from .parameters import parameter, takes, whole
+from .parameters import number, parameter, takes, whole
 
 MarkdownOpt = Annotated[Optional[Path], typer.Option("--markdown", help="Write the tables as Markdown too.")]
 
@@ -133,23 +133,39 @@ def bench_memory(
     eviction: Annotated[
         bool, typer.Option("--eviction", help="What goes from a full bank: rules compared on made-up streams.")
     ] = False,
-    seed: parameter("seed", "Of the entries, or of the streams.") = 0,
+    reuse: Annotated[
+        bool, typer.Option("--reuse", help="When reuse helps: how alike two scenes are, against what it brings.")
+    ] = False,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="For --reuse: an embedded model, or a folder of one.")
+    ] = "shapes",
+    each: number("each", "For --reuse: prompts of each of five categories.", kind=int, least=1, most=22) = 10,
+    seed: parameter("seed", "Of made-up entries and streams.") = 0,
     json_: JsonOpt = False,
     markdown: MarkdownOpt = None,
 ) -> None:
-    """What the memory bank costs as it grows, and what should go from it."""
+    """What the memory bank costs as it grows, what should go from it, and when what it holds is of use."""
     from ..bench import report
-    from ..bench.eviction import eviction_table
-    from ..bench.growth import growth_table
+    from ..bench.eviction import eviction_tables
+    from ..bench.growth import growth_tables
+    from ..bench.reuse import reuse_tables
 
-    makers = [maker for wanted, maker in ((growth, growth_table), (eviction, eviction_table)) if wanted]
+    def reused(seed, tell):
+        runtime = _opened(_of_the_world(model, "validate"))
+        return reuse_tables(runtime, each=each, tell=tell)
+
+    makers = [
+        maker for wanted, maker in ((growth, growth_tables), (eviction, eviction_tables), (reuse, reused)) if wanted
+    ]
     if not makers:
-        raise TTOMError("say what to measure", "give --growth, or --eviction, or both")
+        raise TTOMError("say what to measure", "give --growth, --eviction or --reuse, or several of them")
     tables = []
     for maker in makers:
         with console.status() as tell:
-            tables.append(table := maker(seed=seed, tell=tell))
-        report.show(table, console.err)
+            made = maker(seed=seed, tell=tell)
+        tables += made
+        for table in made:
+            report.show(table, console.err)
     _keep(tables, json_, markdown)
 
 
