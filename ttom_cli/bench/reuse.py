@@ -1,8 +1,8 @@
 """When does reuse help: how alike two scenes are, against what an adapter of the one brings to the other.
 
-Entries are learnt on the compositions of one set, with their own objects and with others, whatever came of their
-videos. Prompts of another set, which were never stored, then use some of them: of all that could be hits the most
-alike, the least, and one between. What is counted is whether that does harm: less than the unguided model, or much less than
+Entries are learnt on the compositions of one set, with their own objects and with others, whatever came of the videos.
+Prompts of another set, which were never stored, then use some of them: of all that could be hits the most alike, the
+least, and one between. What is counted is whether that does harm: less than the unguided model, or much less than
 optimising.
 """
 
