@@ -199,9 +199,10 @@ def test_blocks_ahead_of_the_adapter_run_once_a_step(runtime, monkeypatch):
     assert each - once == config.steps * (config.iterations - 1)
 
 
-def test_attention_is_that_of_the_full_softmax(runtime):
+def test_attention_and_its_gradient_are_those_of_the_full_softmax(runtime):
     """Against the processor's own query, key and mask, softmaxed whole."""
     call = conditional_call(runtime)
+    latents = call["hidden_states"] = call["hidden_states"].clone().requires_grad_()
     denoiser = runtime.backbone.denoiser(runtime.pipe)
     seen, original = {}, torch.nn.functional.scaled_dot_product_attention
 
@@ -222,25 +223,25 @@ def test_attention_is_that_of_the_full_softmax(runtime):
     ]
     try:
         torch.nn.functional.scaled_dot_product_attention = spy
-        with torch.no_grad():
-            denoiser(**call)
+        denoiser(**call)
     finally:
         torch.nn.functional.scaled_dot_product_attention = original
         for hook in hooks:
             hook.remove()
     targets = targets_of(runtime)
     guide = Guide(runtime.pipe, runtime.backbone, GuideConfig(blocks=(2,), mode="latents"), targets, adapter=None)
-    with torch.no_grad():
-        maps = guide.attention(call)[2]
+    maps = guide.attention(call)[2]
     L = maps.shape[-1]
     grid = runtime.backbone.grid(denoiser, call)
     assert grid[0] * grid[1] * grid[2] == L and grid == tuple(targets.mass.shape[1:])
     text = call["encoder_hidden_states"].shape[1]
     first = {"cogvideox": text}.get(runtime.backbone.family, 0)  # where the video's queries begin
     keys = L if runtime.backbone.family == "hunyuan" else 0  # where the text's keys begin
-    for p, tokens in enumerate(targets.phrases):
-        expected = seen["map"][:, first : first + L, [keys + t for t in tokens]].mean(-1)
-        assert torch.allclose(maps[:, p], expected, atol=1e-5)
+    whole = [seen["map"][:, first : first + L, [keys + t for t in tokens]].mean(-1) for tokens in targets.phrases]
+    expected, weights = torch.stack(whole, 1), torch.randn(maps.shape)
+    assert torch.allclose(maps, expected, atol=1e-5)
+    wanted, got = (torch.autograd.grad((m * weights).sum(), latents)[0] for m in (expected, maps))
+    assert wanted.abs().max() > 0 and torch.allclose(wanted, got, atol=1e-4 * float(wanted.abs().max()))
 
 
 def test_phrases_are_found_where_the_text_encoder_reads_them(runtime):

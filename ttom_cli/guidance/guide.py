@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, contextmanager, nullcontext
 
 import torch
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
 
 from ..backbones import Backbone
 from ..config import GuideConfig
@@ -184,10 +184,17 @@ class Guide:
 
     @contextmanager
     def prefix_kept(self):
-        """Within it the blocks ahead of what is trained run once: as long as the latents stand, their output does."""
-        first = self.config.trained_from if "latents" not in self.config.ways else 0
+        """Within it what is ahead of all that is trained runs once: as long as the latents stand, its output does.
+
+        The first blocks, and in the first that is trained the parts ahead of its adapter, such as its self-attention.
+        """
+        if "latents" in self.config.ways:
+            yield
+            return
+        first = self.config.trained_from
         blocks = [self.backbone.block(self.denoiser, b) for b in range(first)]
-        before = [vars(block).get("forward") for block in blocks]
+        parts = self._parts(self.backbone.block(self.denoiser, first))
+        before = [vars(module).get("forward") for module in (*blocks, *parts)]
         kept = []
 
         def once(forward, is_last: bool):
@@ -202,32 +209,51 @@ class Guide:
 
             return run
 
+        def constant(forward):
+            kept = []
+
+            def run(*args, **kwargs):
+                output = kept[0] if kept else forward(*args, **kwargs)
+                if not kept and isinstance(output, torch.Tensor) and not output.requires_grad:
+                    kept.append(output)
+                return output
+
+            return run
+
         for i, block in enumerate(blocks):
             block.forward = once(block.forward, i == first - 1)
+        for part in parts:
+            part.forward = constant(part.forward)
         try:
             yield
         finally:
-            for block, own in zip(blocks, before, strict=True):
-                _restore(block, own)
+            for module, own in zip((*blocks, *parts), before, strict=True):
+                _restore(module, own)
+
+    def _parts(self, block: torch.nn.Module) -> list[torch.nn.Module]:
+        """The attentions and feed-forward layers of a block, but for those that are read."""
+        return [
+            part
+            for part in block.children()
+            if part not in self.modules.values() and any(isinstance(m, torch.nn.Linear) for m in part.modules())
+        ]
 
     @contextmanager
     def checkpointed(self):
         """Within it, if asked for, activations are not kept for the backward pass but computed again there.
 
         Block by block, but for those that are read; or also within each block part by part (an attention, the
-        feed-forward layers), so that no more than one part's are there at once.
+        feed-forward layers), so that no more than one part's are there at once. What attentions put out is kept, since
+        they take half of the time and a block has one or two.
         """
         if self.config.checkpointing == "none":
             yield
             return
         blocks = [self.backbone.block(self.denoiser, b) for b in range(self.config.reach)]
         read = [self.backbone.block(self.denoiser, b) for b in self.config.blocks]
-        parts = [
-            part
-            for block in (blocks if self.config.checkpointing == "parts" else [])
-            for part in block.children()
-            if part not in self.modules.values() and any(isinstance(m, torch.nn.Linear) for m in part.modules())
-        ]
+        parts = (
+            [part for block in blocks for part in self._parts(block)] if self.config.checkpointing == "parts" else []
+        )
         before = [vars(part).get("forward") for part in parts]
 
         def run(block, *args):
@@ -294,15 +320,13 @@ class Guide:
 
         With `heads` that of each head: {block: (B, N, P, L)}.
         """
-        columns = self.targets.columns
         sizes = [len(span) for span in self.targets.phrases]
         maps: dict[int, torch.Tensor] = {}
 
         def read(block, query, key, mask):
-            keys = self.backbone.key_columns(columns.to(key.device), key.shape[2], kwargs)
+            keys = self.backbone.key_columns(self.targets.columns.to(key.device), key.shape[2], kwargs)
             rows = self.backbone.video_rows(key.shape[2], kwargs)
-            tokens = phrase_attention(query[:, :, rows], key, keys, mask, heads=heads)
-            maps[block] = torch.stack([part.mean(-1) for part in tokens.split(sizes, -1)], -2)
+            maps[block] = phrase_attention(query[:, :, rows], key, keys.split(sizes), mask, heads=heads)
 
         self._inside = True
         try:
@@ -351,7 +375,14 @@ class Guide:
         return losses
 
 
-_again = functools.partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
+_ATTENTIONS = [
+    getattr(torch.ops.aten, f"_scaled_dot_product_{name}").default
+    for name in ("flash_attention", "efficient_attention", "cudnn_attention", "flash_attention_for_cpu")
+]
+_again = functools.partial(
+    checkpoint, use_reentrant=False, preserve_rng_state=False,
+    context_fn=functools.partial(create_selective_checkpoint_contexts, _ATTENTIONS),
+)  # fmt: skip
 
 
 def _dtype(denoiser: torch.nn.Module) -> torch.dtype:
