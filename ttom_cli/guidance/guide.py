@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, contextmanager, nullcontext
 
 import torch
-from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
+from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
 from ..backbones import Backbone
 from ..config import GuideConfig
@@ -186,14 +186,14 @@ class Guide:
     def prefix_kept(self):
         """Within it what is ahead of all that is trained runs once: as long as the latents stand, its output does.
 
-        The first blocks, and in the first that is trained the parts ahead of its adapter, such as its self-attention.
+        The first blocks, and in the first that is trained the attention ahead of its adapter.
         """
         if "latents" in self.config.ways:
             yield
             return
         first = self.config.trained_from
         blocks = [self.backbone.block(self.denoiser, b) for b in range(first)]
-        parts = self._parts(self.backbone.block(self.denoiser, first))
+        parts = self._attentions(self.backbone.block(self.denoiser, first))
         before = [vars(module).get("forward") for module in (*blocks, *parts)]
         kept = []
 
@@ -230,30 +230,24 @@ class Guide:
             for module, own in zip((*blocks, *parts), before, strict=True):
                 _restore(module, own)
 
-    def _parts(self, block: torch.nn.Module) -> list[torch.nn.Module]:
-        """The attentions and feed-forward layers of a block, but for those that are read."""
-        return [
-            part
-            for part in block.children()
-            if part not in self.modules.values() and any(isinstance(m, torch.nn.Linear) for m in part.modules())
-        ]
+    def _attentions(self, block: torch.nn.Module) -> list[torch.nn.Module]:
+        """Those of a block that are not read."""
+        return [m for m in block.children() if hasattr(m, "to_q") and m not in self.modules.values()]
 
     @contextmanager
     def checkpointed(self):
         """Within it, if asked for, activations are not kept for the backward pass but computed again there.
 
-        Block by block, but for those that are read; or also within each block part by part (an attention, the
-        feed-forward layers), so that no more than one part's are there at once. What attentions put out is kept, since
-        they take half of the time and a block has one or two.
+        Block by block, but for those that are read; or also within each of these attention by attention, so that no
+        more than one's are there at once, or those of the rest. What is dear to compute and small is kept all the same.
         """
         if self.config.checkpointing == "none":
             yield
             return
         blocks = [self.backbone.block(self.denoiser, b) for b in range(self.config.reach)]
         read = [self.backbone.block(self.denoiser, b) for b in self.config.blocks]
-        parts = (
-            [part for block in blocks for part in self._parts(block)] if self.config.checkpointing == "parts" else []
-        )
+        within = [b for b in blocks if b not in read] if self.config.checkpointing == "parts" else []
+        parts = [part for block in within for part in self._attentions(block)]
         before = [vars(part).get("forward") for part in parts]
 
         def run(block, *args):
@@ -375,13 +369,22 @@ class Guide:
         return losses
 
 
-_ATTENTIONS = [
+_ATTENTION_KERNELS = {
     getattr(torch.ops.aten, f"_scaled_dot_product_{name}").default
     for name in ("flash_attention", "efficient_attention", "cudnn_attention", "flash_attention_for_cpu")
-]
+}
+
+
+def _kept(context, operation, *args, **kwargs) -> CheckpointPolicy:
+    """What attentions put out, which take half of the time, and matrix products that make less of more."""
+    narrows = operation is torch.ops.aten.addmm.default and args[1].shape[1] > args[2].shape[1]
+    dear = narrows or operation in _ATTENTION_KERNELS
+    return CheckpointPolicy.MUST_SAVE if dear else CheckpointPolicy.PREFER_RECOMPUTE
+
+
 _again = functools.partial(
     checkpoint, use_reentrant=False, preserve_rng_state=False,
-    context_fn=functools.partial(create_selective_checkpoint_contexts, _ATTENTIONS),
+    context_fn=functools.partial(create_selective_checkpoint_contexts, _kept),
 )  # fmt: skip
 
 
