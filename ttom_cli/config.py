@@ -123,7 +123,9 @@ class LoadConfig(Checked):
         None, "A file or hub id, and perhaps :SCALE: a LoRA that is always on, beside the guide's; several times.",
         repeated=True, like="a file or a hub id, and perhaps :SCALE",
     )  # fmt: skip
-    transformer: str = option("", "A denoiser's single file, in place of the model's own.")
+    transformer: str = option(
+        "", "A denoiser's single file, in place of the model's own: .safetensors, also in fp8, or .gguf."
+    )
     offload: str = option(
         "none", "none, model (one part of the pipeline on the GPU at a time), or group (one block at a time as well, "
         "but for the blocks that the guide needs gradients through).", choices=("none", "model", "group"),

@@ -66,7 +66,7 @@ class Guide:
         self.latents: torch.Tensor | None = None
         self.conditional: dict | None = None  # the keyword arguments of the last conditional call
         self._step, self._stepped = -1, 0  # the denoiser's step, and how many the scheduler has done
-        self._inside = False
+        self._inside, self._forwards = False, 0  # within a forward of the guide's, and how many there were
         self.ways = self._ways(optimise)
         self._scale = FLOAT16_SCALE if _dtype(self.denoiser) == torch.float16 else 1.0
 
@@ -210,12 +210,14 @@ class Guide:
             return run
 
         def constant(forward):
-            kept = []
+            kept = []  # the output, and which forward it is of: that one's backward pass must do what it did
 
             def run(*args, **kwargs):
-                output = kept[0] if kept else forward(*args, **kwargs)
+                if kept and kept[0] < self._forwards:
+                    return kept[1]
+                output = forward(*args, **kwargs)
                 if not kept and isinstance(output, torch.Tensor) and not output.requires_grad:
-                    kept.append(output)
+                    kept.extend((self._forwards, output))
                 return output
 
             return run
@@ -323,6 +325,7 @@ class Guide:
             maps[block] = phrase_attention(query[:, :, rows], key, keys.split(sizes), mask, heads=heads)
 
         self._inside = True
+        self._forwards += 1
         try:
             with Tap(self.modules, read, truncate=self.truncate):
                 self.denoiser(**kwargs)
