@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, contextmanager, nullcontext
 
 import torch
@@ -186,14 +186,14 @@ class Guide:
     def prefix_kept(self):
         """Within it what is ahead of all that is trained runs once: as long as the latents stand, its output does.
 
-        The first blocks, and in the first that is trained the attention ahead of its adapter.
+        The first blocks, and in the first that is trained the self-attention, where it is ahead of the adapter.
         """
         if "latents" in self.config.ways:
             yield
             return
         first = self.config.trained_from
         blocks = [self.backbone.block(self.denoiser, b) for b in range(first)]
-        parts = self._attentions(self.backbone.block(self.denoiser, first))
+        parts = self._self_attentions([first])
         before = [vars(module).get("forward") for module in (*blocks, *parts)]
         kept = []
 
@@ -232,24 +232,26 @@ class Guide:
             for module, own in zip((*blocks, *parts), before, strict=True):
                 _restore(module, own)
 
-    def _attentions(self, block: torch.nn.Module) -> list[torch.nn.Module]:
-        """Those of a block that are not read."""
-        return [m for m in block.children() if hasattr(m, "to_q") and m not in self.modules.values()]
+    def _self_attentions(self, blocks: Iterable[int]) -> list[torch.nn.Module]:
+        """The attention among the video's tokens of each block, but for those that are read."""
+        names = [
+            self.backbone.self_attention_name(self.denoiser, b) or self.backbone.attention_name(self.denoiser, b)
+            for b in blocks
+        ]
+        return [m for m in map(self.denoiser.get_submodule, names) if m not in self.modules.values()]
 
     @contextmanager
     def checkpointed(self):
         """Within it, if asked for, activations are not kept for the backward pass but computed again there.
 
-        Block by block, but for those that are read; or also within each of these attention by attention, so that no
-        more than one's are there at once, or those of the rest. What is dear to compute and small is kept all the same.
+        Block by block, but for those that are read; or also those of each block's self-attention apart, so that they
+        and the rest's are not there at once. What is dear to compute and small is kept all the same.
         """
         if self.config.checkpointing == "none":
             yield
             return
-        blocks = [self.backbone.block(self.denoiser, b) for b in range(self.config.reach)]
         read = [self.backbone.block(self.denoiser, b) for b in self.config.blocks]
-        within = [b for b in blocks if b not in read] if self.config.checkpointing == "parts" else []
-        parts = [part for block in within for part in self._attentions(block)]
+        parts = self._self_attentions(range(self.config.reach)) if self.config.checkpointing == "parts" else []
         before = [vars(part).get("forward") for part in parts]
 
         def run(block, *args):
