@@ -199,7 +199,7 @@ class GuideConfig(Checked):
     keep_on: bool = option(False, "Leave the adapter on after the guided steps.")
     checkpointing: str = option(
         "none", "What is computed again in the backward pass rather than kept, for less memory and more time: none, "
-        "blocks (one block's activations are there at a time), or parts (and its self-attention's apart).",
+        "blocks (one block's activations are there at a time), or parts (and its attentions' apart).",
         panel=LOADING, choices=("none", "blocks", "parts"),
     )  # fmt: skip
     consolidate: int = option(

@@ -240,18 +240,25 @@ class Guide:
         ]
         return [m for m in map(self.denoiser.get_submodule, names) if m not in self.modules.values()]
 
+    def _apart(self) -> list[torch.nn.Module]:
+        """Self-attentions, and in the last block that is computed again, when most is held, that to the text too."""
+        reach = range(self.config.reach)
+        last = [b for b in reach if b not in self.config.blocks][-1:]
+        texts = [self.backbone.text_attention(self.denoiser, b) for b in last]
+        return list(dict.fromkeys([*self._self_attentions(reach), *texts]))
+
     @contextmanager
     def checkpointed(self):
         """Within it, if asked for, activations are not kept for the backward pass but computed again there.
 
-        Block by block, but for those that are read; or also those of each block's self-attention apart, so that they
-        and the rest's are not there at once. What is dear to compute and small is kept all the same.
+        Block by block, but for those that are read; or also those of attentions apart, so that they and the rest's are
+        not there at once. What is dear to compute and small is kept all the same.
         """
         if self.config.checkpointing == "none":
             yield
             return
         read = [self.backbone.block(self.denoiser, b) for b in self.config.blocks]
-        parts = self._self_attentions(range(self.config.reach)) if self.config.checkpointing == "parts" else []
+        parts = self._apart() if self.config.checkpointing == "parts" else []
         before = [vars(part).get("forward") for part in parts]
 
         def run(block, *args):
