@@ -62,11 +62,12 @@ class Guide:
         self.on_conditional, self.truncate = on_conditional, truncate
         self.denoiser = backbone.denoiser(pipe)
         self.modules = {b: backbone.text_attention(self.denoiser, b) for b in config.blocks}
+        self._forwards = 0  # of the guide's own
         self.losses: list[list[float]] = []
         self.latents: torch.Tensor | None = None
         self.conditional: dict | None = None  # the keyword arguments of the last conditional call
         self._step, self._stepped = -1, 0  # the denoiser's step, and how many the scheduler has done
-        self._inside, self._forwards = False, 0  # within a forward of the guide's, and how many there were
+        self._inside = False
         self.ways = self._ways(optimise)
         self._scale = FLOAT16_SCALE if _dtype(self.denoiser) == torch.float16 else 1.0
 
