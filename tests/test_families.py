@@ -11,6 +11,7 @@ import families
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ttom_cli.backbones import FAMILIES
 from ttom_cli.catalog import CARDS, find_card
@@ -198,23 +199,29 @@ def test_truncated_is_full(runtime):
     assert torch.equal(short[0], whole[0])
 
 
-def test_blocks_ahead_of_the_adapter_run_once_a_step(runtime, monkeypatch):
-    """With the same losses as if they ran for each iteration."""
+def test_what_is_ahead_of_the_adapter_runs_once_a_step(runtime, monkeypatch):
+    """The blocks ahead, and a self-attention ahead in the adapter's block: the same losses as of all each time."""
+    backbone, denoiser = runtime.backbone, runtime.backbone.denoiser(runtime.pipe)
     config = GuideConfig(**{**vars(CONFIG), "adapt": (2,), "blocks": (2,)})
-    runs = []
-    first = runtime.backbone.text_attention(runtime.backbone.denoiser(runtime.pipe), 0)
-    hook = first.register_forward_pre_hook(lambda *_: runs.append(1))
-    kept, once = guided(runtime, config)[1], len(runs)
+    names = [backbone.attention_name(denoiser, 0), backbone.self_attention_name(denoiser, 2)]
+    runs, hooks = {name: 0 for name in names if name}, []
+    for name in runs:
+        layer = denoiser.get_submodule(name).to_q  # what its attention does, and not whether it is called
+        hooks.append(layer.register_forward_pre_hook(lambda *_, name=name: runs.update({name: runs[name] + 1})))
+    kept, once = guided(runtime, config)[1], dict(runs)
     monkeypatch.setattr(Guide, "prefix_kept", lambda self: nullcontext())
-    whole, each = guided(runtime, config)[1], len(runs) - once
-    hook.remove()
+    whole = guided(runtime, config)[1]
+    for hook in hooks:
+        hook.remove()
     assert kept.losses == whole.losses
-    assert each - once == config.steps * (config.iterations - 1)
+    for name in runs:
+        assert runs[name] - 2 * once[name] == config.steps * (config.iterations - 1)
 
 
-def test_attention_is_that_of_the_full_softmax(runtime):
+def test_attention_and_its_gradient_are_those_of_the_full_softmax(runtime):
     """Against the processor's own query, key and mask, softmaxed whole."""
     call = conditional_call(runtime)
+    latents = call["hidden_states"] = call["hidden_states"].clone().requires_grad_()
     denoiser = runtime.backbone.denoiser(runtime.pipe)
     seen, original = {}, torch.nn.functional.scaled_dot_product_attention
 
@@ -235,25 +242,25 @@ def test_attention_is_that_of_the_full_softmax(runtime):
     ]
     try:
         torch.nn.functional.scaled_dot_product_attention = spy
-        with torch.no_grad():
-            denoiser(**call)
+        denoiser(**call)
     finally:
         torch.nn.functional.scaled_dot_product_attention = original
         for hook in hooks:
             hook.remove()
     targets = targets_of(runtime)
     guide = Guide(runtime.pipe, runtime.backbone, GuideConfig(blocks=(2,), mode="latents"), targets, adapter=None)
-    with torch.no_grad():
-        maps = guide.attention(call)[2]
+    maps = guide.attention(call)[2]
     L = maps.shape[-1]
     grid = runtime.backbone.grid(denoiser, call)
     assert grid[0] * grid[1] * grid[2] == L and grid == tuple(targets.mass.shape[1:])
     text = call["encoder_hidden_states"].shape[1]
     first = {"cogvideox": text}.get(runtime.backbone.family, 0)  # where the video's queries begin
     keys = L if runtime.backbone.family == "hunyuan" else 0  # where the text's keys begin
-    for p, tokens in enumerate(targets.phrases):
-        expected = seen["map"][:, first : first + L, [keys + t for t in tokens]].mean(-1)
-        assert torch.allclose(maps[:, p], expected, atol=1e-5)
+    whole = [seen["map"][:, first : first + L, [keys + t for t in tokens]].mean(-1) for tokens in targets.phrases]
+    expected, weights = torch.stack(whole, 1), torch.randn(maps.shape)
+    assert torch.allclose(maps, expected, atol=1e-5)
+    wanted, got = (torch.autograd.grad((m * weights).sum(), latents)[0] for m in (expected, maps))
+    assert wanted.abs().max() > 0 and torch.allclose(wanted, got, atol=1e-4 * float(wanted.abs().max()))
 
 
 def test_phrases_are_found_where_the_text_encoder_reads_them(runtime):
@@ -443,6 +450,25 @@ def test_checkpointing_changes_memory_and_nothing_else(runtime, checkpointing):
     assert less < whole
     assert again[0] == losses and torch.equal(again[2], latents)
     assert all(torch.equal(again[1][name], state[name]) for name in state)
+
+
+def test_attentions_are_not_computed_again_in_the_backward_pass(runtime):
+    """As often as without checkpointing."""
+    seen = []
+
+    class Count(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            seen.append(func)
+            return func(*args, **(kwargs or {}))
+
+    def attentions(checkpointing):
+        seen.clear()
+        config = replace(CONFIG, blocks=(2,), steps=1, iterations=1, checkpointing=checkpointing)
+        with Count():
+            guided(runtime, config)
+        return sum(func is torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default for func in seen)
+
+    assert 0 < attentions("none") == attentions("parts")
 
 
 @pytest.mark.parametrize("offload", ["model", "group"])

@@ -137,16 +137,16 @@ def test_speed_stands_side_by_side(toy_folder, capsys):
     assert rows["the reference's way"]["peak MB"] > rows["hit, skip"]["peak MB"]
 
 
-@pytest.mark.parametrize("model", ["wan2.1-14b", "wan2.1-1.3b"])
-def test_operations_at_real_size(model, capsys):
+@pytest.mark.parametrize(("model", "most"), [("wan2.1-14b", 0.1), ("cogvideox-5b", 0.35)])
+def test_operations_at_real_size(model, most, capsys):
     """Counted, not timed: the same on any machine."""
     assert main(["bench", "speed", "--model", model, "--count", "--json"]) == 0
     (table,) = json.loads(capsys.readouterr().out)
     over, peak = ({row["name"]: row[column] for row in table["rows"]} for column in ("overhead", "peak"))
     cold = "cold, params"
-    assert 0 < over[cold] <= 0.16 and over[cold] <= over["the reference's way"] / 2
-    assert 0 <= over["hit, skip"] <= 0.01 and 0 < over["attention"] <= 0.002
-    assert 1 <= peak["hit, skip"] <= peak[cold] <= 1.1 and peak[cold] <= peak["the reference's way"]
+    assert 0 < over[cold] <= most and over[cold] <= over["the reference's way"] / 2
+    assert 0 <= over["hit, skip"] <= 0.01 and 0 < over["attention"] <= 0.005
+    assert 1 <= peak["hit, skip"] <= peak[cold] <= 1.08 and peak[cold] <= peak["the reference's way"]
 
 
 def test_live_bytes_are_counted_and_let_go():

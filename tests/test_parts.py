@@ -6,6 +6,7 @@ from pathlib import Path
 import families
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from ttom_cli.config import GuideConfig, LoadConfig, MemoryConfig, SampleConfig
 from ttom_cli.errors import ModelError
@@ -115,8 +116,6 @@ def test_loras_that_are_not_there(toy_folder, text):
 
 
 def test_loras_of_another_model(toy_folder, tmp_path):
-    from safetensors.torch import save_file
-
     for name, layer, said in (("a", "transformer.x.to_q", "cannot load"), ("b", "unet.x.to_q", "fits no layer")):
         save_file({f"{layer}.lora_{x}.weight": torch.ones(2, 2) for x in "AB"}, tmp_path / f"{name}.safetensors")
         with pytest.raises(ModelError, match=said):
@@ -126,11 +125,61 @@ def test_loras_of_another_model(toy_folder, tmp_path):
         opened(toy_folder, lora=(str(tmp_path / "c.safetensors"),))
 
 
-def test_a_denoiser_from_a_single_file(toy_folder, layout, tmp_path):
-    from safetensors.torch import load_file, save_file
+@pytest.fixture(scope="module")
+def own_weights(toy_folder):
+    return load_file(toy_folder / "transformer" / "diffusion_pytorch_model.safetensors")
 
-    own = load_file(toy_folder / "transformer" / "diffusion_pytorch_model.safetensors")
-    other = {name: tensor + 0.01 for name, tensor in own.items()}
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_a_denoiser_in_fp8(toy_folder, own_weights, tmp_path, scaled):
+    """As it is, and as ComfyUI's files have it: each matrix over its scale, and the scale beside it."""
+    file, kept = tmp_path / "fp8.safetensors", {}
+    for name, tensor in own_weights.items():
+        if tensor.ndim != 2 or not name.startswith("blocks."):
+            kept[name] = tensor
+            continue
+        scale = tensor.abs().max() / 448 if scaled else torch.tensor(1.0)
+        kept[name] = (tensor / scale).to(torch.float8_e4m3fn)
+        if scaled:
+            kept[name.replace(".weight", ".scale_weight")] = scale
+    save_file(kept | ({"scaled_fp8": torch.empty(2, dtype=torch.float8_e4m3fn)} if scaled else {}), file)
+    for name, p in opened(toy_folder, transformer=str(file)).pipe.transformer.named_parameters():
+        assert p.dtype == torch.float32
+        assert torch.allclose(p, own_weights[name], atol=2**-4 * float(own_weights[name].abs().max())), name
+
+
+def test_the_guide_works_through_a_gguf_file(toy_folder, own_weights, layout, tmp_path):
+    gguf = pytest.importorskip("gguf")
+    file, eight = tmp_path / "mine.gguf", gguf.GGMLQuantizationType.Q8_0
+    writer = gguf.GGUFWriter(file, "wan")
+    for name, tensor in own_weights.items():
+        small = tensor.ndim == 2 and name.startswith("blocks.")
+        array = tensor.numpy()
+        writer.add_tensor(
+            name, gguf.quants.quantize(array, eight) if small else array, raw_dtype=eight if small else None
+        )
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    runtime = opened(toy_folder, transformer=str(file))
+    assert runtime.pipe.transformer.blocks[0].attn2.to_q.weight.dtype == torch.uint8
+    losses = generate(runtime, job(layout)).losses
+    assert losses[0][-1] < losses[0][0]
+    plain = generate(opened(toy_folder), job(layout, "b.mp4")).losses
+    assert losses[0][0] == pytest.approx(plain[0][0], abs=0.02)
+
+
+def test_gguf_without_its_library_says_what_to_install(toy_folder, tmp_path, monkeypatch):
+    (tmp_path / "mine.gguf").write_bytes(b"GGUF")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, package=None: None)
+    with pytest.raises(ModelError, match="needs gguf") as caught:
+        opened(toy_folder, transformer=str(tmp_path / "mine.gguf"))
+    assert "ttom-cli[gguf]" in caught.value.hint
+
+
+def test_a_denoiser_from_a_single_file(toy_folder, own_weights, layout, tmp_path):
+    other = {name: tensor + 0.01 for name, tensor in own_weights.items()}
     save_file(other, tmp_path / "mine.safetensors")
     bank = MemoryBank(tmp_path / "bank")
     runtime = opened(toy_folder, bank=bank, transformer=str(tmp_path / "mine.safetensors"))

@@ -21,7 +21,6 @@ from ttom_cli.cli import main
 from ttom_cli.config import LoadConfig
 from ttom_cli.errors import TTOMError, VideoError
 from ttom_cli.generate import make_targets
-from ttom_cli.guidance.tap import phrase_attention
 from ttom_cli.jobs import Job
 from ttom_cli.layout import Track
 from ttom_cli.layout.model import Keyframe
@@ -157,7 +156,7 @@ def test_step_ranges_part_the_steps(steps, ranges):
 
 def test_the_sums_of_wan_14b_by_counting():
     """40 blocks x 50 steps of maps at the real size go through; the sums and one step's maps are all that is held."""
-    backbone, pipe, call = real_size(CARDS["wan2.1-14b"])
+    backbone, pipe, call, *_ = real_size(CARDS["wan2.1-14b"])
     blocks, grid = backbone.blocks(pipe.transformer), backbone.grid(pipe.transformer, call)
     phrases, steps = 2, CARDS["wan2.1-14b"].sample.steps
     assert (blocks, grid, steps) == (40, (21, 30, 52), 50)
@@ -202,15 +201,6 @@ def test_sums_are_the_means_of_the_maps(toy, layout, monkeypatch):
         for c, (a, b) in enumerate([*sums.ranges, sums.window]):
             assert torch.allclose(sums.means(k)[c].flatten(2).flatten(1), maps[a : b + 1].mean(0).flatten(1), atol=1e-7)
         assert torch.allclose(sums.head_means(k).flatten(2), kept[-1][k])
-
-
-def test_heads_are_what_their_mean_is_made_of():
-    torch.manual_seed(0)
-    query, key, columns = torch.randn(1, 3, 10, 8), torch.randn(1, 3, 6, 8), torch.tensor([1, 4])
-    heads = phrase_attention(query, key, columns, heads=True)
-    assert heads.shape == (1, 3, 10, 2)
-    assert torch.allclose(heads.mean(1), phrase_attention(query, key, columns))
-    assert torch.allclose(heads[0, 2], (query[0, 2] @ key[0, 2].T).softmax(-1)[:, columns], atol=1e-6)
 
 
 def test_a_second_expert_s_steps_are_left_out(tmp_path, layout):

@@ -2,34 +2,51 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ttom_cli.guidance import tap
+from ttom_cli.bench.speed import LiveBytes
 from ttom_cli.guidance.tap import Tap, Truncated, phrase_attention
 
+PHRASES = [torch.tensor([1, 5]), torch.tensor([6])]
 
-def naive(query, key, columns):
-    """The full map, then the columns: (B, L, T)."""
+
+def naive(query, key, mask=None):
+    """The full map, then the mean over each phrase's columns: (B, N, P, L)."""
     scores = torch.einsum("bnld,bnsd->bnls", query, key)
-    return scores.softmax(-1)[..., columns].mean(1)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
+    return torch.stack([scores.softmax(-1)[..., columns].mean(-1) for columns in PHRASES], 2)
 
 
-def test_phrase_attention_equals_the_full_softmax():
+@pytest.mark.parametrize("masked", ["not", "out", "down"])
+@pytest.mark.parametrize("joint", [False, True], ids=["cross", "joint"])
+def test_phrase_attention_and_its_gradients_are_those_of_the_full_softmax(joint, masked):
+    """Of queries that are no keys, and of queries and keys that are the same tokens."""
     torch.manual_seed(0)
-    query, key = torch.randn(2, 3, 50, 8), torch.randn(2, 3, 17, 8)
-    columns = torch.tensor([1, 5, 6])
-    assert torch.allclose(phrase_attention(query, key, columns), naive(query, key, columns), atol=1e-6)
+    query, key = torch.randn(2, 3, 50, 8, requires_grad=True), torch.randn(2, 3, 17, 8, requires_grad=True)
+    mask = {"not": None, "out": torch.rand(2, 1, 1, 17) < 0.7, "down": -torch.rand(2, 1, 1, 17)}[masked]
+    if joint:
+        query, key = query[:, :, :17], key + query[:, :, :17]
+    leaves = [tensor for tensor in (query, key) if tensor.requires_grad]
+    weights = torch.randn(2, 3, 2, query.shape[2])
+    expected, heads = naive(query, key, mask), phrase_attention(query, key, PHRASES, mask, heads=True)
+    assert torch.allclose(heads, expected, atol=1e-6)
+    assert torch.allclose(phrase_attention(query, key, PHRASES, mask), expected.mean(1), atol=1e-6)
+    wanted, got = (torch.autograd.grad((m * weights).sum(), leaves, retain_graph=True) for m in (expected, heads))
+    for a, b in zip(wanted, got, strict=True):
+        assert a.abs().max() > 0.01 and torch.allclose(a, b, atol=1e-5)
 
 
-def test_chunks_change_neither_values_nor_gradients(monkeypatch):
-    torch.manual_seed(0)
-    query, key = torch.randn(1, 2, 40, 8, requires_grad=True), torch.randn(1, 2, 9, 8, requires_grad=True)
-    columns = torch.tensor([0, 4])
-    whole = phrase_attention(query, key, columns)
-    expected = torch.autograd.grad(whole.square().sum(), (query, key))
-    monkeypatch.setattr(tap, "CHUNK_ELEMENTS", 2 * 9 * 7)  # seven rows at a time
-    chunked = phrase_attention(query, key, columns)
-    assert torch.allclose(whole, chunked, atol=1e-6)
-    for a, b in zip(expected, torch.autograd.grad(chunked.square().sum(), (query, key)), strict=True):
-        assert torch.allclose(a, b, atol=1e-5)
+def test_more_phrases_than_a_head_has_dimensions():
+    query, key = torch.randn(1, 2, 5, 4), torch.randn(1, 2, 9, 4)
+    maps = phrase_attention(query, key, [torch.tensor([s]) for s in range(9)])
+    assert torch.allclose(maps, (query @ key.mT).softmax(-1).mean(1).mT, atol=1e-6)
+
+
+def test_the_map_is_never_held():
+    """Nothing that is made on the way, forwards or backwards, is as large as a tenth of it."""
+    query, key = (torch.randn(1, 2, 2048, 8, requires_grad=True) for _ in range(2))
+    with LiveBytes() as live:
+        phrase_attention(query, key, PHRASES).sum().backward()
+    assert live.peak < 2 * 2048 * 2048 * 4 / 10
 
 
 class Attention(torch.nn.Module):

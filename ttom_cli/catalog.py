@@ -85,7 +85,7 @@ COG = SampleConfig(
 )  # fmt: skip
 PAPER_GUIDE = GuideConfig(blocks=(3,), share=0.25, checkpointing="blocks")
 LARGE_GUIDE = replace(PAPER_GUIDE, checkpointing="parts")
-COG_GUIDE = replace(PAPER_GUIDE, blocks=(20, 21))
+COG_GUIDE = replace(PAPER_GUIDE, blocks=(20, 21), adapt=tuple(range(12, 22)))
 SHAPES = SampleConfig(
     height=64, width=64, frames=13, fps=8, steps=25, guidance_scale=4.0, max_sequence_length=64, enlarge=4,
 )  # fmt: skip

@@ -123,7 +123,9 @@ class LoadConfig(Checked):
         None, "A file or hub id, and perhaps :SCALE: a LoRA that is always on, beside the guide's; several times.",
         repeated=True, like="a file or a hub id, and perhaps :SCALE",
     )  # fmt: skip
-    transformer: str = option("", "A denoiser's single file, in place of the model's own.")
+    transformer: str = option(
+        "", "A denoiser's single file, in place of the model's own: .safetensors, also in fp8, or .gguf."
+    )
     offload: str = option(
         "none", "none, model (one part of the pipeline on the GPU at a time), or group (one block at a time as well, "
         "but for the blocks that the guide needs gradients through).", choices=("none", "model", "group"),
@@ -197,7 +199,7 @@ class GuideConfig(Checked):
     keep_on: bool = option(False, "Leave the adapter on after the guided steps.")
     checkpointing: str = option(
         "none", "What is computed again in the backward pass rather than kept, for less memory and more time: none, "
-        "blocks (one block's activations are there at a time), or parts (one attention's or feed-forward's).",
+        "blocks (one block's activations are there at a time), or parts (and its attentions' apart).",
         panel=LOADING, choices=("none", "blocks", "parts"),
     )  # fmt: skip
     consolidate: int = option(

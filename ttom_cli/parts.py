@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 
 from .backbones import Backbone
 from .config import LoadConfig
@@ -49,7 +52,9 @@ def settled(load: LoadConfig) -> LoadConfig:
     lora = tuple(str(Lora.read(text)) for text in load.lora) if load.lora else None
     file = Path(load.transformer).expanduser()
     if load.transformer and not file.is_file():
-        raise ModelError(f"--transformer: there is no file {load.transformer}", "give a denoiser's .safetensors")
+        raise ModelError(
+            f"--transformer: there is no file {load.transformer}", "give a denoiser's .safetensors or .gguf"
+        )
     return replace(load, lora=lora, transformer=load.transformer and str(file.resolve()))
 
 
@@ -91,15 +96,20 @@ def add_loras(pipe, backbone: Backbone, texts: tuple[str, ...]) -> None:
 
 def denoiser_from(file: str, source: str, config: dict, dtype: torch.dtype):
     """The denoiser in a single file, of the configuration that the model `source` has; parts that diffusers keeps
-    precise stay float32. Raises ModelError."""
+    precise stay float32, and matrices of a GGUF file as they are in it. Raises ModelError."""
     import diffusers
 
-    kind = getattr(diffusers, config["_class_name"])
+    kind, more = getattr(diffusers, config["_class_name"]), {}
     if not hasattr(kind, "from_single_file"):
         raise ModelError(f"diffusers reads no single file of a {kind.__name__}", "give a folder with --model")
+    if file.endswith(".gguf"):
+        if importlib.util.find_spec("gguf") is None:
+            raise ModelError("a GGUF file needs gguf to be read", "pip install 'ttom-cli[gguf]'")
+        more = dict(quantization_config=diffusers.GGUFQuantizationConfig(compute_dtype=dtype), torch_dtype=dtype)
     try:
-        made = kind.from_single_file(file, config=source, subfolder="transformer")
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        weights = _scaled(file, dtype) if file.endswith(".safetensors") else file
+        made = kind.from_single_file(weights, config=source, subfolder="transformer", **more)
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         hint = f"it must hold all weights of a {kind.__name__} as {source} has it"
         raise ModelError(f"cannot load the denoiser {file}: {reason}", hint) from None
@@ -108,3 +118,17 @@ def denoiser_from(file: str, source: str, config: dict, dtype: torch.dtype):
         if tensor.is_floating_point():
             tensor.data = tensor.data.to(torch.float32 if precise & set(name.split(".")) else dtype)
     return made
+
+
+def _scaled(file: str, dtype: torch.dtype) -> str | dict[str, torch.Tensor]:
+    """The file, or where it has fp8 matrices with their scales beside them, as ComfyUI reads them, its weights."""
+    with safe_open(file, "pt") as opened:
+        scales = [name for name in opened.keys() if name.endswith((".scale_weight", ".weight_scale"))]  # noqa: SIM118
+    if not scales:
+        return file
+    weights = load_file(file)
+    for name in scales:
+        matrix = f"{name.rpartition('.')[0]}.weight"
+        weights[matrix] = (weights[matrix].float() * weights.pop(name).float()).to(dtype)
+    beside = ("scaled_fp8", ".scale_input", ".input_scale", ".comfy_quant")
+    return {name: tensor for name, tensor in weights.items() if not name.endswith(beside)}

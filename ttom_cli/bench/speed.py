@@ -6,7 +6,7 @@ import functools
 import statistics
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map_only
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils.flop_counter import flop_registry
 
 from ..catalog import ModelCard
 from ..config import GuideConfig, MemoryConfig
@@ -28,6 +28,7 @@ from ..planning import make_planner
 from ..runtime import Runtime
 from .report import Row, Table
 from .shapes import Tell
+from .sizes import RealSize, real_size
 
 PROMPT = "a red ball rolls right while a blue cube rises"
 
@@ -173,27 +174,44 @@ class Cost(NamedTuple):
     operations: int
     peak: int
     """Bytes held at once, beside the weights."""
+    moved: int
+    """Bytes that its operations read and write, each as one kernel."""
+
+
+class Counted(LiveBytes):
+    """Counts what each operation does, too."""
+
+    def __init__(self, weights: Iterable[torch.Tensor] = ()):
+        super().__init__(weights)
+        self.operations = self.moved = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        output = super().__torch_dispatch__(func, types, args, kwargs)
+        if not func.is_view:
+            self.moved += sum(t.nbytes for t in tree_leaves((args, kwargs, output)) if isinstance(t, torch.Tensor))
+        if formula := flop_registry.get(func.overloadpacket):
+            self.operations += formula(*args, **(kwargs or {}), out_val=output)
+        return output
 
 
 def count_table(card: ModelCard) -> Table:
-    """Operations of the denoiser and bytes held at the model's real size, counted on tensors without content.
+    """Operations of the denoiser and bytes at the model's real size, counted on tensors without content.
 
-    Plain sampling is two forwards a step. The operations of the text encoder and the decoder, which are the same for
-    all, are left out, so the overheads are a little overstated. The bytes are those of all weights in bfloat16 and of
-    the tensors that live at once, in sampling or in decoding; what a GPU's kernels need beside them is not in it.
+    The operations of the text encoder and the decoder, which are the same for all, are left out, so the overheads are a
+    little overstated. The bytes held are those of all weights in bfloat16 and of the tensors that live at once, in
+    sampling or in decoding; what a GPU's kernels need beside them is not in it. The bytes moved are all that PyTorch's
+    operations read and write: what a fused kernel keeps to itself does not count.
     """
-    from .sizes import real_size
-
-    backbone, pipe, call = real_size(card)
-    arms = speed_arms(card, backbone.blocks(pipe.transformer))
-    decoding = _cost(pipe, lambda: pipe.vae.decode(call["hidden_states"].float())).peak
-    plain = _cost(pipe, lambda: pipe.transformer(**call))
-    costs = {name: _arm_cost(backbone, pipe, call, arm, card.sample.steps, plain) for name, arm in arms.items()}
+    real = real_size(card)
+    arms = speed_arms(card, real.backbone.blocks(real.pipe.transformer))
+    decoding = _cost(real.pipe, lambda: real.pipe.vae.decode(real.latents)).peak
+    plain = _cost(real.pipe, lambda: real.pipe.transformer(**real.call))
+    costs = {name: _arm_cost(real, arm, card.sample.steps, plain) for name, arm in arms.items()}
     held = {name: card.weights * 1e9 + max(cost.peak, decoding) for name, cost in costs.items()}
     rows = []
-    for name, (operations, _) in costs.items():
+    for name, (operations, _, moved) in costs.items():
         ratio = operations / costs["plain"].operations
-        figures = {"PFLOP": operations / 1e15, "times plain": ratio, "overhead": ratio - 1}
+        figures = {"PFLOP": operations / 1e15, "times plain": ratio, "overhead": ratio - 1, "TB moved": moved / 1e12}
         rows.append(Row(name, figures | {"peak GB": held[name] / 1e9, "peak": held[name] / held["plain"]}))
     s, g = card.sample, card.guide
     note = (
@@ -203,24 +221,24 @@ def count_table(card: ModelCard) -> Table:
     return Table("The cost, counted", note, rows)
 
 
-def _arm_cost(backbone, pipe, call: dict, arm: Arm, steps: int, plain: Cost) -> Cost:
+def _arm_cost(real: RealSize, arm: Arm, steps: int, plain: Cost) -> Cost:
     """Of all denoiser calls of a video with two phrases of two words; `plain` is that of one without an adapter."""
-    config = arm.guide
+    backbone, pipe, call, config = real.backbone, real.pipe, real.call, arm.guide
+    calls = real.branches * steps
     if config.mode == "off":
-        return Cost(2 * steps * plain.operations, plain.peak)
+        return Cost(calls * plain.operations, plain.peak, calls * plain.moved)
     guided = config.guided_of(steps)
     on = steps if config.keep_on else guided
     grid = backbone.grid(pipe.transformer, call)
     targets = Targets(torch.empty(2, *grid), torch.empty(2, grid[0]), torch.empty(2, *grid), ((1, 2), (5, 6)))
     with attach(pipe, backbone, config, seed=0) as adapter:
         guide = Guide(pipe, backbone, config, targets, adapter=adapter, optimise=arm.optimise, truncate=arm.truncate)
-        steered = _cost(pipe, functools.partial(_steered, guide, call))
-        sampling = Cost((2 * steps - on) * plain.operations + on * steered.operations, steered.peak)
-        if not any(way.learns for way in guide.ways):
-            return sampling
-        one, two = (_cost(pipe, functools.partial(_iterate, guide, call, n)) for n in (1, 2))
-    step = one.operations + (config.iterations - 1) * (two.operations - one.operations)
-    return Cost(sampling.operations + guided * step, max(sampling.peak, two.peak))
+        parts = [(calls - on, plain), (on, _cost(pipe, functools.partial(_steered, guide, call)))]
+        if any(way.learns for way in guide.ways):
+            first, later = _costs(pipe, _iterations(guide, call, 2))  # the first runs what is kept for the others
+            parts += [(guided, first), (guided * (config.iterations - 1), later)]
+    operations, moved = (sum(n * cost[i] for n, cost in parts) for i in (0, 2))
+    return Cost(operations, max(cost.peak for _, cost in parts), moved)
 
 
 def _steered(guide: Guide, call: dict) -> None:
@@ -231,31 +249,43 @@ def _steered(guide: Guide, call: dict) -> None:
         guide.denoiser(**call)
 
 
-@torch.enable_grad()
-def _iterate(guide: Guide, call: dict, times: int) -> None:
-    with guide.prefix_kept(), guide.checkpointed():
+def _iterations(guide: Guide, call: dict, times: int) -> Iterator[None]:
+    with torch.enable_grad(), guide.prefix_kept(), guide.checkpointed():
         for _ in range(times):
             guide.loss(call).backward()
+            yield
+
+
+def _cost(pipe, work: Callable[[], object]) -> Cost:
+    return _costs(pipe, (work() for _ in range(1)))[0]
 
 
 @torch.no_grad()
-def _cost(pipe, work: Callable[[], object]) -> Cost:
-    with FlopCounterMode(display=False) as counter:
-        work()
-    weights = [*pipe.transformer.parameters(), *pipe.vae.parameters()]
-    with _fused_attention(), LiveBytes(weights) as live:
-        work()
-    return Cost(counter.get_total_flops(), live.peak)
+def _costs(pipe, works: Iterable) -> list[Cost]:
+    """Of each of the works, which are done as they are asked for."""
+    costs = []
+    with _fused_attention(), Counted([*pipe.transformer.parameters(), *pipe.vae.parameters()]) as count:
+        for _ in works:
+            done = (sum(cost.operations for cost in costs), sum(cost.moved for cost in costs))
+            costs.append(Cost(count.operations - done[0], count.peak, count.moved - done[1]))
+    return costs
 
 
 @contextmanager
 def _fused_attention():
-    """Without content PyTorch holds an attention's map whole; within this, what its fused kernel holds."""
+    """Without content PyTorch takes an attention apart; within this it is the kernel that a GPU would take."""
 
     def fused(query, key, value, mask=None, dropout=0.0, causal=False, scale=None, enable_gqa=False):
-        kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-        return kernel(query, key, value, dropout, causal, attn_mask=mask, scale=scale)[0]
+        if mask is None and query.shape[-1] == value.shape[-1]:
+            return aten._scaled_dot_product_flash_attention(query, key, value, dropout, causal, scale=scale)[0]
+        if mask is not None:
+            mask = (mask if mask.is_floating_point() else query.new_empty(mask.shape)).expand(*query.shape[:3], -1)
+        wanted = any(tensor.requires_grad for tensor in (query, key, value))
+        return aten._scaled_dot_product_efficient_attention(
+            query, key, value, mask, wanted, dropout, causal, scale=scale
+        )[0]
 
+    aten = torch.ops.aten
     with torch.library._scoped_library("aten", "IMPL") as library:
         library.impl("scaled_dot_product_attention", fused, "AutogradMeta")
         yield

@@ -11,10 +11,9 @@ import functools
 import inspect
 import math
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, nullcontext
 
 import torch
-from torch.utils.checkpoint import checkpoint
 
 from ..backbones import Backbone
 from ..config import GuideConfig
@@ -26,12 +25,13 @@ from .steering.latents import MOVE
 from .steering.params import adamw
 from .tap import Tap, Truncated, phrase_attention
 from .targets import Targets
+from .thrift import Thrift, restore
 
 FLOAT16_SCALE = 2.0**20  # less, by halves, where gradients overflow
 OnIteration = Callable[[int, int, float], None]
 
 
-class Guide:
+class Guide(Thrift):
     """While `with Guide(...)` is open, a call of the pipeline is guided towards `targets`.
 
     Before each of the first `guided_steps` denoising steps, the conditional forward is run
@@ -64,6 +64,7 @@ class Guide:
         self.on_conditional, self.truncate = on_conditional, truncate
         self.denoiser = backbone.denoiser(pipe)
         self.modules = {b: backbone.text_attention(self.denoiser, b) for b in config.blocks}
+        self._forwards = 0  # of the guide's own
         self.losses: list[list[float]] = []
         self.latents: torch.Tensor | None = None
         self.conditional: dict | None = None  # the keyword arguments of the last conditional call
@@ -95,7 +96,7 @@ class Guide:
         return self
 
     def __exit__(self, *exc):
-        _restore(self.denoiser, self._own_forward)
+        restore(self.denoiser, self._own_forward)
         # The instance's attributes; the class's methods are seen again.
         del self.pipe.scheduler.step, self.pipe.scheduler.set_timesteps
 
@@ -189,67 +190,6 @@ class Guide:
                 for way in self.ways:
                     way.descend()
 
-    @contextmanager
-    def prefix_kept(self):
-        """Within it the blocks ahead of what is trained run once: as long as the latents stand, their output does."""
-        first = self.config.trained_from if "latents" not in self.config.ways else 0
-        blocks = [self.backbone.block(self.denoiser, b) for b in range(first)]
-        before = [vars(block).get("forward") for block in blocks]
-        kept = []
-
-        def once(forward, is_last: bool):
-            def run(*args, **kwargs):
-                if kept:
-                    return kept[0]
-                with torch.no_grad():
-                    output = forward(*args, **kwargs)
-                if is_last:
-                    kept.append(output)
-                return output
-
-            return run
-
-        for i, block in enumerate(blocks):
-            block.forward = once(block.forward, i == first - 1)
-        try:
-            yield
-        finally:
-            for block, own in zip(blocks, before, strict=True):
-                _restore(block, own)
-
-    @contextmanager
-    def checkpointed(self):
-        """Within it, if asked for, activations are not kept for the backward pass but computed again there.
-
-        Block by block, but for those that are read; or also within each block part by part (an attention, the
-        feed-forward layers), so that no more than one part's are there at once.
-        """
-        if self.config.checkpointing == "none":
-            yield
-            return
-        blocks = [self.backbone.block(self.denoiser, b) for b in range(self.config.reach)]
-        read = [self.backbone.block(self.denoiser, b) for b in self.config.blocks]
-        parts = [
-            part
-            for block in (blocks if self.config.checkpointing == "parts" else [])
-            for part in block.children()
-            if part not in self.modules.values() and any(isinstance(m, torch.nn.Linear) for m in part.modules())
-        ]
-        before = [vars(part).get("forward") for part in parts]
-
-        def run(block, *args):
-            return block(*args) if block in read else _again(block.__call__, *args)
-
-        for part in parts:
-            part.forward = functools.partial(_again, part.forward)
-        self.denoiser.enable_gradient_checkpointing(run)
-        try:
-            yield
-        finally:
-            self.denoiser.disable_gradient_checkpointing()
-            for part, own in zip(parts, before, strict=True):
-                _restore(part, own)
-
     def backward(self, kwargs: dict, *, stop: float = 0.0) -> float:
         """The loss of one conditional call, its gradients left on the adapter and on latents that want them.
 
@@ -301,17 +241,16 @@ class Guide:
 
         With `heads` that of each head: {block: (B, N, P, L)}.
         """
-        columns = self.targets.columns
         sizes = [len(span) for span in self.targets.phrases]
         maps: dict[int, torch.Tensor] = {}
 
         def read(block, query, key, mask):
-            keys = self.backbone.key_columns(columns.to(key.device), key.shape[2], kwargs)
+            keys = self.backbone.key_columns(self.targets.columns.to(key.device), key.shape[2], kwargs)
             rows = self.backbone.video_rows(key.shape[2], kwargs)
-            tokens = phrase_attention(query[:, :, rows], key, keys, mask, heads=heads)
-            maps[block] = torch.stack([part.mean(-1) for part in tokens.split(sizes, -1)], -2)
+            maps[block] = phrase_attention(query[:, :, rows], key, keys.split(sizes), mask, heads=heads)
 
         self._inside = True
+        self._forwards += 1
         try:
             with Tap(self.modules, read, truncate=self.truncate):
                 self.denoiser(**kwargs)
@@ -358,18 +297,8 @@ class Guide:
         return losses
 
 
-_again = functools.partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
-
-
 def _dtype(denoiser: torch.nn.Module) -> torch.dtype:
     return next(p.dtype for p in denoiser.parameters() if p.is_floating_point())
-
-
-def _restore(module: torch.nn.Module, own_forward) -> None:
-    """Give a module back the forward of its own that it had (an offloading hook's), or its class's."""
-    del module.forward
-    if own_forward is not None:
-        module.forward = own_forward
 
 
 def _joined(outputs: list):

@@ -1,20 +1,17 @@
 """Read or change the attention of unmodified processors, where they call `scaled_dot_product_attention`.
 
-Letters in names: B batch, N heads, L video tokens, S keys, T phrase tokens, D head dim.
+Letters in names: B batch, N heads, L video tokens, S keys, P phrases, V values, D head dim.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from diffusers.models.attention_dispatch import AttentionBackendName
 from torch.overrides import TorchFunctionMode
-from torch.utils.checkpoint import checkpoint
-
-CHUNK_ELEMENTS = 2**26  # attention scores held at once: 256 MB in float32
 
 
 class Truncated(Exception):
@@ -106,28 +103,27 @@ class _Watch(TorchFunctionMode):
         return self.attend(more.pop("query"), more.pop("key"), more.pop("value"), more)
 
 
-def phrase_attention(query_BNLD, key_BNSD, columns: torch.Tensor, mask=None, *, heads: bool = False) -> torch.Tensor:
-    """Attention probability of each video token on each of the phrase's keys, mean over heads or of each head.
+def phrase_attention(
+    query_BNLD, key_BNSD, phrases: Sequence[torch.Tensor], mask=None, *, heads: bool = False
+) -> torch.Tensor:
+    """Attention probability of each video token on each phrase, the mean over the phrase's keys.
 
-    `query` is already scaled; `columns` are the T key indices; `mask` is (B, 1 or N, 1, S), boolean or added.
-    The softmax runs over all S keys, in float32, by chunks of video tokens, so that the L x S map is never
-    held whole: (B, L, T), or with `heads` (B, N, L, T).
+    `query` is already scaled; `phrases` are the key indices of each; `mask` is (B, 1 or N, 1, S), boolean or added.
+    The mean over heads (B, P, L), or with `heads` that of each (B, N, P, L); float32, with gradients.
+
+    It is itself an attention, whose values say whose a key is: so a fused kernel does the softmax over all S keys, in
+    float32, and in the backward pass again, and the L x S map is never held.
     """
-    B, N, L, _ = query_BNLD.shape
-    rows = max(1, CHUNK_ELEMENTS // (B * N * key_BNSD.shape[2]))
-    if rows >= L:
-        return _columns(query_BNLD, key_BNSD, columns, mask, heads)
-    parts = [
-        checkpoint(_columns, q, key_BNSD, columns, mask, heads, use_reentrant=False) for q in query_BNLD.split(rows, 2)
-    ]
-    return torch.cat(parts, -2)
-
-
-def _columns(query_BNLD, key_BNSD, columns, mask, heads: bool) -> torch.Tensor:
-    scores_BNLS = (query_BNLD @ key_BNSD.transpose(-1, -2)).float()
-    if mask is not None and mask.dtype == torch.bool:
-        scores_BNLS = scores_BNLS.masked_fill(~mask, -torch.inf)
-    elif mask is not None:
-        scores_BNLS = scores_BNLS + mask
-    chosen_BNLT = scores_BNLS[..., columns] - scores_BNLS.logsumexp(-1, keepdim=True)
-    return chosen_BNLT.exp() if heads else chosen_BNLT.exp().mean(1)
+    B, N, _, D = query_BNLD.shape
+    wide = -(-len(phrases) // 8) * 8  # kernels want multiples of eight
+    if query_BNLD.device.type == "cpu":  # whose fused kernel wants values as wide as keys
+        wide = max(wide, D)
+    value_SV = key_BNSD.new_zeros(key_BNSD.shape[2], wide)
+    for p, columns in enumerate(phrases):
+        value_SV[columns, p] = 1
+    summed_BNLV = F.scaled_dot_product_attention(
+        query_BNLD, key_BNSD, value_SV.expand(B, N, -1, -1), attn_mask=mask, scale=1.0
+    )
+    sizes = torch.tensor([len(columns) for columns in phrases], device=key_BNSD.device)
+    mean_BNPL = (summed_BNLV[..., : len(phrases)].float() / sizes).transpose(-1, -2)
+    return mean_BNPL if heads else mean_BNPL.mean(1)
