@@ -112,3 +112,50 @@ def test_the_growth_of_the_bank_is_measured():
     small, large = table.rows
     assert small.name == "12 entries" and large.figures["manifest MB"] > small.figures["manifest MB"]
     assert all(value > 0 for row in (small, large) for value in row.figures.values())
+
+
+def test_rules_of_eviction_are_compared(monkeypatch):
+    from ttom_cli.bench import eviction
+
+    monkeypatch.setattr(eviction, "PROMPTS", 1000)
+    monkeypatch.setattr(eviction, "RUNS", 2)
+    (table,) = eviction.eviction_tables(tell=lambda *_: None)
+    lfu, lru, value = table.rows
+    assert all(0 < figure.value < 1 for row in table.rows for figure in row.figures.values())
+    assert lfu.figures["drifting: hits"].value < value.figures["drifting: hits"].value, "what is new has its time"
+    assert lru.figures["steady: hits"].value < lfu.figures["steady: hits"].value
+
+
+def quickly(runtime):
+    """Of few steps, which shows nothing but that all is counted."""
+    guide = replace(runtime.card.guide, steps=1)
+    return replace(runtime, card=replace(runtime.card, sample=replace(runtime.card.sample, steps=2), guide=guide))
+
+
+def test_a_stream_is_measured_and_drawn(shapes, tmp_path, monkeypatch):
+    from ttom_cli.bench import stream
+
+    monkeypatch.setattr(stream, "COMPOSITIONS", 1)
+    wanted = list(stream.stream("tune", 5, seed=0))
+    assert len({case.prompt for case in wanted}) == 5 and len({case.seed for case in wanted}) == 5
+    first, second = (case.layout.objects[0].boxes[0].box for case in wanted[:2])
+    assert first != second and np.abs(np.subtract(first, second)).max() <= 2 * stream.ASIDE
+    runs = stream.run_stream(quickly(shapes), name="tune", prompts=3, seed=0, tell=lambda *_: None)
+    assert {arm: len(steps) for arm, steps in runs.items()} == dict.fromkeys(runs, 3)
+    assert not any(step.hit for step in runs["without memory"]) and all(s.seconds > 0 for s in runs["attention alone"])
+    tables = stream.stream_tables(runs, "a note")
+    assert [list(table.rows[0].figures) for table in tables] == [["1–3", "all"]] * 4
+    stream.plot(runs, tmp_path / "a.png", "a title")
+    assert (tmp_path / "a.png").stat().st_size > 5000
+
+
+@pytest.mark.slow
+def test_when_reuse_helps_is_measured(shapes):
+    from ttom_cli.bench import reuse
+
+    by_likeness, by_threshold = reuse.reuse_tables(quickly(shapes), each=1, tell=lambda *_: None, stored=1)
+    everything = by_likeness.rows[-1].figures
+    assert everything["pairs"] == sum(row.figures["pairs"] for row in by_likeness.rows[:-1]) >= 5
+    recalls = [row.figures["recall"] for row in by_threshold.rows if row.figures["recall"] is not None]
+    assert recalls == sorted(recalls, reverse=True) and (not recalls or recalls[0] == 1)
+    assert "10 entries" in by_likeness.note

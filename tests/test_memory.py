@@ -8,6 +8,7 @@ import torch
 from ttom_cli.errors import BankError
 from ttom_cli.layout import Keyframe
 from ttom_cli.memory import MemoryBank
+from ttom_cli.memory.choice import by_value
 from ttom_cli.memory.keys import cosine, embed
 
 FACTS = {"model": "toy", "guide": {"rank": 2}, "seed": 1, "losses": [0.4, 0.1]}
@@ -122,6 +123,39 @@ def test_the_least_frequently_used_is_evicted_and_the_oldest_of_equals(bank, lay
     assert [e.id for e in bank.entries()] == [ids[2], ids[3], ids[4]]
     files = {p.name for p in (bank.folder / "adapters").iterdir()}
     assert files == {e.file.split("/")[1] for e in bank.entries()}
+
+
+def valued(bank):
+    return [entry.id for entry in by_value(bank.entries())]
+
+
+def test_what_is_new_has_its_time_and_what_was_of_use_long_ago_goes(bank, layout):
+    bank.capacity, bank.thresholds = 8, replace(bank.thresholds, overlap=0.999)
+    old = [bank.insert(moved(layout, dx=0.02 * i), state(), **FACTS).id for i in range(8)]
+    for _ in range(3):
+        for i in range(8):
+            read(bank, moved(layout, dx=0.02 * i))
+    new = [bank.insert(moved(layout, dy=0.02 * (i + 1)), state(), **FACTS).id for i in range(2)]
+    assert {*new} < {e.id for e in bank.entries()}, "none took the place of the other"
+    for i in range(40):
+        bank.insert(moved(layout, dx=0.1, dy=0.002 * i), state(), **FACTS)
+    assert not {*old} & {e.id for e in bank.entries()}
+
+
+def test_uses_that_failed_and_seconds_count(bank, layout):
+    bank.capacity, bank.thresholds = 8, replace(bank.thresholds, overlap=0.999)
+    dear, cheap, bad, _ = [
+        bank.insert(moved(layout, dx=0.02 * i), state(), seconds=seconds, **FACTS).id
+        for i, seconds in enumerate((60.0, 2.0, 2.0, 2.0))
+    ]
+    for i in (2, 1, 0):
+        read(bank, moved(layout, dx=0.02 * i))
+    bank.judge(bad, False)
+    assert valued(bank)[:3] == [bad, cheap, dear]
+    bank.judge(bad, False)
+    assert read(bank, moved(layout, dx=0.04)) is None, "it failed twice"
+    again = MemoryBank(bank.folder)
+    assert again.find(bad).failed == 2 and [e.clock for e in again.entries()] == [7, 6, 5, 4]
 
 
 def test_update_replaces_tensors_and_key(bank, layout):
