@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .catalog import ModelCard
+from .backbones.card import ModelCard
 from .errors import TTOMError
 from .outputs import SUFFIXES, Pattern, read_pattern, refuse_existing
 from .settings import OPTIONS, Layer, Settings, named, seeds_of

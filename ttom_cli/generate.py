@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .catalog import ModelCard
+from .backbones.card import ModelCard
 from .config import SHAPING, CheckConfig, GuideConfig, MemoryConfig, SampleConfig, adapter_signature
 from .errors import BankError, TTOMError, VideoError
 from .foresight import absent_lines, unread, untaught

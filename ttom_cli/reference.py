@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .catalog import CARDS, ModelCard
+from .backbones.card import ModelCard
+from .catalog import CARDS
 from .config import PANELS
 from .options import Option
 from .settings import OPTIONS

@@ -1,4 +1,4 @@
-"""One small file per model family; the guide knows only `Backbone`."""
+"""One small file per model family: all that is to be known of it."""
 
 from .base import Backbone
 from .cogvideox import CogVideoX
@@ -12,5 +12,6 @@ FAMILIES: dict[str, Backbone] = {
     "LTXPipeline": LTX(),
     "HunyuanVideoPipeline": HunyuanVideo(),
 }
+"""By the pipeline's class, as a model's index names it."""
 
 __all__ = ["FAMILIES", "Backbone"]

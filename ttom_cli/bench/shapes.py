@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..catalog import ModelCard
+from ..backbones.card import ModelCard
 from ..config import CheckConfig, GuideConfig, MemoryConfig
 from ..generate import generate
 from ..jobs import Job, Outcome

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import torch
 
 from ..backbones import FAMILIES
-from ..catalog import ModelCard
+from ..backbones.card import ModelCard
 from ..errors import ModelError
 
 # As in each hub repository's transformer/config.json; what is not named is diffusers' default.

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..catalog import ModelCard
+from ..backbones.card import ModelCard
 from ..config import GuideConfig, MemoryConfig
 from ..generate import make_targets, sample
 from ..guidance.adapter import Adapter, State

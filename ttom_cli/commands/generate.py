@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from .. import console
-from ..catalog import ModelCard
+from ..backbones import FAMILIES
+from ..backbones.card import ModelCard
 from ..config import OUTPUT, LoadConfig, RunConfig
 from ..errors import TTOMError, VideoError
 from ..files import to_json
@@ -101,7 +102,7 @@ def _check_start(card: ModelCard, shared: Settings, pattern: Pattern) -> None:
     find_device(shared.load.device)
     settled(shared.load)
     if shared.sample.more != card.sample.more:
-        check_arguments(pipeline_class(card), shared.sample)
+        check_arguments(FAMILIES[card.pipeline], pipeline_class(card), shared.sample)
     detector_for(card, shared.check)
     remembers = shared.memory.enabled and "params" in shared.guide.ways
     quiet = open_bank(shared.run.bank, tell=lambda line: None) if remembers else None  # the one that is used tells

@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import contextmanager
 
 import torch
 
+from ...backbones import Backbone
 from ...config import GuideConfig
 from .way import Way
 
 
 class Latents(Way):
-    """Steps of one length, `config.latent_lr` times the noise level; both branches and the scheduler see the move.
-
-    `noise_level(step)` is that of a denoising step, 0 to 1.
-    """
+    """Steps of one length, `config.latent_lr` times the noise level; both branches and the scheduler see the move."""
 
     learns = True
 
-    def __init__(self, config: GuideConfig, noise_level: Callable[[int], float]):
-        self.config, self.noise_level = config, noise_level
+    def __init__(self, pipe, backbone: Backbone, config: GuideConfig):
+        self.pipe, self.backbone, self.config = pipe, backbone, config
+        self.denoiser = backbone.denoiser(pipe)
         self.reset()
 
     def reset(self):
         self._start = self._moved = self._delta = None
 
     def begin(self, step, kwargs):
-        self._length = self.config.latent_lr * self.noise_level(step)
-        self._start = kwargs["hidden_states"].detach()
+        self._length = self.config.latent_lr * self.backbone.noise_level(self.pipe, step)
+        self._start = self.backbone.noisy(self.denoiser, kwargs).detach()
         self._moved = self._start.clone()
+
+    def leaves(self):
+        return [] if self._moved is None else [self._moved]
 
     def tried(self, kwargs):
         self._moved.requires_grad_()
-        return {**kwargs, "hidden_states": self._moved}
+        return self.backbone.with_noisy(self.denoiser, kwargs, self._moved)
 
     def descend(self):
         gradient = self._moved.grad.float()
@@ -46,7 +47,10 @@ class Latents(Way):
 
     @contextmanager
     def applied(self, acting, kwargs):
-        yield kwargs if self._delta is None else {**kwargs, "hidden_states": self._move(kwargs["hidden_states"])}
+        if self._delta is not None:
+            moved = self._move(self.backbone.noisy(self.denoiser, kwargs))
+            kwargs = self.backbone.with_noisy(self.denoiser, kwargs, moved)
+        yield kwargs
 
     def scheduled(self, sample):
         moved = sample if self._delta is None else self._move(sample)
