@@ -21,6 +21,7 @@ from .layout.draw import draw_boxes, side_by_side
 from .library import guided, targets_on
 from .memory import Entry, Recall
 from .parts import load_of
+from .pictures import digest_of
 from .recipe import make_recipe
 from .runtime import Runtime
 from .seeing.score import Check, check
@@ -207,8 +208,9 @@ def _keeps(runtime: Runtime, job: Job) -> bool:
 
 
 def _key(runtime: Runtime, job: Job) -> dict:
-    """The settings, and the user's own parts, that an adapter depends on."""
-    return adapter_signature(job.guide, job.sample) | runtime.parts
+    """The settings, the picture, and the user's own parts, that an adapter depends on."""
+    picture = {"image_sha256": digest_of(job.sample.image)} if job.sample.image else {}
+    return adapter_signature(job.guide, job.sample) | picture | runtime.parts
 
 
 def _describe(runtime: Runtime, job: Job, recall: Recall | None) -> dict:
@@ -263,8 +265,8 @@ def refine(bank, entry, *, consolidate: int | None, seed: int | None, out: Path 
     with tempfile.TemporaryDirectory() as folder:
         job = Job(
             layout=entry.checked_layout(), seed=entry.seed if seed is None else seed,
-            path=out or Path(folder, "video.mp4"), guide=guide, memory=MemoryConfig(on_hit="continue"),
-            sample=sampled, entry=entry.id,
+            path=out or Path(folder, "made.png" if runtime.backbone.still else "made.mp4"), guide=guide,
+            memory=MemoryConfig(on_hit="continue"), sample=sampled, entry=entry.id,
         )  # fmt: skip
         return generate(runtime, job, report)
 

@@ -98,6 +98,7 @@ class Runtime:
         Raises ModelError for a size, a number of frames or an argument that the model cannot take.
         """
         check_arguments(self.backbone, type(self.pipe), sample)
+        self.backbone.check_image(sample)
         self.backbone.arguments(self.pipe, sample)
         self.backbone.token_grid(self.pipe, sample.height, sample.width)
         self.backbone.latent_times(self.pipe, sample.frames)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ..config import GuideConfig, SampleConfig
 from ..errors import ModelError
 from ..layout.times import latent_times
+from ..pictures import read_picture
 from .card import ModelCard
 
 if TYPE_CHECKING:
@@ -35,11 +36,21 @@ class Backbone:
     said: ClassVar[dict[str, str]] = {
         "prompt": "the prompt", "negative_prompt": "--negative-prompt", "height": "--size", "width": "--size",
         "num_frames": "--frames", "num_inference_steps": "--steps", "guidance_scale": "--cfg", "generator": "--seed",
+        "image": "--image",
     }  # fmt: skip
     """The arguments of the pipeline's call that an option says."""
 
     lacks: tuple[str, ...] = ()
     """Those of them, and `max_sequence_length`, that the call has not."""
+
+    conditioned = False
+    """Whether the latents have further channels, of what the video is to keep to."""
+
+    still = False
+    """Whether it makes pictures, of one frame each."""
+
+    wants_image = False
+    """Whether the pipeline starts from a picture; then it cannot do without."""
 
     cfg_in_batch = False
     """Whether classifier-free guidance is one call with [unconditional, conditional] as its batch."""
@@ -55,7 +66,9 @@ class Backbone:
         raise NotImplementedError
 
     def load_lora(self, pipe, source: str, name: str, **file) -> None:
-        """Load a LoRA from a file or a hub id onto all denoisers. Raises what diffusers does."""
+        """Load a LoRA from a file or a hub id onto all denoisers. Raises what diffusers does, and ModelError."""
+        if not hasattr(pipe, "load_lora_weights"):
+            raise ModelError(f"diffusers loads no LoRAs onto a {type(pipe).__name__}", "leave out --lora")
         pipe.load_lora_weights(source, adapter_name=name, **file)
 
     # ------------------------------------------------------------ the modules
@@ -140,7 +153,7 @@ class Backbone:
 
     def group(self, pipe) -> int:
         """Frames of a latent frame, but for the first, which is one frame alone."""
-        return pipe.vae_scale_factor_temporal
+        return 1 if self.still else pipe.vae_scale_factor_temporal
 
     def frame_step(self, pipe) -> int:
         """Numbers of frames that the model can make are 1 more than multiples of this."""
@@ -151,6 +164,8 @@ class Backbone:
 
         Raises ModelError for a number of frames that the model cannot make.
         """
+        if self.still and frames != 1:
+            raise ModelError(f"the model cannot make {frames} frames", "it makes pictures: --frames 1")
         group, step = self.group(pipe), self.frame_step(pipe)
         if (frames - 1) % step:
             near = max(0, round((frames - 1) / step)) * step + 1
@@ -179,6 +194,15 @@ class Backbone:
 
     # ------------------------------------------------------------ the calls
 
+    def check_image(self, sample: SampleConfig) -> None:
+        """Raises TTOMError for a picture that is missing, not wanted, or cannot be read."""
+        if sample.image and not self.wants_image:
+            raise ModelError("--image: the model makes videos of text alone", "`ttom models` lists those that take one")
+        if self.wants_image and not sample.image:
+            raise ModelError("the model makes videos of a picture and a prompt", "give the picture: --image FILE")
+        if self.wants_image:
+            read_picture(sample.image, (sample.width, sample.height))
+
     def prepare(self, pipe, sample: SampleConfig) -> None:
         """Set what the pipeline's parts hold, and its call does not take: the scheduler's shift."""
         scheduler = pipe.scheduler
@@ -193,6 +217,8 @@ class Backbone:
             num_frames=sample.frames, num_inference_steps=sample.steps, guidance_scale=sample.guidance_scale,
             max_sequence_length=sample.max_sequence_length,
         )  # fmt: skip
+        if self.wants_image:
+            said["image"] = read_picture(sample.image, (sample.width, sample.height))
         return {name: value for name, value in said.items() if name not in self.lacks} | sample.more
 
     def call(self, pipe, prompt: str, sample: SampleConfig, generator: torch.Generator) -> np.ndarray:
@@ -212,10 +238,15 @@ class Backbone:
 
     def noisy(self, denoiser, kwargs: dict) -> torch.Tensor:
         """The noisy latents in a call's arguments, as the scheduler steps them."""
-        return kwargs["hidden_states"]
+        states = kwargs["hidden_states"]
+        return states[:, : denoiser.config.out_channels] if self.conditioned else states
 
     def with_noisy(self, denoiser, kwargs: dict, latents: torch.Tensor) -> dict:
         """A call's arguments with other latents in the place of these."""
+        if self.conditioned:
+            import torch
+
+            latents = torch.cat([latents, kwargs["hidden_states"][:, latents.shape[1] :]], 1)
         return {**kwargs, "hidden_states": latents}
 
     def denoiser_steps(self, pipe) -> int:

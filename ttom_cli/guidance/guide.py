@@ -301,6 +301,8 @@ class Guide:
         def read(block, query, key, mask):
             keys = self.backbone.key_columns(columns.to(key.device), key.shape[2], kwargs)
             rows = self.backbone.video_rows(key.shape[2], kwargs)
+            if mask is not None and mask.shape[2] > 1:
+                mask = mask[:, :, rows][:, :, :1]  # all of the video's queries see the same keys
             tokens = phrase_attention(query[:, :, rows], key, keys, mask, heads=heads)
             maps[block] = torch.stack([part.mean(-1) for part in tokens.split(sizes, -1)], -2)
 
