@@ -146,6 +146,24 @@ def ltx():
     )  # fmt: skip
 
 
+def ltx_condition():
+    from diffusers import FlowMatchEulerDiscreteScheduler, LTXConditionPipeline
+
+    parts = ltx().components | {"scheduler": FlowMatchEulerDiscreteScheduler()}
+    return LTXConditionPipeline(**parts)
+
+
+def skyreels():
+    from diffusers import AutoencoderKLWan, SkyReelsV2Pipeline, SkyReelsV2Transformer3DModel
+
+    config = {name: value for name, value in wan_transformer().config.items() if not name.startswith("_")}
+    vae = AutoencoderKLWan(
+        base_dim=8, z_dim=16, dim_mult=[1, 1, 1, 1], num_res_blocks=1, temperal_downsample=[False, True, True]
+    )
+    parts = wan_parts() | {"vae": vae}
+    return SkyReelsV2Pipeline(**parts, transformer=SkyReelsV2Transformer3DModel.from_config(config))
+
+
 def hunyuan():
     from diffusers import (
         AutoencoderKLHunyuanVideo,
@@ -287,6 +305,9 @@ FAMILIES = {
     "cogvideox": Toy(cogvideox, "cogvideox-2b"),
     "cogvideox1.5": Toy(partial(cogvideox, newer=True), "cogvideox1.5-5b"),
     "ltx": Toy(ltx, "ltx-video"),
+    "ltx-0.9.5": Toy(ltx_condition, "ltx-video-0.9.5"),
+    "ltx-0.9.5-i2v": Toy(ltx_condition, "ltx-video-0.9.5", sample=pictured),
+    "skyreels-v2": Toy(skyreels, "skyreels-v2-14b-540p"),
     "hunyuan": Toy(  # whose guidance is distilled: true guidance with a negative prompt
         hunyuan, "hunyuanvideo", sample=lambda scale: dict(negative_prompt="a dog", more={"true_cfg_scale": scale})
     ),

@@ -99,5 +99,7 @@ def test_what_is_learnt_of_a_picture_is_kept_with_it(capsys, folder):
     seen = []
     for picture in ("a.png", "a.png", "b.png"):
         assert main([str(a) for a in (*asked, picture)]) == 0
-        seen.append(json.loads(capsys.readouterr().out)["memory"]["outcome"])
-    assert seen == ["miss", "hit", "miss"]
+        seen.append(json.loads(capsys.readouterr().out)["memory"])
+    assert [memory["outcome"] for memory in seen] == ["miss", "hit", "miss"]
+    code, _, err = run(capsys, "memory", "update", seen[0]["entry"], "--bank", "bank")
+    assert code == 1 and "was learnt from a picture" in " ".join(err.split())

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from .backbones import FAMILIES
+from .backbones import FAMILIES, family_of
 from .backbones.card import PACKAGE, ModelCard
 from .config import GuideConfig, SampleConfig
 from .errors import ModelError, TTOMError, unknown
@@ -102,9 +102,8 @@ def card_like(pipeline: str, index: dict, config: dict) -> ModelCard:
 
     Raises ModelError where ttom cannot guide it.
     """
-    if pipeline not in FAMILIES:
-        raise ModelError(f"ttom cannot guide a {pipeline}", f"known: {', '.join(FAMILIES)}")
-    return _embedded_like(config) or CARDS[FAMILIES[pipeline].like(index, config)]
+    family = family_of(pipeline)
+    return _embedded_like(config) or CARDS[family.like(index, config)]
 
 
 def _embedded_like(config: dict) -> ModelCard | None:

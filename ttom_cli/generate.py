@@ -258,6 +258,11 @@ def refine(bank, entry, *, consolidate: int | None, seed: int | None, out: Path 
 
     The video that comes of it is kept at `out`, if given. Raises TTOMError; the entry is as before then.
     """
+    if "image_sha256" in entry.guide:
+        raise BankError(
+            f"the entry {entry.id} was learnt from a picture, which the bank does not hold",
+            "make its video again with --on-hit continue",
+        )
     runtime = Runtime.open(entry.model, bank=bank, load=load_of(entry.guide), check=CheckConfig())
     guide, sampled = _stored_settings(runtime.card, entry)
     if consolidate is not None:

@@ -49,8 +49,8 @@ class Backbone:
     still = False
     """Whether it makes pictures, of one frame each."""
 
-    wants_image = False
-    """Whether the pipeline starts from a picture; then it cannot do without."""
+    image = "none"
+    """Whether the pipeline starts from a picture: none, may, or must."""
 
     cfg_in_batch = False
     """Whether classifier-free guidance is one call with [unconditional, conditional] as its batch."""
@@ -196,11 +196,11 @@ class Backbone:
 
     def check_image(self, sample: SampleConfig) -> None:
         """Raises TTOMError for a picture that is missing, not wanted, or cannot be read."""
-        if sample.image and not self.wants_image:
-            raise ModelError("--image: the model makes videos of text alone", "`ttom models` lists those that take one")
-        if self.wants_image and not sample.image:
+        if sample.image and self.image == "none":
+            raise ModelError("--image: the model makes videos of text alone", "`ttom models` says which take one")
+        if self.image == "must" and not sample.image:
             raise ModelError("the model makes videos of a picture and a prompt", "give the picture: --image FILE")
-        if self.wants_image:
+        if sample.image:
             read_picture(sample.image, (sample.width, sample.height))
 
     def prepare(self, pipe, sample: SampleConfig) -> None:
@@ -217,7 +217,7 @@ class Backbone:
             num_frames=sample.frames, num_inference_steps=sample.steps, guidance_scale=sample.guidance_scale,
             max_sequence_length=sample.max_sequence_length,
         )  # fmt: skip
-        if self.wants_image:
+        if sample.image:
             said["image"] = read_picture(sample.image, (sample.width, sample.height))
         return {name: value for name, value in said.items() if name not in self.lacks} | sample.more
 
@@ -263,6 +263,14 @@ class Backbone:
         s = s.view(-1, *[1] * (clean.ndim - 1))
         return (1 - s) * clean + s * noise
 
+    def timestep(self, kwargs: dict, timesteps: torch.Tensor) -> torch.Tensor:
+        """What the denoiser is told of the scheduler's timesteps (B,), in a call like this one.
+
+        Where tokens have timesteps each, (B, L), those that are done stay at zero.
+        """
+        each = kwargs["timestep"]
+        return timesteps[:, None] * (each > 0) if each.ndim == 2 else timesteps
+
     def batched(self, denoiser, kwargs: dict, latents: torch.Tensor, timesteps: torch.Tensor) -> dict:
         """A conditional call's arguments with other latents and timesteps (B,), all else repeated to their batch."""
         repeated = {
@@ -270,4 +278,5 @@ class Backbone:
             for k in ("hidden_states", *self.per_sample)
             if kwargs.get(k) is not None
         }
-        return self.with_noisy(denoiser, {**kwargs, **repeated, "timestep": timesteps.to(latents.device)}, latents)
+        repeated["timestep"] = self.timestep(kwargs, timesteps.to(latents.device))
+        return self.with_noisy(denoiser, {**kwargs, **repeated}, latents)

@@ -54,9 +54,9 @@ class QwenImage(Backbone):
         """The text comes first."""
         return slice(kwargs["encoder_hidden_states"].shape[1], None)
 
-    def batched(self, denoiser, kwargs, latents, timesteps):
-        """The denoiser's timesteps are from 0 to 1."""
-        return super().batched(denoiser, kwargs, latents, timesteps / 1000)
+    def timestep(self, kwargs, timesteps):
+        """From 0 to 1."""
+        return timesteps / 1000
 
     def tokens(self, pipe, prompt, max_length):
         """The prompt stands in a template, whose first tokens the pipeline cuts off again."""

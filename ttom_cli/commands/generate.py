@@ -18,10 +18,9 @@ from ..backbones.card import ModelCard
 from ..config import OUTPUT, LoadConfig, RunConfig
 from ..errors import TTOMError, VideoError
 from ..files import to_json
-from ..outputs import Pattern, read_pattern, refuse_existing
+from ..outputs import STILLS, Pattern, read_pattern, refuse_existing
 from ..settings import OPTIONS, Layer, Settings, given_fields, read_config, resolve_slice
 from ..text import plain
-from ..video import PNG
 from .inputs import (
     ConfigOpt,
     JsonOpt,
@@ -266,10 +265,10 @@ def _replay(source: Path, options: RunConfig, loading: dict, *, yes: bool, json_
 
 def _replay_path(source: Path, options: RunConfig) -> Path:
     """The file that --out names, or in a folder one named after the video. Raises TTOMError where it is there already."""
-    still = source.suffix.lower() == PNG
+    still = source.suffix.lower() in STILLS
     pattern = read_pattern(options.out, still=still)
     if pattern.fixed:
         path = pattern.path(prompt="", seed=0)
         refuse_existing(path, options.overwrite)
         return path
-    return pattern.root / f"{source.stem}.replay{PNG if still else '.mp4'}"
+    return pattern.root / f"{source.stem}.replay{source.suffix if still else '.mp4'}"
