@@ -43,8 +43,8 @@ def tokenizer(**more) -> PreTrainedTokenizerFast:
     )  # fmt: skip
 
 
-def t5(width: int = 32) -> T5EncoderModel:
-    return T5EncoderModel(T5Config(vocab_size=64, d_model=width, d_kv=8, d_ff=32, num_layers=1, num_heads=2)).eval()
+def t5(width: int = 32, vocab: int = 64) -> T5EncoderModel:
+    return T5EncoderModel(T5Config(vocab_size=vocab, d_model=width, d_kv=8, d_ff=32, num_layers=1, num_heads=2)).eval()
 
 
 def wan(*, experts: bool = False):
@@ -212,7 +212,7 @@ def hunyuan15():
     )
 
     return HunyuanVideo15Pipeline(
-        text_encoder=qwen(), tokenizer=chat_tokenizer(108), text_encoder_2=t5(), tokenizer_2=ByT5Tokenizer(),
+        text_encoder=qwen(), tokenizer=chat_tokenizer(108), text_encoder_2=t5(vocab=384), tokenizer_2=ByT5Tokenizer(),
         vae=AutoencoderKLHunyuanVideo15(
             latent_channels=4, block_out_channels=(8, 8, 8, 16), layers_per_block=1, spatial_compression_ratio=8,
             temporal_compression_ratio=4, downsample_match_channel=False, upsample_match_channel=False,

@@ -397,6 +397,29 @@ def test_a_negative_prompt_is_not_passed_over(runtime):
     assert not np.array_equal(runtime.sample(PROMPT, truly, 0), runtime.sample(PROMPT, without, 0))
 
 
+@pytest.mark.parametrize("runtime", ["hunyuan1.5"], indirect=True)
+@pytest.mark.parametrize("prompt", [PROMPT, 'the "ball" rolls left'])
+def test_the_prompt_s_columns_are_found_where_the_denoiser_puts_its_tokens(runtime, prompt):
+    """It puts those of what is in quotes before them, and padding last."""
+    denoiser, seen = runtime.pipe.transformer, {}
+
+    def keep(name, value) -> None:
+        seen.setdefault(name, value)
+
+    hooks = [
+        denoiser.context_embedder.register_forward_hook(lambda m, a, output: keep("words", output[0])),
+        denoiser.transformer_blocks[0].register_forward_pre_hook(lambda m, a: keep("text", a[1][0])),
+        denoiser.register_forward_pre_hook(lambda m, a, kwargs: keep("call", kwargs), with_kwargs=True),
+    ]
+    families.call(runtime.pipe, runtime.name, prompt)
+    for hook in hooks:
+        hook.remove()
+    tokens, video = torch.arange(1, 4), 5 * 8 * 8
+    columns = runtime.backbone.key_columns(tokens, video + len(seen["text"]), seen["call"]) - video
+    assert columns[0] > tokens[0] if '"' in prompt else torch.equal(columns, tokens)
+    assert torch.allclose(seen["text"][columns], seen["words"][tokens] + denoiser.cond_type_embed.weight[0], atol=1e-6)
+
+
 def test_every_family_has_a_card_and_every_card_a_family():
     assert {card.pipeline for card in CARDS.values()} == set(FAMILIES)
 

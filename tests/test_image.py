@@ -101,5 +101,5 @@ def test_what_is_learnt_of_a_picture_is_kept_with_it(capsys, folder):
         assert main([str(a) for a in (*asked, picture)]) == 0
         seen.append(json.loads(capsys.readouterr().out)["memory"])
     assert [memory["outcome"] for memory in seen] == ["miss", "hit", "miss"]
-    code, _, err = run(capsys, "memory", "update", seen[0]["entry"], "--bank", "bank")
+    code, _, err = run(capsys, "memory", "update", seen[0]["entry"], "--optimise", "--bank", "bank")
     assert code == 1 and "was learnt from a picture" in " ".join(err.split())

@@ -27,7 +27,7 @@ from .seeing.detector import Detector, Sighting, make_detector
 
 OWN = (  # arguments of a pipeline's call that are ttom's
     "callback_on_step_end", "callback_on_step_end_tensor_inputs", "output_type", "return_dict",
-    "num_videos_per_prompt", "max_sequence_length",
+    "num_videos_per_prompt", "num_images_per_prompt", "max_sequence_length",
 )  # fmt: skip
 FLAT = 8  # of 255; a video that varies by no more shows nothing
 
