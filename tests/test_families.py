@@ -63,13 +63,14 @@ def targets_of(runtime, size=(64, 64)):
 
 
 def guided(runtime, config=CONFIG, *, state=None, optimise=True, guidance=4.0, **more):
-    """(latents, guide, the adapter's tensors) of a guided call."""
+    """(latents, guide, what it learnt) of a guided call."""
     with attach(runtime.pipe, runtime.backbone, config, seed=0, stored=state, optimise=optimise) as adapter:
         with Guide(
-            runtime.pipe, runtime.backbone, config, targets_of(runtime), adapter=adapter, optimise=optimise, **more
-        ) as guide:
+            runtime.pipe, runtime.backbone, config, targets_of(runtime), adapter=adapter, stored=state,
+            optimise=optimise, **more,
+        ) as guide:  # fmt: skip
             latents = sample(runtime, guidance=guidance)
-        return latents, guide, adapter.state() if isinstance(adapter, Adapter) else {}
+        return latents, guide, guide.state()
 
 
 def conditional_call(runtime):
@@ -134,6 +135,18 @@ def test_the_guide_lowers_the_loss_and_leaves_no_trace(runtime, mode, guidance):
     assert guide.losses[0][-1] < guide.losses[0][0]
     assert not torch.equal(before, latents)
     assert torch.equal(before, sample(runtime, guidance=guidance))
+
+
+def test_moves_of_the_latents_are_made_again_and_gone_on_with(runtime):
+    config = replace(CONFIG, mode="latents", latent_lr=0.2)
+    latents, first, moves = guided(runtime, config)
+    assert list(moves) == ["moves.0", "moves.1"] and all(m.dtype == torch.half for m in moves.values())
+    again, guide, _ = guided(runtime, config, state=moves, optimise=False)
+    assert guide.losses == [] and torch.allclose(again, latents, atol=1e-2) and not torch.equal(again, sample(runtime))
+    _, guide, further = guided(runtime, config, state=moves)
+    assert guide.losses[0][0] < first.losses[0][0] and not torch.equal(further["moves.0"], moves["moves.0"])
+    with pytest.raises(BankError, match="the stored moves do not fit"):
+        guided(runtime, config, state={name: move[:-1] for name, move in moves.items()})
 
 
 def masked(way, kwargs, query, key, value, more):

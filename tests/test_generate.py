@@ -232,13 +232,79 @@ def test_of_tries_that_all_fail_the_best_is_kept(runtime, job):
     assert outcome.job.path == job.path and runtime.bank.entries() == []  # a path of the user's own stays
 
 
-def test_a_recalled_adapter_that_fails_is_learnt_anew(runtime, job):
+@pytest.mark.parametrize(("on_hit", "tries", "seed"), [("auto", 1, 9), ("skip", 2, 10)])
+def test_a_recalled_adapter_that_fails_is_learnt_anew(runtime, job, on_hit, tries, seed):
+    """In auto on the same noise, whatever the tries; else on the next."""
     generate(told(runtime, job, BOTH), job)
     (before,) = runtime.bank.entries()
-    again = generate(told(runtime, job, ONE, BOTH), replace(job, seed=9, check=CheckConfig(tries=2)))
+    job = replace(job, seed=9, check=CheckConfig(tries=tries), memory=MemoryConfig(on_hit=on_hit))
+    again = generate(told(runtime, job, ONE, BOTH), job)
     (after,) = runtime.bank.entries()
-    assert again.losses and again.memory["outcome"] == "miss" and again.job.seed == 10
-    assert after.id == before.id == again.memory["entry"] and after.updates == 1 and after.sha256 != before.sha256
+    assert again.losses and again.job.seed == seed and again.tries == 2
+    assert again.memory == {"outcome": "miss", "failed": before.id, "entry": before.id}
+    assert after.id == before.id and after.updates == 1 and after.sha256 != before.sha256
+    assert (after.uses, after.failed) == (1, 0), "what failed was the old one"
+
+
+def test_what_a_use_led_to_is_counted_and_what_fails_is_used_no_more(runtime, job):
+    skip = replace(job, memory=MemoryConfig(on_hit="skip"))
+    generate(told(runtime, job, BOTH), job)
+    for seen, counts in ((BOTH, (1, 0)), (ONE, (1, 1)), (ONE, (1, 2)), (NONE, (1, 3))):
+        assert generate(told(runtime, job, seen), skip).memory["outcome"] == "hit"
+        (entry,) = runtime.bank.entries()
+        assert (entry.passed, entry.failed) == counts
+    (entry,) = MemoryBank(runtime.bank.folder).entries()
+    assert (entry.uses, entry.passed, entry.failed, entry.seconds > 0) == (4, 1, 3, True)
+    generate(told(runtime, job, NONE), skip)
+    missed = generate(told(runtime, job, NONE), skip)
+    assert missed.memory == {"outcome": "miss", "entry": None}
+
+
+def test_auto_skips_where_the_scenes_are_much_alike_and_else_continues(runtime, job):
+    generate(told(runtime, job, BOTH), job)
+    (learnt,) = runtime.bank.entries()
+    near = replace(job, memory=MemoryConfig(on_hit="auto", sure=1.0))
+    assert generate(told(runtime, job, BOTH), near).memory["action"] == "skip"
+    moved = [
+        replace(k, box=(k.box[0] + 0.03, k.box[1], k.box[2] + 0.03, k.box[3])) for k in job.layout.objects[0].boxes
+    ]
+    track = replace(job.layout.objects[0], boxes=tuple(moved))
+    aside = replace(near, layout=replace(job.layout, objects=(track, *job.layout.objects[1:])))
+    outcome = generate(told(runtime, job, BOTH), aside)
+    assert outcome.memory["action"] == "continue" and 0.5 < outcome.memory["likeness"] < 1 and outcome.losses
+    (after,) = runtime.bank.entries()
+    assert (after.id, after.updates) == (learnt.id, 1)
+
+
+def test_a_hit_of_several_is_their_blend_and_is_replayed(runtime, job, tmp_path):
+    layout, told_apart = job.layout, []
+    scenes = ("<object A> rolls past <object B>", "a recipe for apple pie")
+    for n, scene in enumerate(scenes):
+        made = generate(runtime, replace(job, seed=n, layout=replace(layout, scene=scene)))
+        told_apart.append(made.memory["entry"])
+    runtime.bank.thresholds = replace(runtime.bank.thresholds, scene=-1.0)
+    both = replace(job, memory=MemoryConfig(blend=5), layout=replace(layout, scene=scenes[1]))
+    outcome = generate(runtime, both)
+    (other,) = outcome.memory["others"]
+    assert {outcome.memory["entry"], other["entry"]} == set(told_apart) and outcome.memory["entry"] == told_apart[1]
+    assert [entry.uses for entry in runtime.bank.entries()] == [1, 1]
+    alone = generate(runtime, replace(both, memory=MemoryConfig(), path=tmp_path / "alone.mp4"))
+    assert digest(alone.frames) != digest(outcome.frames) and alone.memory["others"] == []
+    again = generate(runtime, replay_job(read_recipe(job.path), tmp_path / "again.mp4", runtime.bank)[0])
+    assert digest(again.frames) == digest(outcome.frames)
+
+
+def test_moves_of_the_latents_are_remembered_too(runtime, job):
+    job = replace(job, guide=replace(GUIDE, mode="attention+latents", consolidate=0))
+    generate(runtime, job)
+    (entry,) = runtime.bank.entries()
+    assert list(runtime.bank.load(entry)) == ["moves.0", "moves.1"]
+    red, *others = job.layout.objects
+    green = replace(job.layout, objects=(replace(red, phrase="red"), *others))
+    hit = generate(runtime, replace(job, seed=4, layout=green))
+    assert hit.memory["outcome"] == "hit" and hit.memory["action"] == "skip" and hit.losses == []
+    plain = generate(runtime, replace(job, seed=4, layout=green, guide=replace(job.guide, mode="attention")))
+    assert plain.memory == {"outcome": "off"} and not np.array_equal(plain.frames, hit.frames)
 
 
 def test_the_detector_comes_when_the_denoiser_has_left(toy, layout, monkeypatch):

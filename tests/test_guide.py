@@ -31,12 +31,12 @@ def targets_of(runtime, layout):
 
 
 def guided(runtime, layout, config=CONFIG, **more):
-    """(latents, guide, the adapter's tensors) of a guided call."""
+    """(latents, guide, what it learnt) of a guided call."""
     with attach(runtime.pipe, runtime.backbone, config, seed=0) as adapter:
         guide = Guide(runtime.pipe, runtime.backbone, config, targets_of(runtime, layout), adapter=adapter, **more)
         with guide:
             latents = sample(runtime, layout)
-        return latents, guide, adapter.state() if adapter else {}
+        return latents, guide, guide.state()
 
 
 @pytest.mark.parametrize("mode", ["params", "latents", "latents+params", "attention+params"])

@@ -49,7 +49,7 @@ def test_any_family_is_guided_as_it_is_called_and_is_plain_outside(name, layout)
 def test_what_was_learnt_is_used_again_and_a_second_call_is_guided_too(pipe, layout):
     with ttom_cli.guided(pipe, layout, **SMALL) as guide:
         first = call(pipe, layout)
-        state = guide.adapter.state()
+        state = guide.state()
         again = call(pipe, layout)
     assert len(guide.losses) == 4 and guide.losses[2][0] < guide.losses[0][0] and not torch.equal(first, again)
     with ttom_cli.guided(pipe, layout, stored=state, optimise=False, **SMALL) as guide:

@@ -40,7 +40,7 @@ SHAPES = SampleConfig(
     height=64, width=64, frames=13, fps=8, steps=25, guidance_scale=4.0, max_sequence_length=64, enlarge=4,
 )  # fmt: skip
 SHAPES_GUIDE = GuideConfig(
-    mode="attention+params", bias=8.0, steps=8, iterations=1, train_from=3, self_attention=True, rank=8, lr=3e-3
+    mode="attention+latents", bias=8.0, steps=8, iterations=1, train_from=3, self_attention=True, rank=8, lr=3e-3
 )
 SHAPES_UNBIASED = {"steps": 12, "iterations": 4, "consolidate": 40}
 

@@ -234,6 +234,11 @@ class GuideConfig(Checked):
         return set(self.mode.split("+")) - {"off"}
 
     @property
+    def learns(self) -> bool:
+        """Whether there is anything to remember: a LoRA, or moves of the latents."""
+        return bool(self.ways & {"params", "latents"})
+
+    @property
     def adapted(self) -> tuple[int, ...]:
         """Blocks that carry the adapter. Later ones than the last aligned one would get no gradient."""
         return self.adapt or tuple(range(max(self.blocks) + 1))
@@ -364,11 +369,19 @@ class MemoryConfig(Checked):
 
     enabled: bool = option(True, "Use the memory bank.", name="memory")
     on_hit: str = option(
-        "skip", "skip (use the adapter as it is) or continue (optimise it further, then update the entry).",
-        choices=("skip", "continue"),
+        "auto", "skip (use the adapter as it is), continue (optimise it further, then update the entry), or auto: skip "
+        "where the scenes are much alike, else continue; and where a look at the video of a skip fails, optimise anew.",
+        choices=("auto", "skip", "continue"),
+    )  # fmt: skip
+    blend: int = option(
+        1, "Entries whose adapters are blended for a hit, by their likeness: the best, and so many in all.", least=1,
+        most=16,
     )  # fmt: skip
     capacity: int = option(
-        256, "Entries at most; above it the least frequently used goes first.", least=1, most=10_000_000
+        256,
+        "Entries at most; above it the least worth keeping goes first: what was of use seldom, or long ago.",
+        least=1,
+        most=10_000_000,
     )
     scene: float = 0.7
     """Least cosine between abstracted scenes for a hit."""
@@ -376,3 +389,5 @@ class MemoryConfig(Checked):
     """Least cosine between the phrases of corresponding objects for a hit."""
     overlap: float = 0.5
     """Least mean IoU of corresponding boxes for a hit."""
+    sure: float = 0.8
+    """Least likeness (of scene, objects as far as they count, and boxes the least) for a skip in auto."""

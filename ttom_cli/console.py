@@ -156,7 +156,8 @@ def outcome_line(outcome, which: str = "") -> str:
         parts.append(f"memory hit {memory['entry']} (scene {memory['scene']:.2f}), {memory['action']}")
     elif memory["outcome"] == "miss":
         kept = f", kept as {memory['entry']}" if memory.get("entry") else ""
-        parts.append(f"memory miss{kept or (', not kept' if check and not check.passed else '')}")
+        failed = f", the hit {memory['failed']} failed" if memory.get("failed") else ""
+        parts.append(f"memory miss{failed}{kept or (', not kept' if check and not check.passed else '')}")
     if data["loss_first"] is not None:
         parts.append(f"loss {data['loss_first']:.3f} → {data['loss_last']:.3f}")
     seconds = data["seconds"]

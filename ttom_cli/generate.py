@@ -20,6 +20,7 @@ from .jobs import Clock, Job, Outcome, Report, Silent
 from .layout.draw import draw_boxes, side_by_side
 from .library import guided, targets_on
 from .memory import Entry, Recall
+from .memory.blend import mean
 from .parts import load_of
 from .pictures import digest_of
 from .recipe import make_recipe
@@ -62,6 +63,8 @@ def generate(
         for number, made in _attempts(runtime, job, targets, recall, opened, clock, report):
             best, tries = made if best is None or made.check.rank > best.check.rank else best, number
         facts = {name: getattr(best, name) for name in ("frames", "losses", "memory", "check")} | {"tries": tries}
+        if recall and best.memory["outcome"] == "miss":
+            facts["memory"] = best.memory | {"failed": recall.entry.id}
         with clock("write"):
             report.stage("write")
             recipe = make_recipe(runtime, best.job, **facts)
@@ -98,27 +101,34 @@ def _attempts(runtime, job: Job, targets, recall, opened: ExitStack, clock, repo
     A recalled adapter is for the first one: where it failed, the next is optimised from nothing. Raises VideoError
     where no try came to a video.
     """
-    last, any_made = job.check.tries, False
-    for n in range(1, last + 1):
+    seeds = [job.again(n) for n in range(job.check.tries)]
+    ways = [(tried, None) for tried in seeds]
+    if recall:
+        again = ways if job.memory.on_hit == "auto" and _action(job, recall) == "skip" else ways[1:]
+        ways = [(job, recall), *again]
+    any_made = False
+    for n, (tried, recalled) in enumerate(ways, 1):
         opened.close()
+        then = ways[n][0].seed if n < len(ways) else None
         try:
-            made = _make(runtime, job.again(n - 1), targets, recall if n == 1 else None, opened, clock, report)
+            made = _make(runtime, tried, targets, recalled, opened, clock, report)
         except VideoError as error:
-            if n == last and not any_made:
+            if then is None and not any_made:
                 raise
-            report.note(f"seed {job.seed + n - 1}: {error.message}")
+            report.note(f"seed {tried.seed}: {error.message}")
             continue
         any_made = True
         yield n, made
         if made.check is None or made.check.passed:
             return
-        if n < last:
-            report.note(f"seed {made.job.seed}: {'; '.join(made.check.faults)}; trying seed {made.job.seed + 1}")
+        if then is not None:
+            next_ = "optimising anew" if then == tried.seed else f"trying seed {then}"
+            report.note(f"seed {tried.seed}: {'; '.join(made.check.faults)}; {next_}")
 
 
 def _make(runtime: Runtime, job: Job, targets, recall: Recall | None, opened: ExitStack, clock, report) -> Made:
     """One try: sample under the guide, which stays open in `opened`, and look."""
-    optimise = job.guide.mode != "off" and not (recall and job.memory.on_hit == "skip")
+    optimise = job.guide.mode != "off" and not (recall and _action(job, recall) == "skip")
     keeps = optimise and _keeps(runtime, job)
     under = guided(
         runtime.pipe, job.layout, guide=job.guide, seed=job.seed, stored=recall.state if recall else None,
@@ -133,14 +143,16 @@ def _make(runtime: Runtime, job: Job, targets, recall: Recall | None, opened: Ex
         with clock("check"):
             report.stage("check")
             seen = check(job.layout, frames, runtime.see)
+        for part in recall.parts if recall and not job.entries else ():
+            runtime.bank.judge(part.entry.id, seen.passed)
     learns = keeps and (seen is None or seen.passed)
     return Made(job=job, frames=frames, check=seen, memory=_describe(runtime, job, recall), hooks=hooks, learns=learns)
 
 
 def _consolidated(made: Made, clock: Clock, report: Report) -> dict | None:
-    """The adapter's tensors, made to hold for any noise; None where that ran away."""
+    """What was learnt, a LoRA made to hold for any noise; None where that ran away."""
     guide = made.job.guide
-    if guide.consolidate:
+    if guide.consolidate and "params" in guide.ways:
         with clock("consolidate"):
             report.stage("consolidate", guide.consolidate)
             try:
@@ -151,7 +163,7 @@ def _consolidated(made: Made, clock: Clock, report: Report) -> dict | None:
             except VideoError as error:
                 report.note(f"nothing is remembered: {error.message}, while consolidating")
                 return None
-    return made.hooks.adapter.state()
+    return made.hooks.state()
 
 
 def _after_writing(
@@ -192,14 +204,23 @@ def _recall(runtime: Runtime, job: Job, report: Report) -> Recall | None:
     if not _remembers(runtime, job):
         return None
     report.stage("recall")
-    if job.entry:
-        return runtime.bank.recall(job.entry)
-    return runtime.bank.read(job.layout, model=runtime.card.name, guide=_key(runtime, job))
+    if job.entries:
+        return runtime.bank.recall(job.entries)
+    return runtime.bank.read(
+        job.layout, model=runtime.card.name, guide=_key(runtime, job), blend=job.memory.blend
+    )  # fmt: skip
+
+
+def _action(job: Job, recall: Recall) -> str:
+    """What is done with a hit: skip or continue."""
+    if job.memory.on_hit != "auto":
+        return job.memory.on_hit
+    return "skip" if recall.likeness >= job.memory.sure else "continue"
 
 
 def _remembers(runtime: Runtime, job: Job) -> bool:
     """Whether the bank is asked."""
-    return bool("params" in job.guide.ways and runtime.bank and (job.memory.enabled or job.entry))
+    return bool(job.guide.learns and runtime.bank and (job.memory.enabled or job.entries))
 
 
 def _keeps(runtime: Runtime, job: Job) -> bool:
@@ -219,20 +240,31 @@ def _describe(runtime: Runtime, job: Job, recall: Recall | None) -> dict:
     if recall is None:
         return {"outcome": "miss", "entry": None}
     match = {k: round(v, 3) for k, v in asdict(recall.match).items()}
-    entry = recall.entry
+    best, *others = [
+        {"entry": part.entry.id, "sha256": part.entry.sha256, "likeness": part.likeness} for part in recall.parts
+    ]
     return {
-        "outcome": "hit", "action": job.memory.on_hit, "entry": entry.id, "sha256": entry.sha256,
-        "prompt": entry.prompt, **match,
+        "outcome": "hit", "action": _action(job, recall), **best, "prompt": recall.entry.prompt, **match,
+        "others": others,
     }  # fmt: skip
 
 
 def _remember(runtime: Runtime, outcome: Outcome, recall: Recall | None, state) -> str:
-    """Insert what was learnt, or update the entry that was recalled; the entry's id."""
+    """Insert what was learnt, or update the entry that was recalled; the entry's id.
+
+    An update is the mean of the old and the new, by their likeness (section 3.3; see `memory.blend`). But the new alone
+    where the old one failed, and this was learnt without it, or where the entry was named to be optimised.
+    """
     job, losses, bank = outcome.job, outcome.losses, runtime.bank
     facts = dict(losses=[losses[0][0], losses[-1][-1]], consolidated=job.guide.consolidate, seed=job.seed)
+    facts["seconds"] = round(outcome.seconds["sample"] + outcome.seconds.get("consolidate", 0.0), 2)
     if outcome.check:
         facts["check"] = {"passed": outcome.check.passed, "score": outcome.check.score, "iou": outcome.check.iou}
     if recall:
+        if "failed" in outcome.memory:
+            facts |= {"passed": 0, "failed": 0}  # they were the old one's
+        elif not job.entries:
+            state = mean([recall.parts[0].state, state], [1.0, recall.likeness])
         try:
             return bank.update(recall.entry.id, state, **facts).id
         except BankError:
@@ -271,7 +303,7 @@ def refine(bank, entry, *, consolidate: int | None, seed: int | None, out: Path 
         job = Job(
             layout=entry.checked_layout(), seed=entry.seed if seed is None else seed,
             path=out or Path(folder, "made.png" if runtime.backbone.still else "made.mp4"), guide=guide,
-            memory=MemoryConfig(on_hit="continue"), sample=sampled, entry=entry.id,
+            memory=MemoryConfig(on_hit="continue"), sample=sampled, entries=((entry.id, 1.0),),
         )  # fmt: skip
         return generate(runtime, job, report)
 

@@ -32,8 +32,8 @@ class Job:
     planner: str = "file"
     compare: bool = False
     """Write a second file too: unguided beside guided, with the boxes drawn."""
-    entry: str | None = None
-    """Use this entry of the bank, whatever its key."""
+    entries: tuple[tuple[str, float], ...] = ()
+    """Use these entries of the bank, whatever their key: ids and likenesses, blended where there are several."""
 
     named: Callable[[int], Path] | None = None
     """The path by seed, where the file is named after that."""

@@ -35,11 +35,11 @@ def guided(
 
     Call the pipeline as always, with the layout's `text` as the prompt; a second call goes on with what the first
     learnt. `layout` is one, or its JSON, or its file; `guide` is the one of the listed model that the pipeline is like,
-    and `settings` change fields of it (`blocks=(3,), mode="latents"`). `seed` is of the adapter, which starts as the
-    `stored` one, if given; with `optimise=False` that is used as it is. `targets` are made of the call without any.
+    and `settings` change fields of it (`blocks=(3,), mode="latents"`). `seed` is of the adapter. What was
+    `stored` is begun with; with `optimise=False` it is used as it is. `targets` are made of the call without any.
     `on_iteration(step, iteration, loss)` is called in each iteration.
 
-    Gives the `Guide`: its `losses`, and its `adapter.state()`, which are another's `stored`; None in mode off. Raises
+    Gives the `Guide`: its `losses`, and its `state()`, which is another's `stored`; None in mode off. Raises
     TTOMError for a pipeline or a setting that cannot be, and LayoutError for a phrase that the prompt has not.
     """
     backbone = backbone_of(pipe)
@@ -62,7 +62,7 @@ def guided(
     with (
         attach(pipe, backbone, guide, seed=seed, stored=stored, optimise=optimise) as adapter,
         Guide(
-            pipe, backbone, guide, targets, adapter=adapter, optimise=optimise, on_iteration=on_iteration
+            pipe, backbone, guide, targets, adapter=adapter, stored=stored, optimise=optimise, on_iteration=on_iteration
         ) as hooks,
     ):  # fmt: skip
         yield hooks

@@ -55,7 +55,7 @@ def make_recipe(
         "image_sha256": digest_of(job.sample.image),
         "guide": asdict(job.guide),
         "memory": memory,
-        "on_hit": job.memory.on_hit,
+        "on_hit": memory.get("action", job.memory.on_hit),
         "losses": [[round(loss, 5) for loss in step] for step in losses],
         "check": check and {"detector": runtime.detector.name, **check.to_json()},
         "tries": tries,
@@ -114,7 +114,8 @@ def replay_job(recipe: dict, path: Path, bank=None) -> tuple[Job, LoadConfig]:
         sample, guide = SampleConfig(**recipe["sample"]), GuideConfig(**recipe["guide"])
         kept = replace(MemoryConfig(on_hit=recipe["on_hit"]), enabled=False)
         load = LoadConfig(**recipe["load"])
-        entry, sha256 = (memory["entry"], memory["sha256"]) if memory["outcome"] == "hit" else (None, None)
+        used = [memory, *memory.get("others", ())] if memory["outcome"] == "hit" else []
+        used = [(part["entry"], part["sha256"], part["likeness"]) for part in used]
         recipe["frames_sha256"]  # which the new frames are held against
     except (KeyError, TypeError) as error:
         made_by = recipe.get("ttom", "no ttom")
@@ -124,8 +125,8 @@ def replay_job(recipe: dict, path: Path, bank=None) -> tuple[Job, LoadConfig]:
     _check_work(sample)
     if sample.image and digest_of(sample.image) != recipe.get("image_sha256"):
         raise TTOMError(f"the picture {sample.image} is not the one that the video started from", "put that back")
-    if entry:
-        stored = {e.id: e.sha256 for e in bank.entries()} if bank else {}
+    stored = {e.id: e.sha256 for e in bank.entries()} if used and bank else {}
+    for entry, sha256, _ in used:
         if stored.get(entry) != sha256:
             what = "has changed" if entry in stored else "is not"
             raise BankError(
@@ -133,8 +134,9 @@ def replay_job(recipe: dict, path: Path, bank=None) -> tuple[Job, LoadConfig]:
                 "it can be replayed only with the bank as it was; see --bank",
             )
     job = Job(
-        layout=layout, seed=run.seed, path=path, sample=sample, guide=guide, memory=kept, planner=planner, entry=entry
-    )
+        layout=layout, seed=run.seed, path=path, sample=sample, guide=guide, memory=kept, planner=planner,
+        entries=tuple((entry, likeness) for entry, _, likeness in used),
+    )  # fmt: skip
     return job, load
 
 

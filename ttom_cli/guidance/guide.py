@@ -22,6 +22,7 @@ from ..errors import ModelError, VideoError
 from .adapter import Adapter, Folded, State, check_fit
 from .losses import alignment_loss
 from .steering import Attention, Latents, Params, Way
+from .steering.latents import MOVE
 from .steering.params import adamw
 from .tap import Tap, Truncated, phrase_attention
 from .targets import Targets
@@ -35,8 +36,8 @@ class Guide:
 
     Before each of the first `guided_steps` denoising steps, the conditional forward is run
     `config.iterations` times up to the last aligned block, and the loss between its attention and the
-    targets descends on the adapter's parameters, on the latents, or on both. With `optimise=False` the
-    adapter is applied as it is (a memory hit that skips). `adapter` is entered and left by the caller.
+    targets descends on the adapter's parameters, on the latents, or on both. With `optimise=False` what was
+    `stored` is used as it is (a memory hit that skips). `adapter` is entered and left by the caller.
 
     Targets that depend on the call are a function of the arguments of its first conditional call of the denoiser.
 
@@ -52,6 +53,7 @@ class Guide:
         targets: Targets | Callable[[dict], Targets],
         *,
         adapter: Adapter | Folded | None,
+        stored: State | None = None,
         optimise: bool = True,
         on_iteration: OnIteration | None = None,
         on_conditional: Callable[[int, dict], None] | None = None,
@@ -67,7 +69,7 @@ class Guide:
         self.conditional: dict | None = None  # the keyword arguments of the last conditional call
         self._step, self._stepped = -1, 0  # the denoiser's step, and how many the scheduler has done
         self._inside = False
-        self.ways = self._ways(optimise)
+        self.ways = self._ways(stored, optimise)
         self._scale = FLOAT16_SCALE if _dtype(self.denoiser) == torch.float16 else 1.0
 
     def __enter__(self):
@@ -97,16 +99,20 @@ class Guide:
         # The instance's attributes; the class's methods are seen again.
         del self.pipe.scheduler.step, self.pipe.scheduler.set_timesteps
 
-    def _ways(self, optimise: bool) -> list[Way]:
+    def _ways(self, stored: State | None, optimise: bool) -> list[Way]:
         """Those of the mode, as far as there is something to do; without `optimise`, only what needs no gradients."""
         config, ways = self.config, []
         if "attention" in config.ways:
             ways.append(Attention(self.denoiser, self.backbone, config, lambda: self.targets))
-        if "latents" in config.ways and optimise:
-            ways.append(Latents(self.pipe, self.backbone, config))
+        if "latents" in config.ways and (optimise or stored):
+            ways.append(Latents(self.pipe, self.backbone, config, stored=stored, optimise=optimise))
         if self.adapter:
             ways.append(Params(self.adapter, config, optimise=optimise))
         return ways
+
+    def state(self) -> State:
+        """What the ways learnt, to be another guide's `stored`: a LoRA, moves of the latents, or both."""
+        return {name: tensor for way in self.ways for name, tensor in way.state().items()}
 
     @property
     def guided_steps(self) -> int:
@@ -146,8 +152,12 @@ class Guide:
             self.on_conditional(self._step, kwargs)
         if guided:
             self.conditional = kwargs
+            for way in self.ways:
+                way.begin(self._step, kwargs)
             if any(way.learns for way in self.ways):
                 self._optimise_step(kwargs)
+            for way in self.ways:
+                way.end()
 
     def _after(self, call: inspect.BoundArguments):
         """The scheduler's step, from the latents as they were moved, which ends the move."""
@@ -164,8 +174,6 @@ class Guide:
     def _optimise_step(self, kwargs: dict) -> None:
         config = self.config
         self.losses.append([])
-        for way in self.ways:
-            way.begin(self._step, kwargs)
         with self.prefix_kept(), self.checkpointed():
             for iteration in range(config.iterations):
                 tried = kwargs
@@ -179,8 +187,6 @@ class Guide:
                     break
                 for way in self.ways:
                     way.descend()
-        for way in self.ways:
-            way.end()
 
     @contextmanager
     def prefix_kept(self):
@@ -384,11 +390,12 @@ def attach(pipe, backbone: Backbone, config: GuideConfig, *, seed: int, stored: 
         return nullcontext()
     denoiser = backbone.denoiser(pipe)
     targets = backbone.lora_targets(denoiser, config)
+    lora = {name: tensor for name, tensor in (stored or {}).items() if not name.startswith(MOVE)}
     if stored:
-        check_fit(denoiser, targets, config.rank, stored)
+        check_fit(denoiser, targets, config.rank, lora)
         if not optimise and _foldable(pipe, denoiser, targets):
-            return Folded(denoiser, targets, stored)
-    return Adapter(denoiser, targets, rank=config.rank, seed=seed, stored=stored)
+            return Folded(denoiser, targets, lora)
+    return Adapter(denoiser, targets, rank=config.rank, seed=seed, stored=lora)
 
 
 def _foldable(pipe, denoiser, targets: list[str]) -> bool:

@@ -1,4 +1,5 @@
-"""The adapters' files: LoRA tensors as `pipe.load_lora_weights` takes them, each named by its content's SHA-256.
+"""The adapters' files, each named by its content's SHA-256: LoRA tensors as `pipe.load_lora_weights` takes them, and
+moves of the latents (`guidance.steering.latents`), as far as a way to steer learns them.
 
 A name is made of digits that were checked, never of what a record says otherwise, and no two contents share one.
 """
@@ -27,7 +28,8 @@ State = dict[str, "torch.Tensor"]
 FOLDER = "adapters"
 PREFIX = "transformer."  # of the tensors' names, so that `pipe.load_lora_weights` knows them
 _OWN = re.compile(r"[0-9a-f]{64}\.safetensors|[\w-]+-\d+\.safetensors|journal-\w+\.jsonl|.*\.partial", re.ASCII)
-_NAME = re.compile(r"[\w.-]{1,300}\.lora_[AB]\.weight", re.ASCII)
+_LORA = re.compile(r"[\w.-]{1,300}\.lora_[AB]\.weight", re.ASCII)
+_MOVE = re.compile(r"moves\.\d{1,4}", re.ASCII)
 MAX_TENSORS = 20_000
 
 
@@ -40,19 +42,22 @@ def sealed(entry: Entry, state: State, more: dict[str, str] | None = None) -> tu
 
     if odd := _not_finite(state):
         raise BankError(f"the adapter is not finite ({odd}), and is not kept", "lower --lr, or try --dtype float32")
-    rank = next(t.shape[0] for name, t in state.items() if "lora_A" in name)
-    targets = sorted({name.split(".lora_")[0] for name in state})
-    config = {"r": rank, "lora_alpha": rank, "target_modules": targets}
-    metadata = {
-        "format": "pt",
-        "lora_adapter_metadata": json.dumps({PREFIX + k: v for k, v in config.items()}),
-        "ttom": json.dumps({"prompt": entry.prompt, "scene": entry.scene, "model": entry.model}),
-    }
-    tensors = {PREFIX + name: tensor.contiguous() for name, tensor in state.items()}
+    metadata = {"ttom": json.dumps({"prompt": entry.prompt, "scene": entry.scene, "model": entry.model})}
+    tensors = {name if is_move(name) else PREFIX + name: tensor.contiguous() for name, tensor in state.items()}
+    if ranks := [tensor.shape[0] for name, tensor in state.items() if "lora_A" in name]:
+        targets = sorted({name.split(".lora_")[0] for name in state if not is_move(name)})
+        config = {"r": ranks[0], "lora_alpha": ranks[0], "target_modules": targets}
+        metadata["lora_adapter_metadata"] = json.dumps({PREFIX + k: v for k, v in config.items()})
+    metadata["format"] = "pt"
     content = safetensors.torch.save(tensors, metadata | (more or {}))
     if len(content) > MAX_BYTES:
         raise BankError(f"the adapter has {len(content) / 1e6:.0f} MB, {MAX_BYTES / 1e6:.0f} are the most")
     return replace(entry, bytes=len(content), sha256=_digest(content)), content
+
+
+def is_move(name: str) -> bool:
+    """Whether a tensor is a move of the latents, and no part of a LoRA."""
+    return bool(_MOVE.fullmatch(name))
 
 
 def _digest(content: bytes) -> str:
@@ -96,7 +101,7 @@ def raw(folder: Path, entry: Entry) -> bytes:
 
 
 def decode(content: bytes) -> State:
-    """The tensors of a file's content. Raises ValueError for what is no LoRA of finite numbers."""
+    """The tensors of a file's content. Raises ValueError for what is no LoRA, and no moves, of finite numbers."""
     import safetensors.torch
 
     try:
@@ -107,8 +112,9 @@ def decode(content: bytes) -> State:
     if not state or len(state) > MAX_TENSORS:
         raise ValueError(f"holds {len(state)} tensors")
     for name, tensor in state.items():
-        if not _NAME.fullmatch(name) or tensor.ndim != 2 or tensor.is_complex() or tensor.element_size() < 2:
-            raise ValueError(f"holds what is no part of a LoRA ({name[:80]})")
+        sound = 1 <= tensor.ndim <= 4 if is_move(name) else _LORA.fullmatch(name) and tensor.ndim == 2
+        if not sound or tensor.is_complex() or tensor.element_size() < 2:
+            raise ValueError(f"holds what is no part of an adapter ({name[:80]})")
     if odd := _not_finite(state):
         raise ValueError(f"holds numbers that are not finite ({odd})")
     return state

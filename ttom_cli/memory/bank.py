@@ -44,10 +44,19 @@ class Recall:
     entry: Entry
     state: Tensors
     match: keys.Match
+    likeness: float
+    """The least part of the match that counts."""
+    blended: tuple[Recall, ...] = ()
+    """Of what its tensors are the mean, the entry's own first; none where they are its own alone."""
+
+    @property
+    def parts(self) -> tuple[Recall, ...]:
+        """Each entry that is in it, with its own tensors."""
+        return self.blended or (self,)
 
 
 class MemoryBank:
-    """Insert, read, update, delete; above `capacity` entries the least frequently used is evicted.
+    """Insert, read, update, delete; above `capacity` entries the least worth keeping is evicted (`choice.by_value`).
 
     A scene is the same as a stored one where every object moves the same way, and the scene's cosine,
     the objects' cosine and the boxes' overlap each reach their threshold (see `keys.Match`).
@@ -125,18 +134,20 @@ class MemoryBank:
 
     # ------------------------------------------------------------ the four operations
 
-    def read(self, layout: Layout, *, model: str, guide: dict) -> Recall | None:
+    def read(self, layout: Layout, *, model: str, guide: dict, blend: int = 1) -> Recall | None:
         """The best match made with this model and these guide settings, or None. Counts as a use, if it can.
 
-        An entry whose adapter cannot be used is told of, and the next best is taken.
+        With `blend` its tensors are the mean of so many of the best, by their likeness; those are of use too. An entry
+        whose adapter cannot be used is told of, and the next best is taken.
         """
+        found: list[Recall] = []
         bad: set[str] = set()
-        while True:
+        while len(found) < blend:
+            done = bad | {recall.entry.id for recall in found}
             matches = self.index().matches(layout, model=model, guide=guide, least=self.least(guide))
-            found = next((found for found in matches if found[0].id not in bad), None)
-            if found is None:
-                return None
-            entry, match = found
+            entry, match = next((match for match in matches if match[0].id not in done), (None, None))
+            if entry is None:
+                break
             try:
                 entry, tensors = self._loaded(entry)
             except BankError as error:
@@ -144,16 +155,18 @@ class MemoryBank:
                     self._say([Aside(entry.id, f"{error.message}; {error.hint}", None)])
                 bad.add(entry.id)
                 continue
-            return Recall(self._count_use(entry), tensors, match)
+            likeness = round(match.likeness(objects=not guide.get("any_objects")), 3)  # as a recipe has it
+            found.append(Recall(self._count_use(entry), tensors, match, likeness))
+        return _blended(found) if found else None
 
     def least(self, guide: dict) -> keys.Match:
         """The least likeness for a hit under these settings; what was learnt for any objects asks for none of them."""
         return replace(self.thresholds, objects=-1.0) if guide.get("any_objects") else self.thresholds
 
-    def recall(self, id: str) -> Recall:
-        """An entry by its id, with its tensors, whatever its key; no use is counted. Raises BankError."""
-        entry, tensors = self._loaded(self.find(id))
-        return Recall(entry, tensors, keys.Match(1.0, 1.0, 1.0))
+    def recall(self, likenesses: Iterable[tuple[str, float]]) -> Recall:
+        """Entries by their ids, blended by their likenesses, whatever their keys; no use counts. Raises BankError."""
+        found = [(self._loaded(self.find(id)), likeness) for id, likeness in likenesses]
+        return _blended([Recall(*loaded, keys.Match(1.0, 1.0, 1.0), likeness) for loaded, likeness in found])
 
     def load(self, entry: Entry) -> Tensors:
         """An entry's tensors, of now where it was updated since.
@@ -298,12 +311,21 @@ class MemoryBank:
         hint = f"remove the entry: ttom memory rm {entry.id} --bank {self.folder}"
         raise BankError(f"cannot read the adapter {self.folder / entry.file}: it is missing", hint)
 
+    def judge(self, id: str, passed: bool) -> None:
+        """Count what a use led to: whether its video passed its check."""
+        self._count({"led": id, "passed": passed})
+
     def _count_use(self, entry: Entry) -> Entry:
-        """The entry with one use more; where that cannot be written, nothing is lost but the count."""
+        """The entry with one use more."""
         now = _now()
+        self._count({"use": entry.id, "at": now})
+        return replace(entry, uses=entry.uses + 1, last_used=now)
+
+    def _count(self, change: dict) -> None:
+        """Where it cannot be written, nothing is lost but the count."""
         try:
             with self._locked(USE_PATIENCE) as held:
-                manifest.commit(self.folder, held, [{"use": entry.id, "at": now}], durable=False)
+                manifest.commit(self.folder, held, [change], durable=False)
                 self._save_texts()
         except BusyError:
             pass  # it is not worth a longer wait, nor a line
@@ -311,7 +333,6 @@ class MemoryBank:
             self._forbid(error)
         except BankError as error:
             self._tell_once(f"{error.message}: the use of an entry is not counted")
-        return replace(entry, uses=entry.uses + 1, last_used=now)
 
     def _forbid(self, error: ReadOnlyError) -> None:
         self._read_only = True
@@ -393,6 +414,16 @@ class MemoryBank:
                 # What is set aside may have named any of the adapters.
                 adapters.sweep(self.folder, kept, inf if state.aside else state.since, old)
             self._swept = True
+
+
+def _blended(found: list[Recall]) -> Recall:
+    """The first one, with the mean of all their tensors."""
+    if len(found) == 1:
+        return found[0]
+    from .blend import mean
+
+    tensors = mean([recall.state for recall in found], [recall.likeness for recall in found])
+    return replace(found[0], state=tensors, blended=tuple(found))
 
 
 def _named(state: State) -> set[str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import BankError
+from .adapters import is_move
 from .entry import Entry
 from .keys import Match
 from .search import ANY, candidates
@@ -40,7 +41,7 @@ def groups(bank: MemoryBank, entries: list[Entry], least: float) -> Iterator[Ali
         if kept.id in wanted:
             wanted.remove(kept.id)
             found = index.matches(kept.checked_layout(), model=kept.model, guide=kept.guide, least=bound)
-            others = [(entry, _similarity(match)) for entry, match in found if entry.id in wanted]
+            others = [(entry, match.likeness()) for entry, match in found if entry.id in wanted]
             wanted -= {entry.id for entry, _ in others}
             if others:
                 yield Alike(kept, others)
@@ -55,20 +56,20 @@ def together(bank: MemoryBank, entries: list[Entry]) -> Alike:
         if entry.id not in beside or beside[entry.id].reasons:
             reason = beside[entry.id].reasons[0] if entry.id in beside else "its layout is damaged"
             raise BankError(f"{entry.id} cannot be merged into {kept.id}: {reason}")
-    return Alike(kept, [(entry, _similarity(beside[entry.id].match)) for entry in others])
+    return Alike(kept, [(entry, beside[entry.id].match.likeness()) for entry in others])
 
 
 def merge(bank: MemoryBank, alike: Alike) -> Entry:
     """Put the entries' mean, weighted by their similarity, in the place of all. Raises BankError; all stay then."""
     entries = [alike.kept, *(entry for entry, _ in alike.others)]
-    weights = [1.0, *(max(0.0, similarity) for _, similarity in alike.others)]
+    weights = [1.0, *(similarity for _, similarity in alike.others)]
     blended = mean([bank.load(entry) for entry in entries], weights)
     consolidated = min(entry.consolidated for entry in entries)
     return bank.update(alike.kept.id, blended, of=entries, check=None, consolidated=consolidated)
 
 
 def mean(states: list[State], weights: list[float]) -> State:
-    """The LoRA of the first one's rank that is nearest to the weighted mean of the products B A.
+    """The LoRA of the first one's rank that is nearest to the weighted mean of the products B A; the means of moves.
 
     Raises BankError where they are not of the same layers and sizes.
     """
@@ -78,7 +79,10 @@ def mean(states: list[State], weights: list[float]) -> State:
     if any(other != shapes[0] for other in shapes):
         raise BankError("the adapters are of different layers or sizes, and cannot be merged")
     share, result = [weight / sum(weights) for weight in weights], {}
-    for layer in sorted({name.rsplit(".lora_", 1)[0] for name in states[0]}):
+    for name in filter(is_move, states[0]):
+        moves = torch.stack([s * state[name].double() for s, state in zip(share, states, strict=True)])
+        result[name] = moves.sum(0).to(states[0][name].dtype)
+    for layer in sorted({name.rsplit(".lora_", 1)[0] for name in states[0].keys() - result.keys()}):
         name_a, name_b = f"{layer}.lora_A.weight", f"{layer}.lora_B.weight"
         if {name_a, name_b} - states[0].keys():
             raise BankError(f"the adapter has no whole LoRA on {layer}, and cannot be merged")
@@ -100,8 +104,3 @@ def mean(states: list[State], weights: list[float]) -> State:
 
 def _most_used_first(entries: list[Entry]) -> list[Entry]:
     return sorted(entries, key=lambda e: (-e.uses, e.created))
-
-
-def _similarity(match: Match) -> float:
-    """The least of what is compared, so that 1 means the same scene, objects and boxes."""
-    return min(match.scene, match.objects, match.overlap)

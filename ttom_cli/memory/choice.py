@@ -77,18 +77,33 @@ class Page(Checked):
 
 
 def surplus(entries: Collection[Entry], count: float, size: float = inf) -> list[Entry]:
-    """Those that are too many for so many entries, and so many bytes of adapters, in the order in which they go.
-
-    The least frequently used goes first, of equals the longest unused.
-    """
+    """Those that are too many for so many entries, and so many bytes of adapters, in the order in which they go."""
     kept, used, going = len(entries), sum(entry.bytes for entry in entries), []
     if kept > count or used > size:
-        for entry in sorted(entries, key=lambda e: (e.uses, e.last_used)):
+        for entry in by_value(entries):
             if kept <= count and used <= size:
                 break
             going.append(entry)
             kept, used = kept - 1, used - entry.bytes
     return going
+
+
+def by_value(entries: Iterable[Entry]) -> list[Entry]:
+    """The least worth keeping first, the newest quarter last.
+
+    Worth is how often an entry was of use (a use whose video failed its check is none), times the seconds that a use
+    saves, over how much happened in the bank since. So frequency counts, as in the paper's LFU, but what was of use
+    long ago goes in the end, and what is new has its time to be of use.
+    """
+    entries = sorted(entries, key=lambda e: e.created)
+    now = max((e.clock for e in entries), default=0)
+    new = {e.id for e in entries[len(entries) * 3 // 4 :]}
+
+    def key(entry: Entry) -> tuple:
+        of_use = 1 + max(entry.uses - entry.failed, 0)
+        return entry.id in new, of_use * (entry.seconds or 1.0) / (1 + now - entry.clock), entry.last_used
+
+    return sorted(entries, key=key)
 
 
 def seen(entry: Entry) -> str:

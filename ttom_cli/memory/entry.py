@@ -22,6 +22,7 @@ MAX_LAYOUT = 2**17  # characters of its JSON
 WAYS = ("right", "left", "up", "down", None)
 BEFORE_LAYOUT = ', "layout": '  # in a record's line; no text within the JSON can look so, for its quotes
 MAX_COUNT = 2**53
+LEAST_TRUST = 0.3
 MAX_BYTES = 2**31  # of an adapter: twenty times that of a model of 14 B parameters
 
 
@@ -48,8 +49,15 @@ class Entry:
     """Iterations of consolidation; 0: it holds for its own noise alone."""
     check: dict | None = None
     """Of the video that it was learnt on: passed, score and iou; None where nothing looked."""
+    seconds: float = 0.0
+    """What it took to make and learn, most of which a use saves; 0 where it is not known."""
     uses: int = 0
-    """How often it was recalled; the least used is evicted first."""
+    """How often it was recalled."""
+    passed: int = 0
+    failed: int = 0
+    """Uses whose video passed its check, or failed it; where nothing looked, neither."""
+    clock: int = 0
+    """When it was made or last used, counted in what was made and used in the bank; 0 before it is in one."""
     updates: int = 0
     created: str = ""
     last_used: str = ""
@@ -60,6 +68,16 @@ class Entry:
     @property
     def file(self) -> str:
         return f"adapters/{self.sha256}.safetensors"
+
+    @property
+    def trust(self) -> float:
+        """The share of its uses that is expected to pass, 0 to 1; one half before the first (Laplace's rule)."""
+        return (self.passed + 1) / (self.passed + self.failed + 2)
+
+    @property
+    def trusted(self) -> bool:
+        """Whether it is still a hit: not after it failed twice, and more often than it passed by far."""
+        return self.trust > LEAST_TRUST
 
     @cached_property
     def layout(self) -> dict:
@@ -224,7 +242,11 @@ _CHECKS = {
     "losses": _losses,
     "consolidated": _count(MAX_COUNT),
     "check": _check,
+    "seconds": lambda value: is_number(value) and value >= 0,
     "uses": _count(MAX_COUNT),
+    "passed": _count(MAX_COUNT),
+    "failed": _count(MAX_COUNT),
+    "clock": _count(MAX_COUNT),
     "updates": _count(MAX_COUNT),
     "created": _like(TIME, empty=True),
     "last_used": _like(TIME, empty=True),

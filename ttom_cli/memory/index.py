@@ -41,13 +41,14 @@ class Index:
         self._follow()
 
     def matches(self, layout: Layout, *, model: str, guide: dict, least: Match) -> Iterator[tuple[Entry, Match]]:
-        """The sound entries whose match reaches `least`, the highest in sum first."""
+        """The sound and trusted entries whose match reaches `least`, the highest in sum, trust counted in, first."""
         self._follow()
         group = self._groups.get(_key(model, guide, [track.direction for track in layout.objects]))
         if group is not None:
             self._tell(group.fill())
-            for id, match in group.matches(layout, self.texts, least):
-                if self._sound(entry := self.state.entries[id]):
+            found = [(self.state.entries[id], match) for id, match in group.matches(layout, self.texts, least)]
+            for entry, match in sorted(found, key=lambda f: -(f[1].sum + f[0].trust)):
+                if entry.trusted and self._sound(entry):
                     yield entry, match
 
     def _follow(self) -> None:
@@ -132,7 +133,7 @@ class Group:
             for i, scene, object, overlap in zip(near, scene_n, object_n, overlap_n, strict=True)
             if object >= least.objects
         ]
-        yield from sorted(found, key=lambda f: -(f[1].scene + f[1].objects + f[1].overlap))
+        yield from sorted(found, key=lambda f: -f[1].sum)
 
     def cosines(self, scene: str, texts: Texts) -> np.ndarray:
         """Of a scene with each of the group's: (N,)."""

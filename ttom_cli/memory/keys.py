@@ -26,6 +26,15 @@ class Match:
     overlap: float
     """Mean IoU of the corresponding boxes over time."""
 
+    @property
+    def sum(self) -> float:
+        """By which the best is found."""
+        return self.scene + self.objects + self.overlap
+
+    def likeness(self, objects: bool = True) -> float:
+        """The least of them, not below 0: 1 for the same scene, boxes, and, as far as they count, `objects`."""
+        return max(0.0, min(self.scene, self.overlap, self.objects if objects else 1.0))
+
 
 @cache
 def _embedder():

@@ -56,6 +56,8 @@ class State:
     """Of the journal's name."""
     since: float = field(default_factory=time.time)
     """When this manifest was begun: adapters that are older are none of its business."""
+    clock: int = 0
+    """Of the entry that was made or used last."""
     embeddings: dict = field(default_factory=dict)
     """Those that a bank of version 1 has in its manifest, by text."""
     mark: tuple | None = None
@@ -79,9 +81,14 @@ class State:
             self.touched.add(change["drop"])
             self.entries.pop(change["drop"], None)
             self.aside = [a for a in self.aside if a.id != change["drop"]]
-        elif entry := self.entries.get(change["use"]):
+        elif entry := self.entries.get(change.get("use")):
             self.touched.add(entry.id)
-            self.entries[entry.id] = replace(entry, uses=entry.uses + 1, last_used=change["at"])
+            self.clock += 1
+            self.entries[entry.id] = replace(entry, uses=entry.uses + 1, last_used=change["at"], clock=self.clock)
+        elif entry := self.entries.get(change.get("led")):
+            name = "passed" if change["passed"] else "failed"
+            self.touched.add(entry.id)
+            self.entries[entry.id] = replace(entry, **{name: getattr(entry, name) + 1})
 
     def put(self, record, layout_json: str | None = None, *, new: bool = False) -> None:
         """Take a record in, its layout apart from it or not, or set it aside."""
@@ -98,7 +105,8 @@ class State:
             self.aside.append(Aside(id if known else "", str(error), record))
         else:
             self.touched.add(entry.id)
-            self.entries[entry.id] = entry
+            self.clock = max(self.clock + (not entry.clock), entry.clock)
+            self.entries[entry.id] = entry if entry.clock else replace(entry, clock=self.clock)
 
 
 def put(entry: Entry) -> dict:
@@ -272,9 +280,10 @@ def replay(folder: Path, state: State) -> bool:
 def _check_change(change) -> None:
     """Raises ValueError for what is none."""
     kind = next(iter(change), None) if isinstance(change, dict) else None
-    named = kind in ("drop", "use") and isinstance(change[kind], str) and ID.fullmatch(change[kind])
+    named = kind in ("drop", "use", "led") and isinstance(change[kind], str) and ID.fullmatch(change[kind])
     timed = kind != "use" or (isinstance(change.get("at"), str) and TIME.fullmatch(change["at"]))
-    if not (kind == "put" or (named and timed)):
+    judged = kind != "led" or type(change.get("passed")) is bool
+    if not (kind == "put" or (named and timed and judged)):
         raise ValueError("it is no change")
 
 

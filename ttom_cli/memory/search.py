@@ -27,7 +27,7 @@ class Candidate:
     match: Match | None
     """None where there are not as many objects, so that none corresponds to another."""
     likeness: float
-    """Of the scenes, and of objects and boxes where they are compared: what the nearest are found by."""
+    """Of the scenes, and of objects and boxes where they are compared, and its trust: what the nearest are found by."""
     reasons: list[str]
     """Why it is no hit; none: it is one."""
 
@@ -40,9 +40,9 @@ def candidates(index: Index, layout: Layout, *, model: str, guide: dict, least: 
         misfits = [*_other_making(one, model, guide), *_other_motion(one, layout)]
         if len(one.motion) == len(layout.objects):
             for id, match in group.matches(layout, index.texts, ANY):
-                reasons = [*misfits, *_below(match, least)]
-                likeness = match.scene + match.objects + match.overlap
-                found.append(Candidate(index.state.entries[id], match, likeness, reasons))
+                reasons = [*misfits, *_below(match, least), *_failed(index.state.entries[id])]
+                entry = index.state.entries[id]
+                found.append(Candidate(entry, match, match.sum + entry.trust, reasons))
         else:
             cosines = group.cosines(key_text(layout), index.texts)
             found += [
@@ -60,6 +60,11 @@ def unusable(bank: MemoryBank, entry: Entry) -> str:
     except TTOMError as error:
         return error.message
     return ""
+
+
+def _failed(entry: Entry):
+    if not entry.trusted:
+        yield f"{entry.failed} of the {entry.passed + entry.failed} videos that it was used for failed their check"
 
 
 def _other_making(entry: Entry, model: str, guide: dict):

@@ -45,8 +45,14 @@ def export(bank: MemoryBank, entries: list[Entry], path: Path, names: str = "dif
 
 
 def lora(entry: Entry, state: State, names: str) -> bytes:
-    """The content of a LoRA's file, the entry's record in its header."""
+    """The content of a LoRA's file, the entry's record in its header. Raises BankError for what is more than a LoRA."""
     import safetensors.torch
+
+    if any(map(adapters.is_move, state)):
+        raise BankError(
+            f"the entry {entry.id} holds moves of the latents, which no other tool takes",
+            "export it to a .zip, for another bank",
+        )
 
     record = {KEY: to_json(entry.to_record())}
     if names == "diffusers":

@@ -60,7 +60,7 @@ def prune(
     dry_run: DryRunOpt = False,
     bank: BankOpt = None,
 ) -> None:  # fmt: skip
-    """Make the bank smaller: the least frequently used go first, of equals the longest unused. Prints the ids that went."""
+    """Make the bank smaller: what was of use seldom, or long ago, goes first. Prints the ids that went."""
     if keep is None and mb is None:
         raise TTOMError("say how much stays", "give --keep N, or --mb N")
     store = open_bank(bank)

@@ -8,26 +8,46 @@ import torch
 
 from ...backbones import Backbone
 from ...config import GuideConfig
+from ...errors import BankError
 from .way import Way
+
+State = dict[str, torch.Tensor]
+MOVE = "moves."
+"""What the name of a step's move begins with, the step's number following."""
 
 
 class Latents(Way):
-    """Steps of one length, `config.latent_lr` times the noise level; both branches and the scheduler see the move."""
+    """Steps of one length, `config.latent_lr` times the noise level; both branches and the scheduler see the move.
 
-    learns = True
+    The moves can be `stored`, and made again in another video: with `optimise` as where each step starts, without it as
+    they are. What is particular to a noise does not carry over, where things form does (measured: see the log).
+    """
 
-    def __init__(self, pipe, backbone: Backbone, config: GuideConfig):
-        self.pipe, self.backbone, self.config = pipe, backbone, config
+    def __init__(
+        self, pipe, backbone: Backbone, config: GuideConfig, *, stored: State | None = None, optimise: bool = True
+    ):
+        self.pipe, self.backbone, self.config, self.learns = pipe, backbone, config, optimise
         self.denoiser = backbone.denoiser(pipe)
+        self._stored = stored or {}
         self.reset()
 
     def reset(self):
         self._start = self._moved = self._delta = None
+        self._moves: State = {}
 
     def begin(self, step, kwargs):
+        self._name = f"{MOVE}{step}"
         self._length = self.config.latent_lr * self.backbone.noise_level(self.pipe, step)
         self._start = self.backbone.noisy(self.denoiser, kwargs).detach()
         self._moved = self._start.clone()
+        move = self._stored.get(self._name)
+        if move is not None:
+            if move.shape != self._start.shape[1:]:
+                raise BankError(
+                    f"the stored moves do not fit: {tuple(move.shape)}, not {tuple(self._start.shape[1:])}",
+                    "use the size that they were made for, or another bank",
+                )
+            self._moved += move.to(self._moved)
 
     def leaves(self):
         return [] if self._moved is None else [self._moved]
@@ -43,7 +63,12 @@ class Latents(Way):
 
     def end(self):
         self._delta = self._moved.detach() - self._start
+        self._moves[self._name] = self._delta[0]
         self._start = self._moved = None
+
+    def state(self):
+        """The moves, a tensor of one sample's latents for each guided step, in half precision."""
+        return {name: move.half().cpu() for name, move in self._moves.items()}
 
     @contextmanager
     def applied(self, acting, kwargs):

@@ -24,6 +24,9 @@ class Params(Way):
     def begin(self, step, kwargs):
         self.adapter.switch(True)
 
+    def state(self):
+        return self.adapter.state() if self.learns else {}
+
     def descend(self):
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)

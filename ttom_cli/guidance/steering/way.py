@@ -10,8 +10,8 @@ import torch
 class Way:
     """One way to steer; by itself it does nothing.
 
-    In each guided step the guide calls `begin`, then for each iteration `tried`, a backward pass, and `descend`, then
-    `end`; where no way `learns`, there are no iterations. Each real call of the denoiser is made within `applied`.
+    In each guided step the guide calls `begin`, then, where one of the ways `learns`, for each iteration `tried`, a
+    backward pass, and `descend`, then `end`. Each real call of the denoiser is made within `applied`.
     """
 
     learns = False
@@ -36,6 +36,10 @@ class Way:
 
     def end(self) -> None:
         """The iterations of the step are done."""
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """What it learnt, for another video to begin with."""
+        return {}
 
     def acts(self, *, conditional: bool, guided: bool) -> bool:
         """Whether it changes this branch of a step, so that the branches must be called apart."""
