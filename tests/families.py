@@ -309,7 +309,9 @@ FAMILIES = {
     "ltx-0.9.5-i2v": Toy(ltx_condition, "ltx-video-0.9.5", sample=pictured),
     "skyreels-v2": Toy(skyreels, "skyreels-v2-14b-540p"),
     "hunyuan": Toy(  # whose guidance is distilled: true guidance with a negative prompt
-        hunyuan, "hunyuanvideo", sample=lambda scale: dict(negative_prompt="a dog", more={"true_cfg_scale": scale})
+        hunyuan,
+        "hunyuanvideo",
+        sample=lambda scale: dict(negative_prompt="a dog", more={"true_cfg_scale": scale}) if scale > 1 else {},
     ),
     "hunyuan1.5": Toy(
         hunyuan15, "hunyuanvideo1.5-480p", own=dict(tokenizer_2_max_length=8, vision_num_semantic_tokens=4)
