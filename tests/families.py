@@ -1,12 +1,21 @@
 """A pipeline of each family, with diffusers' real classes at toy size, random weights and a real tokenizer."""
 
-from functools import partial
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
 
 import torch
+from PIL import Image
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import (
+    ByT5Tokenizer,
+    CLIPImageProcessor,
     CLIPTextConfig,
     CLIPTextModel,
+    CLIPVisionConfig,
+    CLIPVisionModel,
     LlamaConfig,
     LlamaModel,
     PreTrainedTokenizerFast,
@@ -14,6 +23,8 @@ from transformers import (
     T5EncoderModel,
 )
 
+from ttom_cli import backbones
+from ttom_cli.config import SampleConfig
 from ttom_cli.shapes import networks
 
 WORDS = "a an the red blue green ball cube rolls right left while rises and two dogs dog".split()
@@ -32,26 +43,52 @@ def tokenizer(**more) -> PreTrainedTokenizerFast:
     )  # fmt: skip
 
 
-def t5(width: int = 32) -> T5EncoderModel:
-    return T5EncoderModel(T5Config(vocab_size=64, d_model=width, d_kv=8, d_ff=32, num_layers=1, num_heads=2)).eval()
+def t5(width: int = 32, vocab: int = 64) -> T5EncoderModel:
+    return T5EncoderModel(T5Config(vocab_size=vocab, d_model=width, d_kv=8, d_ff=32, num_layers=1, num_heads=2)).eval()
 
 
 def wan(*, experts: bool = False):
     """Wan2.1, or with two experts Wan2.2 A14B."""
-    from diffusers import WanPipeline, WanTransformer3DModel
+    from diffusers import WanPipeline
 
-    def transformer():
-        return WanTransformer3DModel(
-            patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=16, in_channels=16, out_channels=16,
-            text_dim=networks.TEXT_DIM, freq_dim=32, ffn_dim=64, num_layers=4, cross_attn_norm=True,
-            qk_norm="rms_norm_across_heads", rope_max_seq_len=64,
-        )  # fmt: skip
+    more = dict(transformer_2=wan_transformer(), boundary_ratio=0.5) if experts else {}
+    return WanPipeline(**wan_parts(), transformer=wan_transformer(), **more)
 
+
+def wan_transformer(**more):
+    from diffusers import WanTransformer3DModel
+
+    sizes = dict(
+        patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=16, in_channels=16, out_channels=16,
+        text_dim=networks.TEXT_DIM, freq_dim=32, ffn_dim=64, num_layers=4, cross_attn_norm=True,
+        qk_norm="rms_norm_across_heads", rope_max_seq_len=64,
+    )  # fmt: skip
+    return WanTransformer3DModel(**(sizes | more))
+
+
+def wan_parts() -> dict:
     words, family = networks.build_tokenizer(), networks.Wan()
-    more = dict(transformer_2=transformer(), boundary_ratio=0.5) if experts else {}
-    return WanPipeline(
-        tokenizer=words, text_encoder=family.text_encoder(len(words)), vae=family.vae(),
-        scheduler=family.scheduler, transformer=transformer(), **more,
+    return dict(
+        tokenizer=words, text_encoder=family.text_encoder(len(words)), vae=family.vae(), scheduler=family.scheduler
+    )
+
+
+def wan_image(kind: str):
+    """Image-to-video: Wan2.1, which attends to the picture; of Wan2.2 A14B, or the 5B, whose first frame it is."""
+    from diffusers import WanImageToVideoPipeline
+
+    if kind == "5b":
+        return WanImageToVideoPipeline(**wan_parts(), transformer=wan_transformer(), expand_timesteps=True)
+    if kind == "a14b":
+        first, second = (wan_transformer(in_channels=36) for _ in range(2))
+        return WanImageToVideoPipeline(**wan_parts(), transformer=first, transformer_2=second, boundary_ratio=0.5)
+    vision = CLIPVisionConfig(
+        hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=32, patch_size=8
+    )
+    return WanImageToVideoPipeline(
+        **wan_parts(), transformer=wan_transformer(in_channels=36, image_dim=32, added_kv_proj_dim=32),
+        image_encoder=CLIPVisionModel(vision).eval(),
+        image_processor=CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}),
     )  # fmt: skip
 
 
@@ -109,6 +146,24 @@ def ltx():
     )  # fmt: skip
 
 
+def ltx_condition():
+    from diffusers import FlowMatchEulerDiscreteScheduler, LTXConditionPipeline
+
+    parts = ltx().components | {"scheduler": FlowMatchEulerDiscreteScheduler()}
+    return LTXConditionPipeline(**parts)
+
+
+def skyreels():
+    from diffusers import AutoencoderKLWan, SkyReelsV2Pipeline, SkyReelsV2Transformer3DModel
+
+    config = {name: value for name, value in wan_transformer().config.items() if not name.startswith("_")}
+    vae = AutoencoderKLWan(
+        base_dim=8, z_dim=16, dim_mult=[1, 1, 1, 1], num_res_blocks=1, temperal_downsample=[False, True, True]
+    )
+    parts = wan_parts() | {"vae": vae}
+    return SkyReelsV2Pipeline(**parts, transformer=SkyReelsV2Transformer3DModel.from_config(config))
+
+
 def hunyuan():
     from diffusers import (
         AutoencoderKLHunyuanVideo,
@@ -147,16 +202,144 @@ def hunyuan():
     )  # fmt: skip
 
 
+def hunyuan15():
+    from diffusers import (
+        AutoencoderKLHunyuanVideo15,
+        ClassifierFreeGuidance,
+        FlowMatchEulerDiscreteScheduler,
+        HunyuanVideo15Pipeline,
+        HunyuanVideo15Transformer3DModel,
+    )
+
+    return HunyuanVideo15Pipeline(
+        text_encoder=qwen(), tokenizer=chat_tokenizer(108), text_encoder_2=t5(vocab=384), tokenizer_2=ByT5Tokenizer(),
+        vae=AutoencoderKLHunyuanVideo15(
+            latent_channels=4, block_out_channels=(8, 8, 8, 16), layers_per_block=1, spatial_compression_ratio=8,
+            temporal_compression_ratio=4, downsample_match_channel=False, upsample_match_channel=False,
+        ),
+        transformer=HunyuanVideo15Transformer3DModel(
+            in_channels=9, out_channels=4, num_attention_heads=2, attention_head_dim=10, num_layers=4,
+            num_refiner_layers=1, text_embed_dim=16, text_embed_2_dim=32, image_embed_dim=8, rope_axes_dim=(2, 4, 4),
+        ),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=5.0), guider=ClassifierFreeGuidance(guidance_scale=6.0),
+    )  # fmt: skip
+
+
+def qwen_image():
+    from diffusers import (
+        AutoencoderKLQwenImage,
+        FlowMatchEulerDiscreteScheduler,
+        QwenImagePipeline,
+        QwenImageTransformer2DModel,
+    )
+
+    return QwenImagePipeline(
+        text_encoder=qwen(seeing=True), tokenizer=tokenizer(),
+        vae=AutoencoderKLQwenImage(
+            base_dim=8, z_dim=4, dim_mult=[1, 1, 1, 1], num_res_blocks=1, temperal_downsample=[False, True, True],
+            latents_mean=[0.0] * 4, latents_std=[1.0] * 4,
+        ),
+        transformer=QwenImageTransformer2DModel(
+            in_channels=16, out_channels=4, num_layers=4, attention_head_dim=16, num_attention_heads=2,
+            joint_attention_dim=16, axes_dims_rope=(8, 4, 4),
+        ),
+        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+    )  # fmt: skip
+
+
+def chat_tokenizer(before: int):
+    """With a chat template that has so many tokens before the user's words, and a few after."""
+    made = tokenizer()
+    made.chat_template = "{{ 'the ' * BEFORE }}{{ messages[-1].content }} and an".replace("BEFORE", str(before))
+    return made
+
+
+def qwen(*, seeing: bool = False):
+    """What reads text, or the whole model that reads pictures as well."""
+    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLTextModel
+
+    text = dict(
+        vocab_size=64, hidden_size=16, intermediate_size=32, num_hidden_layers=3, num_attention_heads=2,
+        num_key_value_heads=2, max_position_embeddings=2048, pad_token_id=0, bos_token_id=1, eos_token_id=1,
+        rope_scaling={"type": "default", "mrope_section": [1, 1, 2]},
+    )  # fmt: skip
+    vision = dict(depth=1, hidden_size=16, intermediate_size=16, num_heads=2, out_hidden_size=16)
+    config = Qwen2_5_VLConfig(text_config=text, vision_config=vision)
+    return (Qwen2_5_VLForConditionalGeneration(config) if seeing else Qwen2_5_VLTextModel(config.text_config)).eval()
+
+
+@cache
+def picture() -> str:
+    """A picture's file."""
+    path = Path(tempfile.mkdtemp(prefix="ttom-test-"), "picture.png")
+    Image.linear_gradient("L").convert("RGB").save(path)
+    return str(path)
+
+
+@dataclass
+class Toy:
+    """A toy pipeline, and how it is called."""
+
+    make: Callable
+    like: str
+    """The listed model whose settings it takes."""
+    length: int = 24
+    """Tokens of the prompt, padding included."""
+    frames: int = 17
+    sample: Callable[[float], dict] = field(default=lambda scale: {})
+    """Further settings, by the scale of guidance."""
+    own: dict = field(default_factory=dict)
+    """Sizes that the pipeline has of its own, and files do not say."""
+
+
+def pictured(scale: float) -> dict:
+    return {"image": picture()}
+
+
 FAMILIES = {
-    "wan2.1": wan,
-    "wan2.2-a14b": partial(wan, experts=True),
-    "cogvideox": cogvideox,
-    "cogvideox1.5": partial(cogvideox, newer=True),
-    "ltx": ltx,
-    "hunyuan": hunyuan,
+    "wan2.1": Toy(wan, "wan2.1-1.3b"),
+    "wan2.2-a14b": Toy(partial(wan, experts=True), "wan2.2-a14b"),
+    "wan2.1-i2v": Toy(partial(wan_image, "2.1"), "wan2.1-i2v-14b-480p", length=512, sample=pictured),
+    "wan2.2-i2v-a14b": Toy(partial(wan_image, "a14b"), "wan2.2-i2v-a14b", sample=pictured),
+    "wan2.2-i2v-5b": Toy(partial(wan_image, "5b"), "wan2.2-i2v-5b", sample=pictured),
+    "cogvideox": Toy(cogvideox, "cogvideox-2b"),
+    "cogvideox1.5": Toy(partial(cogvideox, newer=True), "cogvideox1.5-5b"),
+    "ltx": Toy(ltx, "ltx-video"),
+    "ltx-0.9.5": Toy(ltx_condition, "ltx-video-0.9.5"),
+    "ltx-0.9.5-i2v": Toy(ltx_condition, "ltx-video-0.9.5", sample=pictured),
+    "skyreels-v2": Toy(skyreels, "skyreels-v2-14b-540p"),
+    "hunyuan": Toy(  # whose guidance is distilled: true guidance with a negative prompt
+        hunyuan,
+        "hunyuanvideo",
+        sample=lambda scale: dict(negative_prompt="a dog", more={"true_cfg_scale": scale}) if scale > 1 else {},
+    ),
+    "hunyuan1.5": Toy(
+        hunyuan15, "hunyuanvideo1.5-480p", own=dict(tokenizer_2_max_length=8, vision_num_semantic_tokens=4)
+    ),
+    "qwen-image": Toy(qwen_image, "qwen-image", frames=1),
 }
+
+
+def settings(name: str, *, guidance: float = 4.0, **more) -> SampleConfig:
+    """Of a toy's small, short video."""
+    toy = FAMILIES[name]
+    given = dict(
+        height=64, width=64, frames=toy.frames, fps=8, steps=1, guidance_scale=guidance, max_sequence_length=toy.length,
+    )  # fmt: skip
+    return SampleConfig(**(given | toy.sample(guidance) | more))
+
+
+def call(pipe, name: str, prompt: str, *, guidance: float = 4.0) -> torch.Tensor:
+    """A plain call of four steps: the latents."""
+    made, backbone = settings(name, guidance=guidance, steps=4), backbones.FAMILIES[type(pipe).__name__]
+    vars(pipe).update(FAMILIES[name].own)
+    backbone.prepare(pipe, made)
+    return pipe(
+        prompt=prompt, **backbone.arguments(pipe, made), generator=torch.Generator().manual_seed(3),
+        output_type="latent",
+    )[0]  # fmt: skip
 
 
 def build(name: str):
     torch.manual_seed(0)
-    return FAMILIES[name]()
+    return FAMILIES[name].make()

@@ -16,12 +16,8 @@ from ttom_cli.errors import LayoutError, ModelError, TTOMError
 SMALL = dict(blocks=(1, 2), rank=4, lr=1e-2, steps=2, iterations=2)
 
 
-def call(pipe, layout, **more):
-    made = pipe(
-        prompt=layout.text, height=64, width=64, num_frames=17, num_inference_steps=4, guidance_scale=4.0,
-        max_sequence_length=24, generator=torch.Generator().manual_seed(3), output_type="latent", **more,
-    )  # fmt: skip
-    return made.frames
+def call(pipe, layout, name="wan2.1"):
+    return families.call(pipe, name, layout.text)
 
 
 @pytest.fixture
@@ -35,15 +31,19 @@ def pipe(toy_folder):
 def test_any_family_is_guided_as_it_is_called_and_is_plain_outside(name, layout):
     pipe = families.build(name)
     pipe.set_progress_bar_config(disable=True)
-    before = call(pipe, layout)
+    before = call(pipe, layout, name)
     with ttom_cli.guided(pipe, layout, **SMALL) as guide:
-        inside = call(pipe, layout)
+        inside = call(pipe, layout, name)
     assert [len(step) for step in guide.losses] == [2, 2] and guide.losses[0][1] < guide.losses[0][0]
-    assert not torch.equal(inside, before) and torch.equal(call(pipe, layout), before)
+    assert not torch.equal(inside, before) and torch.equal(call(pipe, layout, name), before)
     assert not {"step", "set_timesteps"} & vars(pipe.scheduler).keys()
-    with pytest.raises(RuntimeError, match="inside"), ttom_cli.guided(pipe, layout, **SMALL):
-        call(pipe, layout, callback_on_step_end=lambda *_: (_ for _ in ()).throw(RuntimeError("inside")))
-    assert torch.equal(call(pipe, layout), before)
+
+    def fail(*_):
+        raise RuntimeError("inside")
+
+    with pytest.raises(RuntimeError, match="inside"), ttom_cli.guided(pipe, layout, on_iteration=fail, **SMALL):
+        call(pipe, layout, name)
+    assert torch.equal(call(pipe, layout, name), before)
 
 
 def test_what_was_learnt_is_used_again_and_a_second_call_is_guided_too(pipe, layout):

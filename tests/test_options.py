@@ -45,7 +45,7 @@ def test_help_and_the_page_have_the_same_names(monkeypatch, capsys):
     plain = " ".join(shown.replace("│", " ").split())
     for option in OPTIONS.values():
         assert " ".join(option.help.split()[:3]) in plain, option.name
-    assert "Default: 25 for shapes, shapes-cog; 40 for wan2.2-a14b; else 50." in plain
+    assert "Default: 25 for shapes, shapes-cog; else the model's own, as `ttom models` says." in plain
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -68,7 +68,7 @@ def test_defaults_of_each_model_are_told_apart():
     assert default_of(OPTIONS["rank"]) == "8 for shapes, shapes-cog; else 32"
     assert default_of(OPTIONS["loss"]) == "jsd" and default_of(OPTIONS["seed"]) == ""
     size, both = default_of(OPTIONS["size"]), default_of(OPTIONS["both-branches"])
-    assert "64x64 for shapes, shapes-cog" in size and size.endswith("else 832x480") and both == "off"
+    assert "64x64 for shapes, shapes-cog" in size and size.endswith("as `ttom models` says") and both == "off"
 
 
 def test_a_number_of_guided_steps_that_is_said_is_meant():

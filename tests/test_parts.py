@@ -81,6 +81,12 @@ def test_a_video_with_loras_is_replayed_from_its_recipe(toy_folder, style, layou
     assert digest(generate(Runtime.open(str(toy_folder), load=load), again).frames) == digest(outcome.frames)
 
 
+def test_a_lora_for_a_pipeline_that_loads_none_is_refused(tmp_path, style):
+    families.build("hunyuan1.5").save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="diffusers loads no LoRAs onto a HunyuanVideo15Pipeline"):
+        opened(tmp_path, lora=(str(style),))
+
+
 @pytest.mark.parametrize("name", ["wan2.2-a14b", "cogvideox", "ltx", "hunyuan"])
 def test_every_family_takes_loras(tmp_path, name):
     """Both experts of Wan2.2-A14B do."""

@@ -10,9 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .catalog import ModelCard
+from .backbones import FAMILIES
+from .backbones.card import ModelCard
 from .errors import TTOMError
 from .outputs import SUFFIXES, Pattern, read_pattern, refuse_existing
+from .pictures import digest_of
 from .settings import OPTIONS, Layer, Settings, named, seeds_of
 from .text import plain
 from .video import prepare_place, read_recipe
@@ -49,11 +51,13 @@ class Asked:
 def videos_of(
     item: Layer, number: int, card: ModelCard, settings: Settings, *, common: Layer, given: dict
 ) -> list[Asked]:
-    """The videos of a prompt. Raises TTOMError for wrong seeds, and for an `out` that cannot be."""
-    pattern = read_pattern(settings.run.out)
+    """The videos of a prompt. Raises TTOMError for wrong seeds, and for an `out` or a picture that cannot be."""
+    family = FAMILIES[card.pipeline]
+    pattern = read_pattern(settings.run.out, still=family.still)
     with named(item):
+        family.check_image(settings.sample)
         if item.get("out") is not None:
-            pattern = read_pattern(OPTIONS["out"].read(item["out"]), within=pattern.root)
+            pattern = read_pattern(OPTIONS["out"].read(item["out"]), within=pattern.root, still=family.still)
     seeds, drawn = seeds_of(common, given, item)
     made = [
         Asked(
@@ -82,6 +86,7 @@ def _mark(item: Layer, card: ModelCard, settings: Settings, seed: int | None) ->
         "seed": seed,
         "model": card.name,
         "sample": asdict(settings.sample),
+        "image": digest_of(settings.sample.image),
         "guide": guide,
         "memory": settings.memory.enabled and settings.memory.on_hit,
         "load": [settings.load.dtype, settings.load.quantize],

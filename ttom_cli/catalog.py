@@ -3,58 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+from .backbones import FAMILIES, family_of
+from .backbones.card import PACKAGE, ModelCard
 from .config import GuideConfig, SampleConfig
 from .errors import ModelError, TTOMError, unknown
 from .files import read_data
 
-PACKAGE = Path(__file__).parent
 INDEX, CONFIG = "model_index.json", "transformer/config.json"
 PROFILE = "profile.yaml"  # in a model's folder: the blocks that `ttom probe` found for it
-WAN_NEGATIVE = (
-    "Bright tones, overexposed, static, blurred details, subtitles, style, works, paintings, images, static, "
-    "overall gray, worst quality, low quality, JPEG compression residue, ugly, incomplete, extra fingers, "
-    "poorly drawn hands, poorly drawn faces, deformed, disfigured, misshapen limbs, fused fingers, still picture, "
-    "messy background, three legs, many people in the background, walking backwards"
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelCard:
-    """A model's name, source and defaults."""
-
-    name: str
-    source: str
-    """A hub id or a folder in diffusers' layout."""
-    pipeline: str
-    """The class in its `model_index.json`."""
-    parameters: str
-    """Of the denoiser, in words."""
-    weights: float
-    """Gigabytes of all parts in bfloat16; --offload model needs the largest part at a time, and activations."""
-    sample: SampleConfig
-    guide: GuideConfig = field(default_factory=GuideConfig)
-    unbiased: dict = field(default_factory=dict)
-    """What is otherwise in the guide where its mode has no bias on the attention, which leaves more to optimise."""
-    group: int = 4
-    """Frames of a latent frame, but for the first."""
-    world: str = ""
-    """shapes: it knows that world alone, whose words and detector are at hand."""
-    note: str = ""
-    """Where the defaults come from."""
-
-    def guide_in(self, mode: str) -> GuideConfig:
-        """The guide in a mode, the default one or another."""
-        biased = "attention" in mode.split("+")
-        return replace(self.guide, mode=mode, **({} if biased else self.unbiased))
-
-    @property
-    def embedded(self) -> bool:
-        """Whether the package holds its weights."""
-        return Path(self.source).is_relative_to(PACKAGE)
 
 
 def read_profile(path: Path, model: str = "") -> tuple[int, ...]:
@@ -76,16 +36,6 @@ def _profiled(guide: GuideConfig, folder: Path) -> GuideConfig:
     return replace(guide, blocks=read_profile(file)) if file.is_file() else guide
 
 
-WAN = SampleConfig(
-    height=480, width=832, frames=81, fps=16, steps=50, guidance_scale=5.0, shift=5.0,
-    negative_prompt=WAN_NEGATIVE, max_sequence_length=512,
-)  # fmt: skip
-COG = SampleConfig(
-    height=480, width=720, frames=49, fps=8, steps=50, guidance_scale=6.0, max_sequence_length=226,
-)  # fmt: skip
-PAPER_GUIDE = GuideConfig(blocks=(3,), share=0.25, checkpointing="blocks")
-LARGE_GUIDE = replace(PAPER_GUIDE, checkpointing="parts")
-COG_GUIDE = replace(PAPER_GUIDE, blocks=(20, 21), adapt=tuple(range(12, 22)))
 SHAPES = SampleConfig(
     height=64, width=64, frames=13, fps=8, steps=25, guidance_scale=4.0, max_sequence_length=64, enlarge=4,
 )  # fmt: skip
@@ -94,82 +44,23 @@ SHAPES_GUIDE = GuideConfig(
 )
 SHAPES_UNBIASED = {"iterations": 4, "consolidate": 40}
 
-CARDS = {
-    card.name: card
-    for card in (
-        ModelCard(
-            name="shapes", source=str(PACKAGE / "models" / "shapes"), pipeline="WanPipeline",
-            parameters="1.8 M", weights=0.01, world="shapes",
-            sample=SHAPES, guide=_profiled(SHAPES_GUIDE, PACKAGE / "models" / "shapes"), unbiased=SHAPES_UNBIASED,
-            note="embedded, runs on any CPU; blocks found by ttom probe, the rest of the guide by ttom bench",
-        ),
-        ModelCard(
-            name="shapes-cog", source=str(PACKAGE / "models" / "shapes-cog"), pipeline="CogVideoXPipeline",
-            parameters="2.5 M", weights=0.01, world="shapes",
-            sample=replace(SHAPES, frames=17),
-            guide=_profiled(replace(SHAPES_GUIDE, train_from=0, lr=1.5e-3), PACKAGE / "models" / "shapes-cog"),
-            unbiased=SHAPES_UNBIASED,
-            note="embedded: the same world with joint attention; blocks and guide found as for shapes",
-        ),
-        ModelCard(
-            name="wan2.1-14b", source="Wan-AI/Wan2.1-T2V-14B-Diffusers", pipeline="WanPipeline",
-            parameters="14 B", weights=41,
-            sample=WAN, guide=LARGE_GUIDE, note="the paper's model and settings",
-        ),
-        ModelCard(
-            name="wan2.1-1.3b", source="Wan-AI/Wan2.1-T2V-1.3B-Diffusers", pipeline="WanPipeline",
-            parameters="1.3 B", weights=15,
-            sample=replace(WAN, shift=3.0), guide=PAPER_GUIDE, note="settings of Wan; guide of the paper's 14 B",
-        ),
-        ModelCard(
-            name="wan2.2-a14b", source="Wan-AI/Wan2.2-T2V-A14B-Diffusers", pipeline="WanPipeline",
-            parameters="2 x 14 B", weights=69,
-            sample=replace(WAN, steps=40, guidance_scale=4.0, shift=12.0, more={"guidance_scale_2": 3.0}),
-            guide=LARGE_GUIDE, note="settings of Wan; guide of the paper's Wan2.1",
-        ),
-        ModelCard(
-            name="wan2.2-5b", source="Wan-AI/Wan2.2-TI2V-5B-Diffusers", pipeline="WanPipeline",
-            parameters="5 B", weights=23,
-            sample=replace(WAN, height=704, width=1280, frames=121, fps=24),
-            guide=PAPER_GUIDE, note="settings of Wan; guide of the paper's Wan2.1",
-        ),
-        ModelCard(
-            name="cogvideox-5b", source="zai-org/CogVideoX-5b", pipeline="CogVideoXPipeline",
-            parameters="5 B", weights=21,
-            sample=replace(COG, more={"use_dynamic_cfg": True}), guide=COG_GUIDE,
-            note="settings of CogVideoX; blocks of the reference code",
-        ),
-        ModelCard(
-            name="cogvideox-2b", source="zai-org/CogVideoX-2b", pipeline="CogVideoXPipeline",
-            parameters="2 B", weights=13,
-            sample=COG, guide=COG_GUIDE, note="settings of CogVideoX; blocks of the reference code's 5 B",
-        ),
-        ModelCard(
-            name="cogvideox1.5-5b", source="zai-org/CogVideoX1.5-5B", pipeline="CogVideoXPipeline",
-            parameters="5 B", weights=21,
-            sample=replace(COG, height=768, width=1360, frames=81, fps=16, more={"use_dynamic_cfg": True}),
-            guide=COG_GUIDE, note="settings of CogVideoX; blocks of the reference code's 5 B",
-        ),
-        ModelCard(
-            name="ltx-video", source="Lightricks/LTX-Video", pipeline="LTXPipeline",
-            parameters="2 B", weights=15, group=8,
-            sample=SampleConfig(
-                height=480, width=704, frames=161, fps=24, steps=50, guidance_scale=3.0, max_sequence_length=128,
-                negative_prompt="worst quality, inconsistent motion, blurry, jittery, distorted",
-            ),
-            guide=PAPER_GUIDE, note="settings of LTX; guide not measured: run ttom probe",
-        ),
-        ModelCard(
-            name="hunyuanvideo", source="hunyuanvideo-community/HunyuanVideo", pipeline="HunyuanVideoPipeline",
-            parameters="13 B", weights=43,
-            sample=SampleConfig(
-                height=720, width=1280, frames=129, fps=24, steps=50, guidance_scale=6.0, shift=7.0,
-                max_sequence_length=256,
-            ),
-            guide=LARGE_GUIDE, note="settings of HunyuanVideo; guide not measured: run ttom probe",
-        ),
-    )
-}  # fmt: skip
+EMBEDDED = (
+    ModelCard(
+        name="shapes", source=str(PACKAGE / "models" / "shapes"), pipeline="WanPipeline",
+        parameters="1.8 M", weights=0.01, world="shapes",
+        sample=SHAPES, guide=_profiled(SHAPES_GUIDE, PACKAGE / "models" / "shapes"), unbiased=SHAPES_UNBIASED,
+        note="embedded, runs on any CPU; blocks found by ttom probe, the rest of the guide by ttom bench",
+    ),
+    ModelCard(
+        name="shapes-cog", source=str(PACKAGE / "models" / "shapes-cog"), pipeline="CogVideoXPipeline",
+        parameters="2.5 M", weights=0.01, world="shapes",
+        sample=replace(SHAPES, frames=17),
+        guide=_profiled(replace(SHAPES_GUIDE, train_from=0, lr=1.5e-3), PACKAGE / "models" / "shapes-cog"),
+        unbiased=SHAPES_UNBIASED,
+        note="embedded: the same world with joint attention; blocks and guide found as for shapes",
+    ),
+)  # fmt: skip
+CARDS = {card.name: card for card in (*EMBEDDED, *(card for family in FAMILIES.values() for card in family.cards))}
 
 
 def find_card(model: str) -> ModelCard:
@@ -211,12 +102,8 @@ def card_like(pipeline: str, index: dict, config: dict) -> ModelCard:
 
     Raises ModelError where ttom cannot guide it.
     """
-    known = dict.fromkeys(card.pipeline for card in CARDS.values())
-    if pipeline not in known:
-        raise ModelError(f"ttom cannot guide a {pipeline}", f"known: {', '.join(known)}")
-    from .backbones import FAMILIES
-
-    return _embedded_like(config) or CARDS[FAMILIES[pipeline].like(index, config)]
+    family = family_of(pipeline)
+    return _embedded_like(config) or CARDS[family.like(index, config)]
 
 
 def _embedded_like(config: dict) -> ModelCard | None:
@@ -226,8 +113,7 @@ def _embedded_like(config: dict) -> ModelCard | None:
         told = {name: value for name, value in config.items() if not name.startswith("_") or name == "_class_name"}
         return json.loads(json.dumps(told))  # of a loaded model, too, whose tuples are lists in the file
 
-    ours = (card for card in CARDS.values() if card.embedded)
-    return next((card for card in ours if shape(_read(Path(card.source, CONFIG))) == shape(config)), None)
+    return next((card for card in EMBEDDED if shape(_read(Path(card.source, CONFIG))) == shape(config)), None)
 
 
 def _read(file: Path) -> dict:

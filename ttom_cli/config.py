@@ -33,7 +33,7 @@ class RunConfig(Checked):
     model: str = option("shapes", "A name that `ttom models` lists, a hub id, or a diffusers folder.", short="m")
     layout: Path | None = option(None, "A layout in JSON or YAML, in place of a planner.")
     out: str = option(
-        "videos", "A folder, one video's file (.mp4, .mov, .mkv, .webm or .gif), or a pattern such as "
+        "videos", "A folder, one video's file (.mp4, .mov, .mkv, .webm, .gif; a picture's .png), or a pattern such as "
         "{slug}-{seed}.mp4, of slug, prompt, seed, number, take and model.", short="o", panel=OUTPUT, like="a path",
     )  # fmt: skip
     overwrite: bool = option(
@@ -72,6 +72,11 @@ def _size(text: str) -> dict[str, int]:
     return {"width": width, "height": height}
 
 
+def _picture(text: str) -> dict[str, str]:
+    """A file's name -> its whole path, which holds wherever it is read again."""
+    return {"image": text and str(Path(text).expanduser().absolute())}
+
+
 @dataclass(frozen=True, kw_only=True)
 class SampleConfig(Checked):
     """What the pipeline is called with."""
@@ -90,6 +95,10 @@ class SampleConfig(Checked):
     guidance_scale: float = option(help="Scale of classifier-free guidance; 1 or less is none.", name="cfg")
     shift: float | None = option(None, "Of the flow-matching noise levels.")
     negative_prompt: str = option("", "What the video should not show.")
+    image: str = option(
+        "", "A picture that the video starts from, for models that want one; its middle is cut to the video's shape.",
+        like="a picture's file", into=_picture, back=lambda sample: sample.image,
+    )  # fmt: skip
     enlarge: int = option(
         1, "Times that each side is enlarged in the video, for models whose frames are tiny.", least=1, most=64
     )

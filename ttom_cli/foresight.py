@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from .catalog import ModelCard
+from .backbones.card import ModelCard
 from .errors import BankError, LayoutError, ModelError, TTOMError
 from .guidance.targets import absent
 from .jobs import Job

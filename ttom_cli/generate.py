@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .catalog import ModelCard
+from .backbones.card import ModelCard
 from .config import SHAPING, CheckConfig, GuideConfig, MemoryConfig, SampleConfig, adapter_signature
 from .errors import BankError, TTOMError, VideoError
 from .foresight import absent_lines, unread, untaught
@@ -22,6 +22,7 @@ from .library import guided, targets_on
 from .memory import Entry, Recall
 from .memory.blend import mean
 from .parts import load_of
+from .pictures import digest_of
 from .recipe import make_recipe
 from .runtime import Runtime
 from .seeing.score import Check, check
@@ -228,8 +229,9 @@ def _keeps(runtime: Runtime, job: Job) -> bool:
 
 
 def _key(runtime: Runtime, job: Job) -> dict:
-    """The settings, and the user's own parts, that an adapter depends on."""
-    return adapter_signature(job.guide, job.sample) | runtime.parts
+    """The settings, the picture, and the user's own parts, that an adapter depends on."""
+    picture = {"image_sha256": digest_of(job.sample.image)} if job.sample.image else {}
+    return adapter_signature(job.guide, job.sample) | picture | runtime.parts
 
 
 def _describe(runtime: Runtime, job: Job, recall: Recall | None) -> dict:
@@ -288,6 +290,11 @@ def refine(bank, entry, *, consolidate: int | None, seed: int | None, out: Path 
 
     The video that comes of it is kept at `out`, if given. Raises TTOMError; the entry is as before then.
     """
+    if "image_sha256" in entry.guide:
+        raise BankError(
+            f"the entry {entry.id} was learnt from a picture, which the bank does not hold",
+            "make its video again with --on-hit continue",
+        )
     runtime = Runtime.open(entry.model, bank=bank, load=load_of(entry.guide), check=CheckConfig())
     guide, sampled = _stored_settings(runtime.card, entry)
     if consolidate is not None:
@@ -295,8 +302,8 @@ def refine(bank, entry, *, consolidate: int | None, seed: int | None, out: Path 
     with tempfile.TemporaryDirectory() as folder:
         job = Job(
             layout=entry.checked_layout(), seed=entry.seed if seed is None else seed,
-            path=out or Path(folder, "video.mp4"), guide=guide, memory=MemoryConfig(on_hit="continue"),
-            sample=sampled, entries=((entry.id, 1.0),),
+            path=out or Path(folder, "made.png" if runtime.backbone.still else "made.mp4"), guide=guide,
+            memory=MemoryConfig(on_hit="continue"), sample=sampled, entries=((entry.id, 1.0),),
         )  # fmt: skip
         return generate(runtime, job, report)
 

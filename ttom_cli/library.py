@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from .backbones import FAMILIES, Backbone
+from .backbones import Backbone, family_of
 from .catalog import card_like
 from .config import GuideConfig, meant
 from .errors import ModelError
@@ -70,10 +70,7 @@ def guided(
 
 def backbone_of(pipe) -> Backbone:
     """Raises ModelError for a pipeline of an unknown family."""
-    family = type(pipe).__name__
-    if family not in FAMILIES:
-        raise ModelError(f"ttom cannot guide a {family}", f"known: {', '.join(FAMILIES)}")
-    return FAMILIES[family]
+    return family_of(type(pipe).__name__)
 
 
 def targets_on(

@@ -11,7 +11,8 @@ from string import Formatter
 from .errors import TTOMError
 from .text import plain, slug
 
-SUFFIXES = ".mp4", ".mov", ".mkv", ".webm", ".gif"
+VIDEOS, STILLS = (".mp4", ".mov", ".mkv", ".webm", ".gif"), (".png",)
+SUFFIXES = *VIDEOS, *STILLS
 FIELDS = {
     "slug": "the prompt in small letters and dashes",
     "prompt": "the prompt as it is",
@@ -20,7 +21,7 @@ FIELDS = {
     "take": "the video's number among its prompt's, from 0",
     "model": "the model",
 }
-NAMED = "{slug}-seed{seed}.mp4"  # in a folder
+NAMED = "{slug}-seed{seed}"  # in a folder
 LONGEST = 240  # bytes of a name, so that a number can follow
 
 
@@ -66,13 +67,14 @@ def refuse_existing(path: Path, overwrite: bool = False, hint: str = "--overwrit
         raise TTOMError(f"{path} is there already", hint)
 
 
-def read_pattern(out: str, within: Path | None = None) -> Pattern:
-    """The pattern of an `out`; with `within`, that of a prompt of its own, inside the folder.
+def read_pattern(out: str, within: Path | None = None, *, still: bool = False) -> Pattern:
+    """The pattern of an `out` of videos, or of `still` pictures; with `within`, that of a prompt of its own, inside the
+    folder.
 
     What ends in a slash, is a folder, or has no suffix is a folder. Raises TTOMError for fields that are none, for
     what cannot be written, and for a path that leads out of `within`.
     """
-    path = Path(out)
+    path, suffixes = Path(out), STILLS if still else VIDEOS
     if out == "-" or path.name.lower() in SUFFIXES:
         raise TTOMError(f"out {out!r} names neither a file nor a folder", "such as video.mp4")
     if within is not None and (path.is_absolute() or ".." in path.parts):
@@ -87,10 +89,11 @@ def read_pattern(out: str, within: Path | None = None) -> Pattern:
         )
     text = out if within is None else f"{_escaped(str(within))}/{out}"
     if out.endswith("/") or not path.suffix or _is_folder(text):
-        return Pattern(text=f"{text.rstrip('/')}/{NAMED}")
-    if path.suffix.lower() not in SUFFIXES:
+        return Pattern(text=f"{text.rstrip('/')}/{NAMED}{suffixes[0]}")
+    if path.suffix.lower() not in suffixes:
+        kind = "picture" if still else "video"
         raise TTOMError(
-            f"out {out!r} is neither a folder nor a video: those are written as {', '.join(SUFFIXES)}",
+            f"out {out!r} is neither a folder nor a {kind}: those are written as {', '.join(suffixes)}",
             f"for a folder of that name write {out}/",
         )
     return Pattern(text=text)

@@ -19,6 +19,7 @@ from .errors import BankError, TTOMError
 from .jobs import Job
 from .layout import Layout, layout_from_json, schema_faults
 from .options import options_of
+from .pictures import digest_of
 from .seeing.score import Check
 from .text import plain
 
@@ -51,6 +52,7 @@ def make_recipe(
         "asked": job.asked,
         "scheduler": type(runtime.pipe.scheduler).__name__,
         "sample": asdict(job.sample),
+        "image_sha256": digest_of(job.sample.image),
         "guide": asdict(job.guide),
         "memory": memory,
         "on_hit": memory.get("action", job.memory.on_hit),
@@ -121,6 +123,8 @@ def replay_job(recipe: dict, path: Path, bank=None) -> tuple[Job, LoadConfig]:
             f"the video's recipe cannot be replayed: {error}", f"it was written by {made_by}, this is {__version__}"
         ) from None
     _check_work(sample)
+    if sample.image and digest_of(sample.image) != recipe.get("image_sha256"):
+        raise TTOMError(f"the picture {sample.image} is not the one that the video started from", "put that back")
     stored = {e.id: e.sha256 for e in bank.entries()} if used and bank else {}
     for entry, sha256, _ in used:
         if stored.get(entry) != sha256:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from .catalog import CARDS, ModelCard
+from .backbones.card import ModelCard
+from .catalog import CARDS, EMBEDDED
 from .config import PANELS
 from .options import Option
 from .settings import OPTIONS
 
+ELSE = "else the model's own, as `ttom models` says"
 LONG = 60  # characters, above which a default is cut
 HEAD = """\
 # The options of `ttom generate`
@@ -22,15 +24,15 @@ what to do and stands in no file.
 
 
 def default_of(option: Option) -> str:
-    """The default in words, by model where it depends on that: '25 for shapes, shapes-cog; else 50'."""
-    by_value: dict[str, list[str]] = {}
-    for card in CARDS.values():
-        by_value.setdefault(in_words(_default(option, card)), []).append(card.name)
-    if len(by_value) == 1:
-        return next(iter(by_value))
-    most = max(by_value, key=lambda value: len(by_value[value]))
-    parts = [f"{value or 'none'} for {', '.join(names)}" for value, names in by_value.items() if value != most]
-    return "; ".join([*parts, f"else {most or 'none'}"])
+    """The default in words, that of the packaged models first: '8 for shapes, shapes-cog; else 32'."""
+    packaged: dict[str, list[str]] = {}
+    for card in EMBEDDED:
+        packaged.setdefault(in_words(_default(option, card)), []).append(card.name)
+    others = {in_words(_default(option, card)) for card in CARDS.values() if not card.embedded}
+    if packaged.keys() == others and len(others) == 1:
+        return others.pop()
+    parts = [f"{value or 'none'} for {', '.join(names)}" for value, names in packaged.items()]
+    return "; ".join([*parts, f"else {others.pop() or 'none'}" if len(others) == 1 else ELSE])
 
 
 def _default(option: Option, card: ModelCard):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import re
 import warnings
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +16,8 @@ import numpy as np
 import torch
 
 from .backbones import FAMILIES, Backbone
-from .catalog import ModelCard, denoiser_config, find_card
+from .backbones.card import ModelCard
+from .catalog import denoiser_config, find_card
 from .config import CheckConfig, GuideConfig, LoadConfig, SampleConfig
 from .errors import ModelError, TTOMError, VideoError, unknown
 from .memory import MemoryBank
@@ -22,14 +25,9 @@ from .parts import add_loras, denoiser_from, key_of, settled
 from .quantize import quantize
 from .seeing.detector import Detector, Sighting, make_detector
 
-# Arguments of a pipeline's call that an option says, and those that are ttom's own.
-SAID = {
-    "prompt": "the prompt", "negative_prompt": "--negative-prompt", "height": "--size", "width": "--size",
-    "num_frames": "--frames", "num_inference_steps": "--steps", "guidance_scale": "--cfg", "generator": "--seed",
-}  # fmt: skip
-OWN = (
+OWN = (  # arguments of a pipeline's call that are ttom's
     "callback_on_step_end", "callback_on_step_end_tensor_inputs", "output_type", "return_dict",
-    "num_videos_per_prompt", "max_sequence_length",
+    "num_videos_per_prompt", "num_images_per_prompt", "max_sequence_length",
 )  # fmt: skip
 FLAT = 8  # of 255; a video that varies by no more shows nothing
 
@@ -95,18 +93,16 @@ class Runtime:
             )
 
     def prepare(self, sample: SampleConfig) -> None:
-        """Set the scheduler's shift; before a guide is opened, which holds on to the scheduler.
+        """Set what the pipeline's parts hold; before a guide is opened, which holds on to the scheduler.
 
         Raises ModelError for a size, a number of frames or an argument that the model cannot take.
         """
-        check_arguments(type(self.pipe), sample)
+        check_arguments(self.backbone, type(self.pipe), sample)
+        self.backbone.check_image(sample)
         self.backbone.arguments(self.pipe, sample)
         self.backbone.token_grid(self.pipe, sample.height, sample.width)
         self.backbone.latent_times(self.pipe, sample.frames)
-        scheduler = self.pipe.scheduler
-        name = next((n for n in ("shift", "flow_shift") if n in scheduler.config), None)
-        if name and sample.shift is not None and scheduler.config[name] != sample.shift:
-            self.pipe.scheduler = type(scheduler).from_config(scheduler.config, **{name: sample.shift})
+        self.backbone.prepare(self.pipe, sample)
 
     def sample(self, prompt: str, sample: SampleConfig, seed: int, on_step=None) -> np.ndarray:
         """Call the pipeline, plainly; any guide acts through its hooks: (F, H, W, 3) uint8.
@@ -157,21 +153,15 @@ class Runtime:
         return [name for name, part in self.pipe.components.items() if type(part) is kind]
 
     def _call(self, prompt: str, sample: SampleConfig, seed: int, on_step) -> np.ndarray:
-        def after_step(pipe, i, t, kwargs):
-            if not kwargs["latents"].isfinite().all():
+        def after_step(i: int, latents: torch.Tensor) -> None:
+            if not latents.isfinite().all():
                 raise self._not_finite(f"after step {i + 1} the latents are")
             if on_step:
                 on_step(i)
-            return {}
 
         try:
-            return self.pipe(
-                prompt=prompt,
-                **self.backbone.arguments(self.pipe, sample),
-                generator=torch.Generator().manual_seed(seed),
-                callback_on_step_end=after_step,
-                output_type="np",
-            ).frames[0]
+            with _each_step(self.pipe.scheduler, after_step):
+                return self.backbone.call(self.pipe, prompt, sample, torch.Generator().manual_seed(seed))
         except (TypeError, ValueError) as error:
             if not sample.more:
                 raise
@@ -188,12 +178,13 @@ def pipeline_class(card: ModelCard) -> type:
     return getattr(diffusers, card.pipeline)
 
 
-def check_arguments(pipeline: type, sample: SampleConfig) -> None:
+def check_arguments(backbone: Backbone, pipeline: type, sample: SampleConfig) -> None:
     """Raises TTOMError for a further argument that this pipeline's call has not, or that another option says."""
-    free = [name for name in inspect.signature(pipeline.__call__).parameters if name not in ("self", *SAID, *OWN)]
+    said = backbone.said
+    free = [name for name in inspect.signature(pipeline.__call__).parameters if name not in ("self", *said, *OWN)]
     for name in sample.more:
-        if name in SAID:
-            raise TTOMError(f"--set cannot set {name}", f"{SAID[name]} does")
+        if name in said:
+            raise TTOMError(f"--set cannot set {name}", f"{said[name]} does")
         if name not in free:
             raise unknown(f"argument of {pipeline.__name__}", name, free)
 
@@ -225,6 +216,26 @@ def detector_for(card: ModelCard, check: CheckConfig) -> CheckConfig | None:
             f"nothing at hand can look at the videos of {card.name}", "name a detector: --detector grounded-sam2"
         )
     return None
+
+
+@contextmanager
+def _each_step(scheduler, after: Callable[[int, torch.Tensor], None]):
+    """While open, `after` is told of each of the scheduler's steps: its number, from 0, and its latents."""
+    step, own, numbers = scheduler.step, vars(scheduler).get("step"), itertools.count()
+
+    @functools.wraps(step)  # pipelines look into its signature
+    def told(*args, **kwargs):
+        output = step(*args, **kwargs)
+        after(next(numbers), output[0] if isinstance(output, tuple) else output.prev_sample)
+        return output
+
+    scheduler.step = told
+    try:
+        yield
+    finally:
+        del scheduler.step
+        if own:  # a guide's
+            scheduler.step = own
 
 
 @contextmanager
@@ -289,7 +300,7 @@ def _frozen(pipe, backbone: Backbone):
     for part in pipe.components.values():
         if type(part) is type(main):
             yield from (backbone.block(part, b) for b in range(backbone.blocks(part)))
-    yield pipe.text_encoder
+    yield backbone.text_encoder(pipe)
 
 
 def _offload_groups(pipe, backbone: Backbone, device: str, resident: int) -> None:

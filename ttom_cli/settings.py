@@ -14,7 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar, get_type_hints
 
-from .catalog import ModelCard, read_profile
+from .backbones.card import ModelCard
+from .catalog import read_profile
 from .config import (
     PANELS,
     CheckConfig,

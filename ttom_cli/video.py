@@ -1,7 +1,7 @@
 """Video files that carry the recipe they were made from.
 
-MP4, MOV and MKV hold H.264, WebM VP9, all yuv420p, and play in browsers; a GIF has 256 colours. The recipe is JSON in
-the container's `comment`, the prompt its `title` where it has one. Frames are (F, H, W, 3) uint8.
+MP4, MOV and MKV hold H.264, WebM VP9, all yuv420p, and play in browsers; a GIF has 256 colours; a PNG is one frame. The
+recipe is JSON in the container's `comment`, the prompt its `title` where it has one. Frames are (F, H, W, 3) uint8.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 
 from .errors import TTOMError
 from .files import LONGEST, parse_json, put, to_json
+from .pictures import comment_of, save_picture
 
 CRF = 12
 H264 = "-c:v", "libx264", "-crf", str(CRF), "-preset", "medium"
@@ -27,6 +28,7 @@ CONTAINERS = {  # what may be written, by suffix, and how
     ".webm": ("-c:v", "libvpx-vp9", "-crf", str(CRF), "-b:v", "0", "-row-mt", "1"),
     ".gif": (),
 }
+PNG = ".png"
 COLOURS = "range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"  # as players take a video to be, and said
 SLOWEST = 60  # seconds that a file's metadata may take
 
@@ -69,8 +71,10 @@ def write_video(
     if not count:
         raise TTOMError(f"there are no frames to write to {path}")
     kind = path.suffix.lower()
-    if kind not in CONTAINERS:
+    if kind not in CONTAINERS and kind != PNG:
         raise TTOMError(f"cannot write {path}", f"videos end in {', '.join(CONTAINERS)}")
+    if kind == PNG and count > 1:
+        raise TTOMError(f"cannot write {count} frames to {path}", f"videos end in {', '.join(CONTAINERS)}")
     filters = f"scale={-(-width * scale // 2) * 2}:{-(-height * scale // 2) * 2}:flags=bicubic"
     if kind == ".gif":
         filters += ",split[a][b];[a]palettegen[p];[b][p]paletteuse"
@@ -80,6 +84,9 @@ def write_video(
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".ttom-") as folder:
             notes, partial = Path(folder, "metadata.txt"), Path(folder, f"video{kind}")
+            if kind == PNG:
+                save_picture(partial, frames[0], recipe or {}, scale)
+                return put(partial, path, overwrite=overwrite)
             notes.write_text(_metadata(recipe or {}), encoding="utf-8")
             command = [
                 find_ffmpeg(), "-y", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}",
@@ -119,6 +126,8 @@ def read_recipe(path: Path, *, whole: bool = False) -> dict:
     """The recipe inside a video. Raises TTOMError where there is none; with `whole`, also where the file is cut off."""
     if not path.is_file():
         raise TTOMError(f"there is no file {path}", "give a video that ttom wrote")
+    if (comment := comment_of(path)) is not None:
+        return _recipe_in(comment, path)
     packets = ["-map", "0:v", "-c", "copy", "-f", "null", "-"] if whole else []
     # The file may be anyone's: as a playlist it could name others, and addresses.
     command = [
@@ -135,11 +144,15 @@ def read_recipe(path: Path, *, whole: bool = False) -> dict:
     for line in text.replace("\\\n", "\0").split("\n"):
         key, _, value = line.partition("=")
         if key.lower() == "comment":
-            with suppress(ValueError):
-                recipe = parse_json(_unescape(value.replace("\0", "\\\n")), f"the recipe in {path}")
-                if isinstance(recipe, dict):
-                    return recipe
-            break
+            return _recipe_in(_unescape(value.replace("\0", "\\\n")), path)
+    return _recipe_in("", path)
+
+
+def _recipe_in(comment: str, path: Path) -> dict:
+    with suppress(ValueError):
+        recipe = parse_json(comment, f"the recipe in {path}")
+        if isinstance(recipe, dict):
+            return recipe
     raise TTOMError(f"{path} carries no ttom recipe", "give a video that ttom wrote, not re-encoded since")
 
 

@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
-import torch
+from dataclasses import replace
 
+from ..config import SampleConfig
 from .base import Backbone
+from .card import PAPER_GUIDE, ModelCard
+
+SAMPLE = SampleConfig(
+    height=480, width=720, frames=49, fps=8, steps=50, guidance_scale=6.0, max_sequence_length=226,
+)  # fmt: skip
+GUIDE = replace(PAPER_GUIDE, blocks=(20, 21), adapt=tuple(range(12, 22)))
 
 
 class CogVideoX(Backbone):
     family = "cogvideox"
+    cards = (
+        ModelCard(
+            name="cogvideox-5b", source="zai-org/CogVideoX-5b", pipeline="CogVideoXPipeline",
+            parameters="5 B", weights=21,
+            sample=replace(SAMPLE, more={"use_dynamic_cfg": True}), guide=GUIDE,
+            note="settings of CogVideoX; blocks of the reference code",
+        ),
+        ModelCard(
+            name="cogvideox-2b", source="zai-org/CogVideoX-2b", pipeline="CogVideoXPipeline",
+            parameters="2 B", weights=13,
+            sample=SAMPLE, guide=GUIDE, note="settings of CogVideoX; blocks of the reference code's 5 B",
+        ),
+        ModelCard(
+            name="cogvideox1.5-5b", source="zai-org/CogVideoX1.5-5B", pipeline="CogVideoXPipeline",
+            parameters="5 B", weights=21,
+            sample=replace(SAMPLE, height=768, width=1360, frames=81, fps=16, more={"use_dynamic_cfg": True}),
+            guide=GUIDE, note="settings of CogVideoX; blocks of the reference code's 5 B",
+        ),
+    )  # fmt: skip
     pipeline_step = 8
     cfg_in_batch = True
 
@@ -51,6 +77,6 @@ class CogVideoX(Backbone):
         return float((1 - pipe.scheduler.alphas_cumprod[t]).sqrt())
 
     def add_noise(self, pipe, clean, noise, timesteps):
-        alpha = pipe.scheduler.alphas_cumprod.to(clean.device)[timesteps.to(clean.device, torch.long)]
+        alpha = pipe.scheduler.alphas_cumprod.to(clean.device)[timesteps.to(clean.device).long()]
         alpha = alpha.to(clean).view(-1, *[1] * (clean.ndim - 1))
         return alpha.sqrt() * clean + (1 - alpha).sqrt() * noise

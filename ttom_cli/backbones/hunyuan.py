@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from ..config import SampleConfig
 from ..errors import ModelError
 from .base import Backbone
+from .card import LARGE_GUIDE, ModelCard
 
 
 class HunyuanVideo(Backbone):
     family = "hunyuan"
+    cards = (
+        ModelCard(
+            name="hunyuanvideo", source="hunyuanvideo-community/HunyuanVideo", pipeline="HunyuanVideoPipeline",
+            parameters="13 B", weights=43,
+            sample=SampleConfig(
+                height=720, width=1280, frames=129, fps=24, steps=50, guidance_scale=6.0, shift=7.0,
+                max_sequence_length=256,
+            ),
+            guide=LARGE_GUIDE, note="settings of HunyuanVideo; guide not measured: run ttom probe",
+        ),
+    )  # fmt: skip
+    per_sample = (*Backbone.per_sample, "pooled_projections", "guidance")
     pipeline_step = 16
 
     def like(self, index, config):

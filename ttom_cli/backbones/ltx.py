@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from ..config import SampleConfig
 from .base import Backbone
+from .card import PAPER_GUIDE, ModelCard
 
 
 class LTX(Backbone):
     family = "ltx"
+    cards = (
+        ModelCard(
+            name="ltx-video", source="Lightricks/LTX-Video", pipeline="LTXPipeline",
+            parameters="2 B", weights=15, group=8,
+            sample=SampleConfig(
+                height=480, width=704, frames=161, fps=24, steps=50, guidance_scale=3.0, max_sequence_length=128,
+                negative_prompt="worst quality, inconsistent motion, blurry, jittery, distorted",
+            ),
+            guide=PAPER_GUIDE, note="settings of LTX; guide not measured: run ttom probe",
+        ),
+    )  # fmt: skip
     pipeline_step = 32
     cfg_in_batch = True
 

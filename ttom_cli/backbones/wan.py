@@ -5,11 +5,50 @@ Wan2.2-A14B has two experts; `transformer` runs the high noise levels, and so th
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from ..config import SampleConfig
 from .base import Backbone
+from .card import LARGE_GUIDE, PAPER_GUIDE, ModelCard
+
+NEGATIVE = (
+    "Bright tones, overexposed, static, blurred details, subtitles, style, works, paintings, images, static, "
+    "overall gray, worst quality, low quality, JPEG compression residue, ugly, incomplete, extra fingers, "
+    "poorly drawn hands, poorly drawn faces, deformed, disfigured, misshapen limbs, fused fingers, still picture, "
+    "messy background, three legs, many people in the background, walking backwards"
+)
+SAMPLE = SampleConfig(
+    height=480, width=832, frames=81, fps=16, steps=50, guidance_scale=5.0, shift=5.0,
+    negative_prompt=NEGATIVE, max_sequence_length=512,
+)  # fmt: skip
 
 
 class Wan(Backbone):
     family = "wan"
+    cards = (
+        ModelCard(
+            name="wan2.1-14b", source="Wan-AI/Wan2.1-T2V-14B-Diffusers", pipeline="WanPipeline",
+            parameters="14 B", weights=41,
+            sample=SAMPLE, guide=LARGE_GUIDE, note="the paper's model and settings",
+        ),
+        ModelCard(
+            name="wan2.1-1.3b", source="Wan-AI/Wan2.1-T2V-1.3B-Diffusers", pipeline="WanPipeline",
+            parameters="1.3 B", weights=15,
+            sample=replace(SAMPLE, shift=3.0), guide=PAPER_GUIDE, note="settings of Wan; guide of the paper's 14 B",
+        ),
+        ModelCard(
+            name="wan2.2-a14b", source="Wan-AI/Wan2.2-T2V-A14B-Diffusers", pipeline="WanPipeline",
+            parameters="2 x 14 B", weights=69,
+            sample=replace(SAMPLE, steps=40, guidance_scale=4.0, shift=12.0, more={"guidance_scale_2": 3.0}),
+            guide=LARGE_GUIDE, note="settings of Wan; guide of the paper's Wan2.1",
+        ),
+        ModelCard(
+            name="wan2.2-5b", source="Wan-AI/Wan2.2-TI2V-5B-Diffusers", pipeline="WanPipeline",
+            parameters="5 B", weights=23,
+            sample=replace(SAMPLE, height=704, width=1280, frames=121, fps=24),
+            guide=PAPER_GUIDE, note="settings of Wan; guide of the paper's Wan2.1",
+        ),
+    )  # fmt: skip
     pipeline_step = 16
     precise = ("vae",)
 

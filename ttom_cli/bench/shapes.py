@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..catalog import ModelCard
+from ..backbones.card import ModelCard
 from ..config import CheckConfig, GuideConfig, MemoryConfig
 from ..memory import MemoryBank
 from ..planning import make_planner

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 
 from ..backbones import FAMILIES, Backbone
-from ..catalog import ModelCard
+from ..backbones.card import ModelCard
 from ..errors import ModelError
 
 # As in each hub repository's transformer/config.json; what is not named is diffusers' default.

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.flop_counter import flop_registry
 
-from ..catalog import ModelCard
+from ..backbones.card import ModelCard
 from ..config import GuideConfig, MemoryConfig
 from ..generate import make_targets, sample
 from ..guidance.adapter import Adapter, State
@@ -26,8 +26,8 @@ from ..guidance.targets import Targets
 from ..jobs import Job, Silent
 from ..planning import make_planner
 from ..runtime import Runtime
+from .making import Tell
 from .report import Row, Table
-from .shapes import Tell
 from .sizes import RealSize, real_size
 
 PROMPT = "a red ball rolls right while a blue cube rises"

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from .. import console
-from ..catalog import ModelCard
+from ..backbones import FAMILIES
+from ..backbones.card import ModelCard
 from ..config import OUTPUT, LoadConfig, RunConfig
 from ..errors import TTOMError, VideoError
 from ..files import to_json
-from ..outputs import Pattern, read_pattern, refuse_existing
+from ..outputs import STILLS, Pattern, read_pattern, refuse_existing
 from ..settings import OPTIONS, Layer, Settings, given_fields, read_config, resolve_slice
 from ..text import plain
 from .inputs import (
@@ -68,7 +69,7 @@ def generate(
         return _replay(replay, run, given_fields(common, given)[LoadConfig], yes=yes, json_=json_)
     source = read_source(prompt, prompts, run.layout)
     card, shared = settle(common, given)  # bad options are said before a model is loaded
-    pattern = read_pattern(run.out)
+    pattern = read_pattern(run.out, still=FAMILIES[card.pipeline].still)
     if pattern.fixed and source.batch and (source.stream or len(source.items) > 1):
         raise TTOMError(f"--out {run.out} is one file, and there may be several prompts", "give a folder or a pattern")
     places, finished, numbers = Places(run.overwrite), Finished(), itertools.count(1)
@@ -101,7 +102,7 @@ def _check_start(card: ModelCard, shared: Settings, pattern: Pattern) -> None:
     find_device(shared.load.device)
     settled(shared.load)
     if shared.sample.more != card.sample.more:
-        check_arguments(pipeline_class(card), shared.sample)
+        check_arguments(FAMILIES[card.pipeline], pipeline_class(card), shared.sample)
     detector_for(card, shared.check)
     remembers = shared.memory.enabled and "params" in shared.guide.ways
     quiet = open_bank(shared.run.bank, tell=lambda line: None) if remembers else None  # the one that is used tells
@@ -264,9 +265,10 @@ def _replay(source: Path, options: RunConfig, loading: dict, *, yes: bool, json_
 
 def _replay_path(source: Path, options: RunConfig) -> Path:
     """The file that --out names, or in a folder one named after the video. Raises TTOMError where it is there already."""
-    pattern = read_pattern(options.out)
+    still = source.suffix.lower() in STILLS
+    pattern = read_pattern(options.out, still=still)
     if pattern.fixed:
         path = pattern.path(prompt="", seed=0)
         refuse_existing(path, options.overwrite)
         return path
-    return pattern.root / f"{source.stem}.replay.mp4"
+    return pattern.root / f"{source.stem}.replay{source.suffix if still else '.mp4'}"

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Optional, TypeVar
 import typer
 
 from .. import console
-from ..catalog import ModelCard, find_card
+from ..backbones.card import ModelCard
+from ..catalog import find_card
 from ..config import MemoryConfig, PlannerConfig, RunConfig
 from ..errors import TTOMError, explained
 from ..options import shown

@@ -25,7 +25,7 @@ def models(json_: JsonOpt = False) -> None:
         s = card.sample
         table.add_row(
             card.name, "in the package" if card.embedded else card.source, card.parameters, f"{card.weights:g} GB",
-            f"{s.width}x{s.height}x{s.frames} at {s.fps}", str(s.steps), f"{s.guidance_scale:g}",
+            f"{s.width}x{s.height}" + (f"x{s.frames} at {s.fps}" if s.frames > 1 else ""), str(s.steps), f"{s.guidance_scale:g}",
             "" if s.shift is None else f"{s.shift:g}", ",".join(map(str, card.guide.blocks)), card.note,
         )  # fmt: skip
     Console(width=None if sys.stdout.isatty() else 250).print(table)  # a pipe gets whole lines

@@ -18,7 +18,7 @@ from .inputs import JsonOpt, PromptArg, PromptsOpt, own_options, plan_item, read
 from .parameters import parameter, takes, whole
 
 if TYPE_CHECKING:
-    from ..catalog import ModelCard
+    from ..backbones.card import ModelCard
     from ..probing.run import Probe
 
 BEST_HEADS = 12  # of so many the table has a line

@@ -106,8 +106,7 @@ class Guide(Thrift):
         if "attention" in config.ways:
             ways.append(Attention(self.denoiser, self.backbone, config, lambda: self.targets))
         if "latents" in config.ways and (optimise or stored):
-            level = functools.partial(self.backbone.noise_level, self.pipe)
-            ways.append(Latents(config, level, stored=stored, optimise=optimise))
+            ways.append(Latents(self.pipe, self.backbone, config, stored=stored, optimise=optimise))
         if self.adapter:
             ways.append(Params(self.adapter, config, optimise=optimise))
         return ways
@@ -191,12 +190,11 @@ class Guide(Thrift):
                     way.descend()
 
     def backward(self, kwargs: dict, *, stop: float = 0.0) -> float:
-        """The loss of one conditional call, its gradients left on the adapter and on latents that want them.
+        """The loss of one conditional call, its gradients left on what the ways to steer want them for.
 
-        No gradients below `stop`. Those of the latents may be scaled. Raises VideoError where the loss or a gradient
-        is not finite.
+        No gradients below `stop`. Raises VideoError where the loss or a gradient is not finite.
         """
-        parameters, latents = self.adapter.parameters() if self.adapter else [], kwargs["hidden_states"]
+        leaves = [leaf for way in self.ways for leaf in way.leaves()]
         while True:
             loss = self.loss(kwargs)
             value = loss.item()
@@ -205,16 +203,17 @@ class Guide(Thrift):
             if value < stop:
                 return value
             (loss * self._scale).backward()
-            gradients = [t.grad for t in (*parameters, latents) if t.grad is not None]
+            gradients = [leaf.grad for leaf in leaves if leaf.grad is not None]
             if torch.nn.utils.get_total_norm(gradients).isfinite():
-                for gradient in (p.grad for p in parameters if p.grad is not None):
-                    gradient /= self._scale
+                for gradient in gradients:
+                    if gradient.dtype == torch.float32:  # in fewer bits it would be lost; its direction is enough
+                        gradient /= self._scale
                 return value
             if self._scale <= 1:
                 raise self._not_finite("a gradient")
             self._scale /= 2
-            for tensor in (*parameters, latents):
-                tensor.grad = None
+            for leaf in leaves:
+                leaf.grad = None
 
     def _not_finite(self, what: str) -> VideoError:
         """The likely cause, and what helps against it."""
@@ -247,12 +246,14 @@ class Guide(Thrift):
         def read(block, query, key, mask):
             keys = self.backbone.key_columns(self.targets.columns.to(key.device), key.shape[2], kwargs)
             rows = self.backbone.video_rows(key.shape[2], kwargs)
+            if mask is not None and mask.shape[2] > 1:
+                mask = mask[:, :, rows][:, :, :1]  # all of the video's queries see the same keys
             maps[block] = phrase_attention(query[:, :, rows], key, keys.split(sizes), mask, heads=heads)
 
         self._inside = True
         self._forwards += 1
         try:
-            with Tap(self.modules, read, truncate=self.truncate):
+            with Tap(self.modules, read, which=self.backbone.which, truncate=self.truncate):
                 self.denoiser(**kwargs)
         except Truncated:
             pass
@@ -288,7 +289,7 @@ class Guide(Thrift):
                 chosen = timesteps[torch.randint(len(timesteps), (len(clean),), generator=generator)]
                 noise = torch.randn(clean.shape, generator=generator).to(clean)
                 noisy = self.backbone.add_noise(self.pipe, clean, noise, chosen)
-                losses.append(self.backward(self.backbone.batched(self.conditional, noisy, chosen)))
+                losses.append(self.backward(self.backbone.batched(self.denoiser, self.conditional, noisy, chosen)))
                 optimizer.param_groups[0]["lr"] = 2 * config.lr * (1 - i / iterations)
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)

@@ -13,19 +13,21 @@ import torch.nn.functional as F
 from diffusers.models.attention_dispatch import AttentionBackendName
 from torch.overrides import TorchFunctionMode
 
+Which = Callable[[torch.nn.Module], int]
+
 
 class Truncated(Exception):
     """Ends a forward once its last tapped attention has been read."""
 
 
 class Intercepted:
-    """Within it, the first attention of each named module is what `attend` makes of it: here, what it is.
+    """Within it, one attention of each named module is what `attend` makes of it: here, what it is.
 
-    `modules` maps a name to the attention module.
+    `modules` maps a name to the attention module; `which` says the number of the attention in that, from 0.
     """
 
-    def __init__(self, modules: dict[int, torch.nn.Module]):
-        self.modules = modules
+    def __init__(self, modules: dict[int, torch.nn.Module], which: Which = lambda module: 0):
+        self.modules, self.which = modules, which
         self.handles: list = []
         self.backends: list[tuple] = []
 
@@ -36,7 +38,7 @@ class Intercepted:
 
     def __enter__(self):
         for name, module in self.modules.items():
-            watch = _Watch(functools.partial(self.attend, name))
+            watch = _Watch(functools.partial(self.attend, name), self.which(module))
             self.handles.append(module.register_forward_pre_hook(watch.open))
             self.handles.append(module.register_forward_hook(watch.close, always_call=True))
             processor = getattr(module, "processor", None)
@@ -60,8 +62,8 @@ class Tap(Intercepted):
     after the last of them.
     """
 
-    def __init__(self, modules: dict[int, torch.nn.Module], read: Callable, *, truncate: bool = True):
-        super().__init__(modules)
+    def __init__(self, modules: dict[int, torch.nn.Module], read: Callable, *, truncate: bool = True, **which: Which):
+        super().__init__(modules, **which)
         self.read, self.truncate = read, truncate
 
     def __enter__(self):
@@ -78,17 +80,17 @@ class Tap(Intercepted):
 
 
 class _Watch(TorchFunctionMode):
-    """Lets `attend` do the first attention in a module; on only while that module runs, as every call of PyTorch's
-    passes through it."""
+    """Lets `attend` do the attention of that number in a module; on only while the module runs, as every call of
+    PyTorch's passes through it."""
 
     NAMES = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
 
-    def __init__(self, attend: Callable):
+    def __init__(self, attend: Callable, number: int):
         super().__init__()
-        self.attend, self.seen = attend, False
+        self.attend, self.number, self.seen = attend, number, 0
 
     def open(self, module, args) -> None:
-        self.seen = False
+        self.seen = 0
         self.__enter__()
 
     def close(self, module, args, output) -> None:
@@ -96,9 +98,11 @@ class _Watch(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        if func is not F.scaled_dot_product_attention or self.seen:
+        if func is not F.scaled_dot_product_attention:
             return func(*args, **kwargs)
-        self.seen = True
+        self.seen += 1
+        if self.seen != self.number + 1:
+            return func(*args, **kwargs)
         more = {**dict(zip(self.NAMES, args, strict=False)), **kwargs}
         return self.attend(more.pop("query"), more.pop("key"), more.pop("value"), more)
 

@@ -75,7 +75,7 @@ class Biased(Intercepted):
     """Within it, the attention of the way's blocks has its bias; `kwargs` are the arguments of the denoiser's call."""
 
     def __init__(self, way: Attention, kwargs: dict):
-        super().__init__(way.modules)
+        super().__init__(way.modules, way.backbone.which)
         self.way, self.kwargs = way, kwargs
 
     def attend(self, name, query, key, value, more):

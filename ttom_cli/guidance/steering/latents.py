@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import contextmanager
 
 import torch
 
+from ...backbones import Backbone
 from ...config import GuideConfig
 from ...errors import BankError
 from .way import Way
@@ -19,20 +19,15 @@ MOVE = "moves."
 class Latents(Way):
     """Steps of one length, `config.latent_lr` times the noise level; both branches and the scheduler see the move.
 
-    `noise_level(step)` is that of a denoising step, 0 to 1. The moves can be `stored`, and made again in another video:
-    with `optimise` as where each step starts, without it as they are. What is particular to a noise does not carry
-    over, where things form does (measured: see the log).
+    The moves can be `stored`, and made again in another video: with `optimise` as where each step starts, without it as
+    they are. What is particular to a noise does not carry over, where things form does (measured: see the log).
     """
 
     def __init__(
-        self,
-        config: GuideConfig,
-        noise_level: Callable[[int], float],
-        *,
-        stored: State | None = None,
-        optimise: bool = True,
+        self, pipe, backbone: Backbone, config: GuideConfig, *, stored: State | None = None, optimise: bool = True
     ):
-        self.config, self.noise_level, self.learns = config, noise_level, optimise
+        self.pipe, self.backbone, self.config, self.learns = pipe, backbone, config, optimise
+        self.denoiser = backbone.denoiser(pipe)
         self._stored = stored or {}
         self.reset()
 
@@ -41,8 +36,9 @@ class Latents(Way):
         self._moves: State = {}
 
     def begin(self, step, kwargs):
-        self._name, self._length = f"{MOVE}{step}", self.config.latent_lr * self.noise_level(step)
-        self._start = kwargs["hidden_states"].detach()
+        self._name = f"{MOVE}{step}"
+        self._length = self.config.latent_lr * self.backbone.noise_level(self.pipe, step)
+        self._start = self.backbone.noisy(self.denoiser, kwargs).detach()
         self._moved = self._start.clone()
         move = self._stored.get(self._name)
         if move is not None:
@@ -53,9 +49,12 @@ class Latents(Way):
                 )
             self._moved += move.to(self._moved)
 
+    def leaves(self):
+        return [] if self._moved is None else [self._moved]
+
     def tried(self, kwargs):
         self._moved.requires_grad_()
-        return {**kwargs, "hidden_states": self._moved}
+        return self.backbone.with_noisy(self.denoiser, kwargs, self._moved)
 
     def descend(self):
         gradient = self._moved.grad.float()
@@ -73,7 +72,10 @@ class Latents(Way):
 
     @contextmanager
     def applied(self, acting, kwargs):
-        yield kwargs if self._delta is None else {**kwargs, "hidden_states": self._move(kwargs["hidden_states"])}
+        if self._delta is not None:
+            moved = self._move(self.backbone.noisy(self.denoiser, kwargs))
+            kwargs = self.backbone.with_noisy(self.denoiser, kwargs, moved)
+        yield kwargs
 
     def scheduled(self, sample):
         moved = sample if self._delta is None else self._move(sample)

@@ -18,6 +18,9 @@ class Params(Way):
         self.adapter, self.config, self.learns = adapter, config, optimise
         self._optimizer = adamw(adapter, config) if optimise else None
 
+    def leaves(self):
+        return self.adapter.parameters()
+
     def begin(self, step, kwargs):
         self.adapter.switch(True)
 

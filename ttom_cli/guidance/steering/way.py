@@ -20,6 +20,10 @@ class Way:
     def reset(self) -> None:
         """A call of the pipeline begins."""
 
+    def leaves(self) -> list[torch.Tensor]:
+        """What gets gradients in an iteration."""
+        return []
+
     def begin(self, step: int, kwargs: dict) -> None:
         """A guided step, with the arguments of its conditional call."""
 
