@@ -41,7 +41,7 @@ def guide_arms(card: ModelCard) -> dict[str, GuideConfig]:
 
     All with the model's own settings for the way.
     """
-    modes = ("attention", "latents", "params", "attention+params", "attention+latents")
+    modes = ("attention", "latents", "params", "attention+latents")
     arms = {"unguided": card.guide_in("off"), f"{card.guide.mode} (default)": card.guide}
     return arms | {mode: card.guide_in(mode) for mode in modes if mode != card.guide.mode}
 
