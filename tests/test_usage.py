@@ -74,7 +74,7 @@ def test_help_is_a_word_away(capsys, argv):
         ("ttom ge", {"generate"}),
         ("ttom memory ", set("ls show search rm update merge prune verify export import stats".split())),
         ("ttom generate --guided", {"--guided-steps", "--guided-share"}),
-        ("ttom generate --model wan2.1", {"wan2.1-14b", "wan2.1-1.3b"}),
+        ("ttom generate --model wan2.1", {"wan2.1-14b", "wan2.1-1.3b", "wan2.1-i2v-14b-480p", "wan2.1-i2v-14b-720p"}),
         ("ttom probe -m sha", {"shapes", "shapes-cog"}),
         ("ttom plan --planner ", {"auto", "rules", "openai"}),
         ("ttom generate --guide ", set(MODES)),

@@ -273,8 +273,11 @@ def adapter_signature(guide: GuideConfig, sample: SampleConfig) -> dict:
 
 
 def meant(guide: dict) -> dict:
-    """Fields of a guide as they are said: a number of guided steps holds whatever their share of all is."""
-    return {"share": 1.0, **guide} if "steps" in guide else guide
+    """Fields of a guide as they are said: a number of guided steps holds whatever their share of all is, and the blocks
+    that a card has the adapter on are of no matter where others are aligned."""
+    share = {"share": 1.0} if "steps" in guide else {}
+    adapt = {"adapt": None} if "blocks" in guide else {}
+    return share | adapt | guide
 
 
 @dataclass(frozen=True, kw_only=True)

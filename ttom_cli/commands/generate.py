@@ -104,7 +104,7 @@ def _check_start(card: ModelCard, shared: Settings, pattern: Pattern) -> None:
     if shared.sample.more != card.sample.more:
         check_arguments(FAMILIES[card.pipeline], pipeline_class(card), shared.sample)
     detector_for(card, shared.check)
-    remembers = shared.memory.enabled and "params" in shared.guide.ways
+    remembers = shared.memory.enabled and shared.guide.learns
     quiet = open_bank(shared.run.bank, tell=lambda line: None) if remembers else None  # the one that is used tells
     check_places(pattern.root / "any.mp4", quiet)
 
