@@ -77,7 +77,8 @@ def memory_table(runtime: Runtime, *, name: str, each: int, tell: Tell) -> list[
     """What is remembered of a composition is worth on another noise: with the same objects, and with others.
 
     By the model's default way, and by the paper's, whose adapters are consolidated; of these the match asks for the
-    same objects, and on others they are forced here. All that is learnt is kept, also of a video that fails its check.
+    same objects, and on others they are forced here. All that is learnt is kept, also of a video that fails its check, and
+    used as it is.
     """
     planner, card = make_planner(), runtime.card
     prompts = [case for case in cases(name, each) if case.category in ("motion", "spatial", "several")]
@@ -98,7 +99,7 @@ def memory_table(runtime: Runtime, *, name: str, each: int, tell: Tell) -> list[
                 arms |= {f"cold, {way}": (guide, None), f"hit, {way}": (guide, banks[way])}
             figures = {}
             for arm, (guide, bank) in arms.items():
-                memory = MemoryConfig(enabled=bank is not None)
+                memory = MemoryConfig(enabled=bank is not None, on_hit="skip")
                 made = list(scored(replace(runtime, bank=bank), group, guide, tell, f"{what}: {arm}", memory))
                 hits = sum(m.outcome.memory["outcome"] == "hit" for m in made)
                 seconds = float(np.median([m.outcome.seconds["sample"] for m in made]))
