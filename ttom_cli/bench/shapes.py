@@ -77,8 +77,8 @@ def memory_table(runtime: Runtime, *, name: str, each: int, tell: Tell) -> list[
     """What is remembered of a composition is worth on another noise: with the same objects, and with others.
 
     By the model's default way, and by the paper's, whose adapters are consolidated; of these the match asks for the
-    same objects, and on others they are forced here. All that is learnt is kept, also of a video that fails its check, and
-    used as it is.
+    same objects, and on others they are forced here. All that is learnt is kept, also of a video that fails its check,
+    and used as it is.
     """
     planner, card = make_planner(), runtime.card
     prompts = [case for case in cases(name, each) if case.category in ("motion", "spatial", "several")]
