@@ -114,6 +114,9 @@ def test_plan_checks_a_layout_by_hand(capsys, tmp_path):
         (["generate", "a red ball enters from the left", "--frames", "1"], "no object is in the frame in any of the 1"),
         (["generate", "a dog", "--model", "wan2.1-1.3b", "--tries", "2"], "nothing at hand can look at the videos"),
         (["generate", "--replay", "none.mp4"], "there is no file none.mp4"),
+        (["generate", "--replay", "none.mp4", "--steps", "3"], "--replay makes the video as it was made"),
+        (["memory", "verify", "--bank", "none"], "there is no bank none"),
+        (["memory", "ls", "--bank", __file__], "is no folder (see --bank)"),
         (["generate", "a red ball", "--prompts", "x.txt"], "there are both a prompt and --prompts"),
         (["memory", "rm"], "say which entries to remove"),
         (["memory", "rm", "abc", "-y"], "'abc' names no entry"),
@@ -275,7 +278,7 @@ def test_what_cannot_work_is_said_before_the_model_is_loaded(capsys, tmp_path, m
     (tmp_path / "file").write_text("")
     for argv, message in (
         (["--out", "file/x"], "cannot write to file/x"),
-        (["--bank", "file"], "cannot write to the bank file"),
+        (["--bank", "file"], "the bank file is no folder"),
         (["--device", "cuda"], "the device cuda cannot be used"),
     ):
         code, out, err = run(capsys, "generate", "a red ball", *argv)

@@ -414,6 +414,16 @@ def test_what_no_entry_names_is_told_and_left(run, bank):
     assert (code, out) == (0, "") and "no entry names 1 of the files in" in err
 
 
+def test_an_export_writes_over_nothing_unless_told_to(run, bank, tmp_path):
+    (tmp_path / "mine.zip").write_text("precious")
+    code, out, err = run("export", "--out", tmp_path / "mine.zip")
+    assert code == 1 and out == "" and "mine.zip is there already (--overwrite writes over it)" in err
+    assert (tmp_path / "mine.zip").read_text() == "precious"
+    one, *_ = ids(bank)
+    code, _, err = run("export", one, one[:6], "--out", tmp_path / "mine.zip", "--overwrite")
+    assert code == 0 and "1 of 3 entries" in err
+
+
 def test_what_cannot_be_exported_is_said(run, bank, tmp_path):
     one, *_ = ids(bank)
     for argv, message in (

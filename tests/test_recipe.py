@@ -12,10 +12,11 @@ import pytest
 from ttom_cli.catalog import CARDS
 from ttom_cli.cli import main
 from ttom_cli.commands import show
-from ttom_cli.config import LoadConfig
+from ttom_cli.config import GuideConfig, LoadConfig, SampleConfig
 from ttom_cli.errors import TTOMError
 from ttom_cli.layout import Layout
-from ttom_cli.recipe import brings_in, replay_job
+from ttom_cli.options import options_of
+from ttom_cli.recipe import brings_in, recipe_schema, replay_job
 from ttom_cli.video import write_video
 
 FRAMES = np.zeros((3, 16, 16, 3), np.uint8)
@@ -171,3 +172,12 @@ def test_comments_that_are_no_recipe(capsys, command, comment, said):
         assert code == 0
     else:
         assert code == 1 and out == "" and err.count("\n") == 1 and said in err, err
+
+
+def test_a_recipe_may_ask_for_all_that_options_allow():
+    properties = recipe_schema()["properties"]
+    for name, kind in (("sample", SampleConfig), ("guide", GuideConfig)):
+        bounds = properties[name]["properties"]
+        for option in options_of(kind):
+            if option.kind is int and option.field in bounds and "maximum" in bounds[option.field]:
+                assert bounds[option.field]["maximum"] >= option.most, option.name

@@ -18,6 +18,7 @@ from ..backbones.card import ModelCard
 from ..config import OUTPUT, LoadConfig, RunConfig
 from ..errors import TTOMError, VideoError
 from ..files import to_json
+from ..options import options_of
 from ..outputs import STILLS, Pattern, read_pattern, refuse_existing
 from ..settings import OPTIONS, Layer, Settings, given_fields, read_config, resolve_slice
 from ..text import plain
@@ -66,6 +67,7 @@ def generate(
     if replay and (prompt is not None or prompts):
         raise TTOMError("there are both --replay and a prompt", "the recipe has its own; leave one of them out")
     if replay:
+        _refuse_changes(given)
         return _replay(replay, run, given_fields(common, given)[LoadConfig], yes=yes, json_=json_)
     source = read_source(prompt, prompts, run.layout)
     card, shared = settle(common, given)  # bad options are said before a model is loaded
@@ -237,6 +239,13 @@ def _agree(source: Path, brought: str) -> None:
         raise TTOMError(said, "see it with `ttom show`; if you trust it, give --yes")
     if not typer.confirm(f"{said}. Load it?", err=True):
         raise typer.Exit(1)
+
+
+def _refuse_changes(given: dict) -> None:
+    """Raises TTOMError for options that would make another video than the recipe's."""
+    fit = {"out", "overwrite", "bank", *(option.name for option in options_of(LoadConfig))}
+    for name in given.keys() - fit:
+        raise TTOMError(f"--replay makes the video as it was made, and --{name} would change it", f"leave --{name} out")
 
 
 def _replay(source: Path, options: RunConfig, loading: dict, *, yes: bool, json_: bool) -> None:

@@ -205,9 +205,11 @@ def open_bank(folder: Path | None, memory: MemoryConfig | None = None, *, tell=c
     """The bank at `folder`, or the default one; `tell` is given a line for each entry in it that is bad."""
     from ..memory import MemoryBank
 
-    memory = memory or MemoryConfig()
+    memory, folder = memory or MemoryConfig(), folder or _default_folder()
+    if folder.exists() and not folder.is_dir():
+        raise TTOMError(f"the bank {folder} is no folder", "see --bank")
     thresholds = dict(scene=memory.scene, objects=memory.objects, overlap=memory.overlap)
-    return MemoryBank(folder or _default_folder(), capacity=memory.capacity, tell=tell, **thresholds)
+    return MemoryBank(folder, capacity=memory.capacity, tell=tell, **thresholds)
 
 
 def _default_folder() -> Path:

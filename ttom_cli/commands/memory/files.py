@@ -12,6 +12,7 @@ from ...errors import TTOMError
 from ...files import to_json
 from ...memory.choice import Choice
 from ...options import fill
+from ...outputs import refuse_existing
 from ...text import plain
 from ..inputs import JsonOpt, open_bank
 from ..parameters import takes
@@ -27,6 +28,8 @@ def verify(
     from ...memory import health
 
     store = open_bank(bank, tell=lambda line: None)
+    if not store.folder.is_dir():
+        raise TTOMError(f"there is no bank {store.folder}", "see --bank")
     with console.waiting("looking at the bank"):
         report = health.examine(store)
     done = []
@@ -62,6 +65,7 @@ def export(
     ids: IdsArg = None,
     out: Annotated[Optional[Path], typer.Option("--out", "-o", help="A .zip of entries, or a .safetensors of one as a LoRA.")] = None,
     names: Annotated[str, typer.Option(help="Of a LoRA's tensors: those that diffusers loads, or comfyui.")] = "diffusers",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write over what is there.")] = False,
     bank: BankOpt = None,
     *,
     given: dict,
@@ -79,8 +83,9 @@ def export(
         raise TTOMError("say where to export to", "give --out FILE.zip, or for one entry --out FILE.safetensors")
     if names not in CONVENTIONS:
         raise unknown("names", names, CONVENTIONS)
+    refuse_existing(out, overwrite)
     store, choice = open_bank(bank), fill(Choice, given)
-    entries = [store.find(id) for id in ids] if ids else choice.of(store.entries())
+    entries = list({entry.id: entry for entry in map(store.find, ids)}.values()) if ids else choice.of(store.entries())
     if not entries:
         raise TTOMError(f"there are no such entries in the bank {store.folder}", "see `ttom memory ls`")
     trade.export(store, entries, out, names)
