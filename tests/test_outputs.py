@@ -14,7 +14,7 @@ from ttom_cli.cli import main
 from ttom_cli.errors import TTOMError
 from ttom_cli.files import put
 from ttom_cli.outputs import read_pattern
-from ttom_cli.settings import Layer, seeds_of
+from ttom_cli.settings import OPTIONS, Layer, seeds_of
 from ttom_cli.video import read_recipe
 
 # Seeds are drawn in some of these tests: of the smallest frames, 16x16, two in a hundred come out flat and are refused.
@@ -315,3 +315,9 @@ def test_layouts_and_previews_are_not_written_over_either(capsys):
     for name in ("a-red-ball-rolls-right.json", "a-red-ball-rolls-right-2.json"):
         assert main([*argv, "--out", "layouts"]) == 0
         assert capsys.readouterr().out == f"{Path('layouts', name)}\n"
+
+
+def test_a_home_is_found_where_no_shell_has_done_so(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert read_pattern("~/v/{seed}.mp4").path(prompt="a", seed=3) == tmp_path / "v" / "3.mp4"
+    assert OPTIONS["bank"].read("~/bank") == tmp_path / "bank"

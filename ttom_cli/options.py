@@ -123,7 +123,7 @@ class Option:
         if self.choices and isinstance(value, str) and value not in self.choices:
             raise unknown(self.name, value, self.choices, f"known: {', '.join(self.choices)}")
         if self.kind is Path and isinstance(value, str):
-            value = Path(value)
+            value = Path(value).expanduser()  # in files no shell has done so
         if self.kind is float:
             value = _number(value)
         if not isinstance(value, self.kind) or (isinstance(value, bool) and self.kind is not bool):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass
@@ -74,6 +75,8 @@ def read_pattern(out: str, within: Path | None = None, *, still: bool = False) -
     What ends in a slash, is a folder, or has no suffix is a folder. Raises TTOMError for fields that are none, for
     what cannot be written, and for a path that leads out of `within`.
     """
+    if within is None and out.startswith("~"):
+        out = os.path.expanduser(out)  # in files no shell has done so
     path, suffixes = Path(out), STILLS if still else VIDEOS
     if out == "-" or path.name.lower() in SUFFIXES:
         raise TTOMError(f"out {out!r} names neither a file nor a folder", "such as video.mp4")
