@@ -321,3 +321,13 @@ def test_a_home_is_found_where_no_shell_has_done_so(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert read_pattern("~/v/{seed}.mp4").path(prompt="a", seed=3) == tmp_path / "v" / "3.mp4"
     assert OPTIONS["bank"].read("~/bank") == tmp_path / "bank"
+
+
+def test_the_tries_of_one_seed_are_not_another_s(capsys):
+    prompt = "a red ball rolls right and a blue cube rises and a green cross falls"
+    code, lines, err = run(
+        capsys, prompt, "--guide", "off", "--steps", "2", "--tries", "2", "--seeds", "1-2", "--strict"
+    )
+    assert code == 1 and "trying seed 3" in err and "trying seed 4" in err
+    seeds = [read_recipe(Path(line))["seed"] for line in lines]
+    assert len(seeds) == 2 and len(set(seeds)) == 2

@@ -37,6 +37,8 @@ class Asked:
     """Of its prompt, from 1."""
     take: int
     """Of its prompt's videos, from 0."""
+    stride: int
+    """From the seed of one try to that of the next, so that none is another video's of the prompt."""
 
     def path(self, prompt: str, seed: int) -> Path:
         """The path of the video if it is made with that seed."""
@@ -59,10 +61,11 @@ def videos_of(
         if item.get("out") is not None:
             pattern = read_pattern(OPTIONS["out"].read(item["out"]), within=pattern.root, still=family.still)
     seeds, drawn = seeds_of(common, given, item)
+    stride = max(seeds) - min(seeds) + 1
     made = [
         Asked(
             item=item, card=card, settings=settings, seed=seed, pattern=pattern, number=number, take=take,
-            mark=_mark(item, card, settings, None if drawn else seed),
+            stride=stride, mark=_mark(item, card, settings, None if drawn else seed),
         )
         for take, seed in enumerate(seeds)
     ]  # fmt: skip

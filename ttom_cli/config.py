@@ -290,7 +290,10 @@ class CheckConfig(Checked):
         None, "Look whether the planned objects are there; without it where there is a detector.", name="check"
     )
     tries: int = option(
-        1, "Videos at most, each with the next seed, until one passes; the best is kept.", least=1, most=1000
+        1,
+        "Videos at most, each with the next seed (beyond those asked for), until one passes; the best is kept.",
+        least=1,
+        most=1000,
     )
     strict: bool = option(False, "Exit with 1 for a video that does not pass.")
     anyway: bool = option(False, "Make videos of objects, too, that the model is known not to know.")

@@ -35,6 +35,8 @@ class Job:
     entries: tuple[tuple[str, float], ...] = ()
     """Use these entries of the bank, whatever their key: ids and likenesses, blended where there are several."""
 
+    stride: int = 1
+    """From the seed of one try to that of the next."""
     named: Callable[[int], Path] | None = None
     """The path by seed, where the file is named after that."""
     overwrite: bool = False
@@ -43,8 +45,8 @@ class Job:
     """What the recipe keeps, so that the same need not be made twice; see `asked.py`."""
 
     def again(self, n: int) -> Job:
-        """The same with the n-th seed after this one, and the path that goes with it."""
-        seed = self.seed + n
+        """The same with the seed of the n-th try after this one, and the path that goes with it."""
+        seed = self.seed + n * self.stride
         return replace(self, seed=seed, path=self.named(seed) if self.named else self.path)
 
 

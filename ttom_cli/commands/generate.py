@@ -123,7 +123,7 @@ def _job(asked: Asked, layout: Layout, places: Places) -> Job:
     item, settings, seed = asked.item, asked.settings, asked.seed
     path_of = partial(asked.path, layout.prompt)
     return Job(
-        layout=layout, seed=seed, path=path_of(seed), named=path_of, sample=settings.sample, memory=settings.memory,
+        layout=layout, seed=seed, stride=asked.stride, path=path_of(seed), named=path_of, sample=settings.sample, memory=settings.memory,
         guide=settings.guide if layout.objects else replace(settings.guide, mode="off"), check=settings.check,
         planner="file" if item.get("layout") else settings.planner.label, compare=settings.run.compare,
         overwrite=places.may_overwrite(path_of(seed)), asked=asked.mark,
