@@ -98,8 +98,8 @@ def _prepare(runtime: Runtime, job: Job, report: Report) -> Targets | None:
 def _attempts(runtime, job: Job, targets, recall, opened: ExitStack, clock, report) -> Iterator[tuple[int, Made]]:
     """The tries that came to a video, each with its number from 1, until one passes; only the last one's guide is open.
 
-    A recalled adapter is for the first one: where it failed, the next is optimised from nothing. Raises VideoError
-    where no try came to a video.
+    A recalled adapter is for the first one: where it failed, the next is optimised from nothing; in auto, after a skip,
+    on the same noise. Raises VideoError where no try came to a video.
     """
     seeds = [job.again(n) for n in range(job.check.tries)]
     ways = [(tried, None) for tried in seeds]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from ..config import SampleConfig
 from .base import Backbone
 from .card import LARGE_GUIDE, ModelCard
+from .hunyuan import HunyuanVideo
 
 SAMPLE = SampleConfig(
     height=480, width=848, frames=121, fps=24, steps=50, guidance_scale=6.0, shift=5.0, max_sequence_length=1000,
@@ -17,6 +18,7 @@ PROMPT = "\N{OBJECT REPLACEMENT CHARACTER}"  # where the prompt stands in the te
 
 class HunyuanVideo15(Backbone):
     family = "hunyuan1.5"
+    grid, cell = HunyuanVideo.grid, HunyuanVideo.cell  # they cut latents into tokens alike
     pipeline_step = 16
     conditioned = True
     lacks = ("guidance_scale", "max_sequence_length")
@@ -40,15 +42,6 @@ class HunyuanVideo15(Backbone):
 
     def block_names(self, denoiser):
         return [f"transformer_blocks.{i}.attn" for i in range(len(denoiser.transformer_blocks))]
-
-    def grid(self, denoiser, kwargs):
-        config = denoiser.config
-        patch = (config.patch_size_t, config.patch_size, config.patch_size)
-        return tuple(n // p for n, p in zip(kwargs["hidden_states"].shape[-3:], patch, strict=True))
-
-    def cell(self, pipe):
-        side = pipe.vae_scale_factor_spatial * self.denoiser(pipe).config.patch_size
-        return side, side
 
     def prepare(self, pipe, sample):
         super().prepare(pipe, sample)
