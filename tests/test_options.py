@@ -18,7 +18,10 @@ from ttom_cli.settings import OPTIONS, given_fields, resolve
 ROOT = Path(__file__).parents[1]
 DEEDS = {"--prompts", "--config", "--replay", "--yes", "--json", "--help"}  # say what to do, and stand in no file
 QUICK = "guide: off\nsteps: 1\nenlarge: 1\ncheck: false\n"
-SAMPLES = {"size": "32x48", "blocks": [1, 2], "adapt": "0,1", "projections": ["q"], "cfg": 2, "both-branches": True}
+SAMPLES = {
+    "size": "32x48", "blocks": [1, 2], "adapt": "0,1", "projections": ["q"], "cfg": 2, "both-branches": True,
+    "llm-base-url": "http://localhost/v1",
+}  # fmt: skip
 
 
 def some_value(option):
@@ -115,7 +118,7 @@ def test_yaml_s_words_for_numbers_and_off():
         ("seeds: 0-999999999", "seeds must be rising numbers such as 1-4 or 1,3,7, at most 1000 of them, not '0-9999"),
         ("seeds: [1-3, 2]", "seeds must be at most 1000 different numbers"),
         ('bank: "a\\0b"', "bank must be a path, not 'a\\x00b'"),
-        (f"model: {'x' * 5000}", "model must be text, not 'xxx"),
+        (f"model: {'x' * 5000}", "model has 5,000 characters (it may have 4,096 at most)"),
         ("model: ''", "model must not be empty (it is text)"),
         ("llm-timeout: 90000", "llm-timeout must be a number above 0 and below 86400, not 90000"),
         ('strict: "yes"', "strict must be true or false, not 'yes'"),
@@ -171,6 +174,8 @@ def test_flags_are_checked_alike(capsys, flag, value, said):
 @pytest.mark.parametrize(
     ("value", "said"),
     [
+        ("latents=1", "--set cannot set latents: no text can say it (guidance_scale_2, attention_kwargs can be set)"),
+        ("guidance_scale_2=high", "--set guidance_scale_2 must be float, not 'high'"),
         ("guidance_scale_3=2", "unknown argument of WanPipeline 'guidance_scale_3' (did you mean"),
         ("height=2", "--set cannot set height (--size does)"),
     ],

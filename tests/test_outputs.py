@@ -1,5 +1,6 @@
 """Where videos go, how many there are, and what is there already: nothing is written over, nothing made twice."""
 
+import io
 import json
 import os
 import re
@@ -159,10 +160,24 @@ def test_a_prompt_s_names_are_numbered_and_overwriting_is_asked_for(capsys):
     argv = ["--prompts", "p.txt", *QUICK, "--seed", "3", "-o", "v/{slug}-{seed}.webm"]
     assert run(capsys, *argv)[1] == made
     before = {path: Path(path).stat().st_ino for path in ["v/a-red-ball-3.webm", *made]}
-    code, lines, _ = run(capsys, *argv, "--overwrite")
-    assert code == 0 and lines == ["v/a-red-ball-3.webm", "v/a-red-ball-3-4.webm"]
+    for _ in range(2):  # as often as one likes, the same files
+        code, lines, _ = run(capsys, *argv, "--overwrite")
+        assert code == 0 and lines == ["v/a-red-ball-3.webm", "v/a-red-ball-3-2.webm"]
     now = {path: Path(path).stat().st_ino for path in before}
-    assert [path for path in before if before[path] != now[path]] == ["v/a-red-ball-3.webm"]
+    assert [path for path in before if before[path] == now[path]] == ["v/a-red-ball-3-3.webm"]
+    several = [
+        "a red ball",
+        *(part for part in QUICK if part != "--no-check"),
+        "--seeds",
+        "1-2",
+        "--tries",
+        "2",
+        "-o",
+        "w/{slug}.webm",
+        "--overwrite",
+    ]
+    assert run(capsys, *several)[1] == ["w/a-red-ball.webm", "w/a-red-ball-2.webm"]
+    assert len(os.listdir("w")) == 2
     assert sorted(p.name for p in Path("v").iterdir() if p.suffix != ".webm") == []
 
 
@@ -222,6 +237,12 @@ def test_a_run_that_was_killed_is_resumed(capsys):
     assert code == 0 and lines == [] and err.count(" is left out") == 3
     code, lines, _ = run(capsys, *argv, "--consolidate", "0", "--resume", "--fps", "9")
     assert code == 0 and len(lines) == 3  # other settings
+    second = Path("videos/a-red-ball-rolls-right-seed4-2.mp4")
+    Path(first).write_bytes(whole[: len(whole) - 40])
+    second.unlink()
+    code, lines, err = run(capsys, *argv, "--consolidate", "0", "--resume")
+    assert code == 0 and lines == [str(first), str(second)]  # the start of it makes room for the whole
+    assert read_recipe(first, whole=True)["seed"] == 4
 
 
 def test_drawn_seeds_and_named_files_are_resumed(capsys):
@@ -242,6 +263,33 @@ def test_drawn_seeds_and_named_files_are_resumed(capsys):
 
 
 # ---------------------------------------------------------------- batches
+
+
+def test_each_video_has_a_line_of_json(capsys, monkeypatch):
+    """Those that fail, those that are there already, and those that do not pass, too."""
+    Path("p.jsonl").write_text(
+        '{"prompt": "a red ball"}\n{"prompt": "a blue cube", "steps": "many"}\n'
+        '{"prompt": "a green cube", "layout": "nowhere.json"}\n'
+    )
+    argv = ["--prompts", "p.jsonl", *QUICK, "--seed", "3", "--json"]
+    code, lines, _ = run(capsys, *argv)
+    made = {(line := json.loads(text))["prompt"]: line for text in lines}
+    assert code == 1 and made.keys() == {"a red ball", "a blue cube", "a green cube"}
+    assert made["a red ball"]["path"] == "videos/a-red-ball-seed3.mp4" and made["a red ball"]["error"] is None
+    assert made["a blue cube"]["path"] is None and "steps must be a whole number" in made["a blue cube"]["error"]
+    assert made["a green cube"]["seed"] == 3 and "cannot read nowhere.json" in made["a green cube"]["error"]
+    code, lines, _ = run(capsys, *argv, "--resume")
+    there = json.loads(next(line for line in lines if "left_out" in line))
+    same = {"path": made["a red ball"]["path"], "prompt": "a red ball", "seed": 3, "error": None}
+    assert there == same | {"left_out": True}
+    looked_at = ["--size", "64x64", "--steps", "1", "--guide", "off", "--strict", "--tries", "2", "--json"]
+    code, lines, err = run(capsys, "a red ball rolls right, a blue cube rises and a green triangle falls", *looked_at)
+    (line,) = map(json.loads, lines)
+    assert code == 1 and line["error"].startswith("the video does not pass: ") and Path(line["path"]).is_file()
+    assert "(more --tries, or another --seed)" in err
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"prompt": 5}\n'))
+    code, lines, _ = run(capsys, "--json")
+    assert code == 1 and json.loads(lines[0])["error"].startswith("line 1 has no prompt")
 
 
 def test_a_run_s_own_model_is_loaded_only_if_it_is_wanted(capsys, toy_folder, monkeypatch):
@@ -275,7 +323,7 @@ def test_a_bank_in_a_file_goes_before_the_variable(capsys, monkeypatch):
     assert resolve_slice(RunConfig, {"bank": "config"}).bank == Path("config")
     assert resolve_slice(RunConfig, {"bank": "config"}, {"bank": "flag"}).bank == Path("flag")
     monkeypatch.setenv("TTOM_LLM_MODEL", "x" * 5000)
-    with pytest.raises(TTOMError, match=r"^\$TTOM_LLM_MODEL: llm-model must be text, not 'xxx"):
+    with pytest.raises(TTOMError, match=r"^\$TTOM_LLM_MODEL: llm-model has 5,000 characters"):
         given_fields()
     assert main(["generate", "--help"]) == 0 and "$TTOM_BANK" in capsys.readouterr().out
 

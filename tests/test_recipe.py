@@ -54,9 +54,9 @@ def test_what_ttom_writes_is_within_the_bounds():
         ({"sample__width": "64"}, "sample.width: '64' is not of type 'integer'"),
         ({"sample__height": 4096, "sample__width": 4096, "sample__frames": 1000}, "asks for 268,435 megapixels"),
         ({"sample__guidance_scale": 10**400}, "cfg must be a number, not a number of 401 digits"),
-        ({"sample__negative_prompt": "x" * 4001}, "sample.negative_prompt: 4001 characters, and 4000 may be there"),
+        ({"sample__negative_prompt": "x" * 4097}, "sample.negative_prompt: 4097 characters, and 4096 may be there"),
         ({"sample__more": {"latents": [[1]]}}, "sample.more.latents[0]: [1] is not of type"),
-        ({"sample__prompt": 1}, "cannot be replayed: "),
+        ({"sample__prompt": 1}, "has settings that this ttom has not: prompt"),
         ({"guide__iterations": 10**6}, "guide.iterations: 1000000 is greater"),
         ({"guide__consolidate": 10**6}, "guide.consolidate: 1000000 is greater"),
         ({"guide__blocks": list(range(101))}, "guide.blocks: 101 entries, and 100 may be there"),
@@ -70,13 +70,13 @@ def test_what_ttom_writes_is_within_the_bounds():
         ({"model": ["shapes"]}, "model: ['shapes'] is not of type 'string'"),
         ({"memory": "hit"}, "memory: 'hit' is not of type 'object'"),
         ({"memory": {"outcome": "hit", "entry": {}}}, "memory.entry: {} is not valid"),
-        ({"memory": {"outcome": "hit"}}, "cannot be replayed: 'entry'"),
+        ({"memory": {"outcome": "hit"}}, "cannot be replayed: it has no 'entry'"),
         ({"layout__objects": [{"phrase": "cat"}]}, "'boxes' is a required property"),
         ({"layout__objects": [{}] * 99}, "layout.objects: 99 entries, and 16 may be there"),
         ({"layout": None}, "layout: None is not of type 'object'"),
         ({"on_hit": "explode"}, "unknown on-hit 'explode'"),
         ({"load__device": 5}, "device must be text, not 5"),
-        ({"load__shell": "rm"}, "cannot be replayed: "),
+        ({"load__shell": "rm"}, "has settings that this ttom has not: shell"),
     ],
 )
 def test_recipes_that_ask_for_what_no_video_needs(more, said):
@@ -158,7 +158,7 @@ def test_another_model_is_asked_for_first(capsys, monkeypatch):
         ('{"seed": ' + "9" * 5000 + "}", "carries no ttom recipe"),
         ("[1]", "carries no ttom recipe"),
         ("made by hand", "carries no ttom recipe"),
-        ('{"seed": 1}', "cannot be replayed: 'memory'"),
+        ('{"seed": 1}', "cannot be replayed: it has no 'memory'"),
     ],
 )
 @pytest.mark.parametrize("command", [["generate", "--replay"], ["show"]])
@@ -172,6 +172,17 @@ def test_comments_that_are_no_recipe(capsys, command, comment, said):
         assert code == 0
     else:
         assert code == 1 and out == "" and err.count("\n") == 1 and said in err, err
+
+
+def test_files_beside_videos_are_no_videos(capsys):
+    for recipe, said in (
+        ({"prompt": "a red ball", "compares": "a.mp4"}, "compares two videos, and is none itself (replay a.mp4)"),
+        ({"prompt": "a red ball", "layout": {}}, "is a drawing of a layout, and no video"),
+    ):
+        write_video(Path("b.mp4"), FRAMES, fps=8, recipe=recipe, overwrite=True)
+        assert main(["generate", "--replay", "b.mp4"]) == 1
+        out, err = capsys.readouterr()
+        assert out == "" and err.count("\n") == 1 and said in err, err
 
 
 def test_a_recipe_may_ask_for_all_that_options_allow():

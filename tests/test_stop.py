@@ -26,6 +26,21 @@ def interruptible():
     signal.signal(signal.SIGINT, earlier)
 
 
+ENDS = """
+import atexit, os, signal, sys
+from ttom_cli.__main__ import run
+atexit.register(os.kill, os.getpid(), signal.SIGINT)
+sys.argv = ["ttom", "--version"]
+run()
+"""
+
+
+def test_a_stop_after_all_is_done_is_no_traceback():
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", ENDS], env=env, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGINT and done.stderr == "" and done.stdout.startswith("ttom ")
+
+
 def left() -> set[str]:
     """The files here, but for the model's."""
     return {str(p) for p in Path().rglob("*") if p.is_file() and p.name not in (".lock", "plans")}

@@ -1,13 +1,15 @@
 """`python -m ttom_cli` and the console script."""
 
+import signal
 import sys
 
 
 def run() -> None:
-    try:
-        from .cli import main
-    except KeyboardInterrupt:  # before anything is begun
-        sys.exit(130)
+    # Before anything is begun, and after all is done, Ctrl-C ends the process at once.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from .cli import main
+
     sys.exit(main())
 
 

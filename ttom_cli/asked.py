@@ -4,6 +4,7 @@ there already, by the recipes in them."""
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -105,13 +106,22 @@ class Finished:
 
     def take(self, asked: Asked) -> Path | None:
         """A video of what is asked for; each stands for one only."""
-        folder = asked.path(asked.item["prompt"] or "", asked.seed).parent
+        folder = self._place(asked).parent
         if folder not in self.folders:
             self.folders[folder] = _marked(folder)
         found = self.folders[folder].get(asked.mark, [])
         if asked.fixed:
             return asked.fixed if asked.fixed in found else None
         return found.pop(0) if found else None
+
+    def cut(self, asked: Asked) -> Path | None:
+        """The file in the video's place, if it is the start of that very video."""
+        path = self._place(asked)
+        return path if path.is_file() and _mark_in(path, whole=False) == asked.mark and not _mark_in(path) else None
+
+    @staticmethod
+    def _place(asked: Asked) -> Path:
+        return asked.path(asked.item["prompt"] or "", asked.seed)
 
 
 def _marked(folder: Path) -> dict[str, list[Path]]:
@@ -125,10 +135,10 @@ def _marked(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
-def _mark_in(path: Path) -> str:
-    """The mark in a video's recipe; empty where there is none, or the file is not whole."""
+def _mark_in(path: Path, *, whole: bool = True) -> str:
+    """The mark in a video's recipe; empty where there is none, or, with `whole`, the file is cut off."""
     try:
-        mark = read_recipe(path, whole=True).get("asked")
+        mark = read_recipe(path, whole=whole).get("asked")
     except TTOMError:
         return ""
     return mark if isinstance(mark, str) else ""
@@ -138,10 +148,18 @@ class Places:
     """Which files a run may write: what the user names is written once, and nothing is written over unasked."""
 
     def __init__(self, overwrite: bool):
-        self.overwrite, self.claimed, self.given = overwrite, {}, set()
+        self.overwrite = overwrite
+        self.claimed: dict[Path, int] = {}  # files that the user names, by the prompt's number
+        self.given: dict[Path, tuple[int, int]] = {}  # places, by the prompt's number and its video's
+        self.cut: dict[Path, tuple[int, int]] = {}  # cut off files, by whose place they are in
 
-    def claim(self, asked: Asked) -> None:
-        """Raises TTOMError where a named file is there, or is another prompt's too, and where none can be written."""
+    def claim(self, asked: Asked, cut: Path | None = None) -> None:
+        """Raises TTOMError where a named file is there, or is another prompt's too, and where none can be written.
+
+        `cut` is the start of this video, which it may take the place of.
+        """
+        if cut:
+            self.cut.setdefault(cut, (asked.number, asked.take))
         with named(asked.item):
             if asked.item["prompt"]:
                 prepare_place(asked.path(asked.item["prompt"], asked.seed))
@@ -151,10 +169,16 @@ class Places:
             other = self.claimed.setdefault(path, asked.number)
             if other != asked.number:
                 raise TTOMError(f"{path} is the file of prompt {other} already", "name another, or none")
-            refuse_existing(path, self.overwrite)
+            refuse_existing(path, self.may_overwrite(asked, path))
 
-    def may_overwrite(self, path: Path) -> bool:
-        """Whether a video may take the place of what is at the path: only if that is not of this run."""
-        new = path not in self.given
-        self.given.add(path)
-        return self.overwrite and new
+    def place(self, asked: Asked, prompt: str, seed: int) -> Path:
+        """Where a video goes. What is written over is never another video of this run: that keeps the first number."""
+        path = asked.path(prompt, seed)
+        if not self.overwrite:
+            return path  # the next free one is found once the file is there
+        names = itertools.chain([path], (path.with_stem(f"{path.stem}-{n}") for n in itertools.count(2)))
+        own = asked.number, asked.take
+        return next(name for name in names if self.given.setdefault(name, own) == own)
+
+    def may_overwrite(self, asked: Asked, path: Path) -> bool:
+        return self.overwrite or self.cut.get(path) == (asked.number, asked.take)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from dataclasses import dataclass
 from itertools import combinations, permutations
 from pathlib import Path
@@ -35,6 +36,7 @@ class RunConfig(Checked):
     out: str = option(
         "videos", "A folder, one video's file (.mp4, .mov, .mkv, .webm, .gif; a picture's .png), or a pattern such as "
         "{slug}-{seed}.mp4, of slug, prompt, seed, number, take and model.", short="o", panel=OUTPUT, like="a path",
+        elsewhere=("output", "output-dir", "output-file", "save-file", "save-path", "filename"),
     )  # fmt: skip
     overwrite: bool = option(
         False, "Write over files that are there; without it one that you name is refused, and a name made of the "
@@ -53,7 +55,10 @@ class RunConfig(Checked):
         None, "Of several videos of each prompt: 1-4, or 1,3,7.", panel=SAMPLING, least=-(2**63), most=2**63 - 1,
         like="rising numbers such as 1-4 or 1,3,7, at most 1000 of them",
     )  # fmt: skip
-    num_videos: int = option(1, "Videos of each prompt, with seeds that count up.", panel=SAMPLING, least=1, most=1000)
+    num_videos: int = option(
+        1, "Videos of each prompt, with seeds that count up.", panel=SAMPLING, least=1, most=1000,
+        elsewhere=("n", "num", "count", "number", "num-samples", "num-videos-per-prompt"),
+    )  # fmt: skip
     profile: Path | None = option(None, "A file of `ttom probe --profile`, whose blocks are aligned.", panel=GUIDANCE)
     bank: Path | None = option(None, "The memory bank's folder.", panel=MEMORY, env="TTOM_BANK")
 
@@ -77,6 +82,13 @@ def _picture(text: str) -> dict[str, str]:
     return {"image": text and str(Path(text).expanduser().absolute())}
 
 
+def _address(text: str) -> dict[str, str]:
+    """Of a server, with its scheme; empty for none."""
+    if text and not re.match(r"https?://[^/\s]", text):
+        raise ValueError
+    return {"llm_base_url": text}
+
+
 @dataclass(frozen=True, kw_only=True)
 class SampleConfig(Checked):
     """What the pipeline is called with."""
@@ -87,14 +99,24 @@ class SampleConfig(Checked):
     """Pixels."""
     width: int = option(
         help="WIDTHxHEIGHT in pixels.", name="size", kind=str, like="WIDTHxHEIGHT in pixels, such as 832x480",
-        into=_size, back=lambda sample: f"{sample.width}x{sample.height}",
+        into=_size, back=lambda sample: f"{sample.width}x{sample.height}", elsewhere=("resolution", "width", "height"),
     )  # fmt: skip
-    frames: int = option(help="Frames of the video.", least=1, most=10_000)
-    fps: int = option(help="Frames a second in the video.", least=1, most=1000)
-    steps: int = option(help="Denoising steps.", least=1, most=1000)
-    guidance_scale: float = option(help="Scale of classifier-free guidance; 1 or less is none.", name="cfg")
-    shift: float | None = option(None, "Of the flow-matching noise levels.")
-    negative_prompt: str = option("", "What the video should not show.")
+    frames: int = option(
+        help="Frames of the video.", least=1, most=10_000, elsewhere=("num-frames", "frame-num", "video-length")
+    )
+    fps: int = option(
+        help="Frames a second in the video.", least=1, most=1000, elsewhere=("frame-rate", "framerate", "rate")
+    )
+    steps: int = option(
+        help="Denoising steps.", least=1, most=1000,
+        elsewhere=("num-inference-steps", "inference-steps", "sampling-steps", "num-steps"),
+    )  # fmt: skip
+    guidance_scale: float = option(
+        help="Scale of classifier-free guidance; 1 or less is none.", name="cfg",
+        elsewhere=("guidance-scale", "cfg-scale", "guidance"),
+    )  # fmt: skip
+    shift: float | None = option(None, "Of the flow-matching noise levels.", elsewhere=("flow-shift", "sample-shift"))
+    negative_prompt: str = option("", "What the video should not show.", elsewhere=("negative", "neg-prompt"))
     image: str = option(
         "", "A picture that the video starts from, for models that want one; its middle is cut to the video's shape.",
         like="a picture's file", into=_picture, back=lambda sample: sample.image,
@@ -329,12 +351,15 @@ class PlannerConfig(Checked):
     )  # fmt: skip
     llm_model: str = option("", "Of the openai planner.", env="TTOM_LLM_MODEL")
     llm_base_url: str = option(
-        "", "Any OpenAI-compatible endpoint; without it OpenAI's own. Its key: OPENAI_API_KEY.", env="TTOM_LLM_BASE_URL"
-    )
+        "", "Any OpenAI-compatible endpoint; without it OpenAI's own. Its key: OPENAI_API_KEY.",
+        env="TTOM_LLM_BASE_URL", like="an address such as http://localhost:8000/v1", into=_address,
+        back=lambda planner: planner.llm_base_url, elsewhere=("base-url", "api-base", "endpoint"),
+    )  # fmt: skip
     llm_timeout: float = option(120.0, "Seconds that the server may be silent.", above=0, below=86400)
     llm_total_timeout: float = option(
-        600.0, "Seconds that a prompt's plan may take, corrections and tries again included.", above=0, below=86400
-    )
+        600.0, "Seconds that a prompt's plan may take, corrections and tries again included.", above=0, below=86400,
+        elsewhere=("timeout",),
+    )  # fmt: skip
     llm_max_tokens: int = option(
         8192, "Tokens of a reply at most, the model's thinking included.", least=1, most=10_000_000
     )

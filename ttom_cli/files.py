@@ -8,7 +8,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -68,6 +68,23 @@ def put(finished: Path, path: Path, *, overwrite: bool = False) -> Path:
     raise AssertionError("numbers do not end")
 
 
+def once(source: str) -> Callable[[list], dict]:
+    """For the reader of JSON's objects: a dict of its pairs. Raises TTOMError where a name stands in one twice."""
+
+    def made(pairs: list) -> dict:
+        value = dict(pairs)
+        if len(value) < len(pairs):
+            names = [name for name, _ in pairs]
+            raise _twice(source, next(name for name in names if names.count(name) > 1))
+        return value
+
+    return made
+
+
+def _twice(source: str, name) -> TTOMError:
+    return TTOMError(f"{source} has {str(name)[:80]!r} twice in one mapping", "only one of them can be meant")
+
+
 def _put_new(finished: Path, path: Path) -> None:
     """Move a file to a name that is free. Raises FileExistsError where it is not."""
     try:
@@ -122,7 +139,7 @@ def parse_data(text: str, source: str):
 def parse_json(text: str, source: str):
     """The value of a text in JSON, of bounded size. Raises ValueError for what is no JSON, TTOMError for too much."""
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=once(source))
     except RecursionError:
         raise _too_deep(source) from None
     count, level = 0, [value]
@@ -169,6 +186,14 @@ def _parse_yaml(text: str, source: str):
             node = super().compose_node(parent, index)
             self.depth -= 1
             return node
+
+        def construct_mapping(self, node, deep=False):
+            made = super().construct_mapping(node, deep)
+            if len(made) < len(node.value):
+                names = [key.value for key, _ in node.value]
+                name = next((name for name in names if names.count(name) > 1), names[-1])
+                raise _twice(f"{source}, {_place(node.start_mark)}:", name)
+            return made
 
     if len(text) > LONGEST_YAML:
         raise TTOMError(f"{source} is no JSON, and as YAML it is too long: more than {LONGEST_YAML:,} characters")

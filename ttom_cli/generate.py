@@ -281,7 +281,7 @@ def _compare(runtime: Runtime, outcome: Outcome, report: Report) -> Path:
     titled = ((plain, "unguided"), (outcome.frames, how))
     drawn = [draw_boxes(frames, job.layout, scale=scale, title=title) for frames, title in titled]
     path = job.path.with_stem(f"{job.path.stem}.compare")
-    recipe = {"prompt": job.layout.prompt}
+    recipe = {"prompt": job.layout.prompt, "compares": job.path.name}
     return write_video(path, side_by_side(drawn), fps=job.sample.fps, recipe=recipe, overwrite=job.overwrite)
 
 

@@ -54,6 +54,8 @@ class Option:
     """Given several times on the command line."""
     short: str = ""
     env: str = ""
+    elsewhere: tuple[str, ...] = ()
+    """What other tools call it; here no name of it, but understood."""
     like: str = ""
     """What is allowed, where kind and bounds do not say it."""
     into: Callable[[Any], dict] | None = None
@@ -115,7 +117,9 @@ class Option:
         return self.read(text)
 
     def _one(self, value, whole):
-        if isinstance(value, (str, Path)) and not 0 < len(str(value).replace("\0", "")) == len(str(value)) <= LONGEST:
+        if isinstance(value, (str, Path)) and len(str(value)) > LONGEST:
+            raise TTOMError(f"{self.name} has {len(str(value)):,} characters", f"it may have {LONGEST:,} at most")
+        if isinstance(value, (str, Path)) and (not str(value) or "\0" in str(value)):
             raise self._wrong(whole)
         if self.choices and value is False and "off" in self.choices:
             value = "off"  # which YAML takes for false

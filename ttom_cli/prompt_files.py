@@ -8,12 +8,13 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from .errors import TTOMError, unknown
-from .files import parse_data, read_text
+from .errors import TTOMError
+from .files import once, parse_data, read_text
 from .options import shown
-from .settings import OPTIONS, PER_PROMPT, Layer
+from .settings import OPTIONS, PER_PROMPT, Layer, unknown_option
 
 MOST = 100_000  # prompts of a file
 PROMPT = "prompt", "prompt_en"  # what a prompt is called; the second by VBench
@@ -32,9 +33,9 @@ def read_prompts(path: Path, tell: Callable[[str], None] = lambda line: None) ->
         rows = _table(text, path)
     elif kind in (".yaml", ".yml") or re.match(r"(\s*#.*\n|\s)*- *prompt *:", text):
         rows = _listed(parse_data(text, str(path)), path)
-    elif (data := _json(text)) is not None:
+    elif text.lstrip().startswith(("[", "{")) and (data := _json(text, str(path))) is not None:
         rows = _listed(data, path)
-    elif kind == ".json" and _json(text.lstrip().partition("\n")[0]) is None:
+    elif kind == ".json" and _json(text.lstrip().partition("\n")[0], str(path)) is None:
         parse_data(text, str(path))  # says where it breaks
         raise TTOMError(f"{path} is not JSON", "a list of prompts, or of objects with a prompt")
     elif kind not in (*PLAIN, ".json", ".jsonl", ".ndjson"):
@@ -47,22 +48,30 @@ def read_prompts(path: Path, tell: Callable[[str], None] = lambda line: None) ->
             raise TTOMError(f"{path} has more than {MOST} prompts", "split it")
         items.append(as_item(entry, f"{path}, {place}", None if kind in (".yaml", ".yml") else left))
     if left:
-        tell(f"{path}: what is no option is left alone: {', '.join(left)}")
+        tell(f"{path}: {left_alone(left)}")
     return items
 
 
-def entry_of(line: str, source: str, *, objects: bool = False) -> str | dict | None:
-    """What stands on a line: a prompt, or an object of JSON; None of a blank one or a comment.
+def left_alone(names: Iterable[str]) -> str:
+    """A line on names that are no options; one that is a little like one's may be a slip."""
+    known = (*PER_PROMPT, *OPTIONS)
+    hints = {name: unknown_option(name.replace("_", "-"), known).hint for name in names}
+    said = [f"{name} ({hint})" if hint else name for name, hint in hints.items()]
+    return f"what is no option is left alone: {', '.join(said)}"
 
-    With `objects` all is JSON, prompts in quotes too. Raises TTOMError.
+
+def entry_of(line: str, source: str, *, objects: bool = False) -> str | dict | None:
+    """What stands on a line: a prompt, as it is or as JSON's text in quotes, or an object of JSON; None of a blank one
+    or a comment. With `objects` all must be JSON. Raises TTOMError.
     """
     text = line.strip()
     if not text or text.startswith("#"):
         return None
     if not re.match(r'\{\s*"', text) and not objects:
-        return text
+        quoted = _json(text, source) if text[0] == text[-1] == '"' else None
+        return text if quoted is None else quoted
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=once(source))
     except (ValueError, RecursionError) as error:
         raise TTOMError(f"{source}: it is not JSON: {error}", "an object a line, or a prompt a line") from None
 
@@ -88,7 +97,7 @@ def as_item(entry, source: str, left: dict | None) -> Layer:
             item.setdefault(name, value)
         elif key not in PROMPT and str(key) not in (left or ()):
             if left is None or difflib.get_close_matches(name, known, cutoff=NEAR):
-                error = unknown("option", name, known)
+                error = unknown_option(name, known)
                 raise TTOMError(f"{source}: {error.message}", error.hint)
             left[str(key)] = True
     return item
@@ -101,12 +110,10 @@ def _lines(lines: Iterable[str], path: Path, *, objects: bool) -> Iterator[tuple
             yield place, entry
 
 
-def _json(text: str):
-    """The value of a text that is JSON as a whole; None of another."""
-    if not text.lstrip().startswith(("[", "{")):
-        return None
+def _json(text: str, source: str):
+    """The value of a text that is JSON as a whole; None of another. Raises TTOMError as `once` does."""
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=once(source))
     except (ValueError, RecursionError):
         return None
 
@@ -143,7 +150,7 @@ def _table(text: str, path: Path) -> Iterator[tuple[str, dict]]:
                 )
             given = {name: cell.strip() for name, cell in row.items() if cell.strip()}
             if given:
-                yield place, _cells_read(given, f"{path}, {place}")
+                yield place, _cells_read(given)
     except csv.Error as error:
         raise TTOMError(f"{path}, line {rows.line_num}: {error}", "it is read as a table") from None
 
@@ -152,15 +159,14 @@ def _cells(row: str, divider: str) -> set[str]:
     return {cell.strip(' "\r').lower() for cell in row.split(divider)}
 
 
-def _cells_read(row: dict, source: str) -> dict:
-    """A row's cells, of options as the command line would have them. Raises TTOMError."""
+def _cells_read(row: dict) -> dict:
+    """A row's cells, of options as the command line would have them; a wrong one stays, and its prompt is refused."""
     read = {}
     for name, cell in row.items():
-        option = OPTIONS.get(name.replace("_", "-"))
-        try:
-            read[name] = option.parse(cell) if option and option.name not in ("layout", "out") else cell
-        except TTOMError as error:
-            raise TTOMError(f"{source}: {error.message}", error.hint) from None
+        option, read[name] = OPTIONS.get(name.replace("_", "-")), cell
+        if option and option.name not in ("layout", "out"):
+            with suppress(TTOMError):
+                read[name] = option.parse(cell)
     return read
 
 

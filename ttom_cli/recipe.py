@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import MISSING, asdict, fields, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -18,7 +18,7 @@ from .config import GuideConfig, LoadConfig, MemoryConfig, RunConfig, SampleConf
 from .errors import BankError, TTOMError
 from .jobs import Job
 from .layout import Layout, layout_from_json, schema_faults
-from .options import options_of
+from .options import Slice, options_of
 from .pictures import digest_of
 from .seeing.score import Check
 from .text import plain
@@ -101,6 +101,10 @@ def replay_job(recipe: dict, path: Path, bank=None) -> tuple[Job, LoadConfig]:
     Raises BankError where it needs an adapter that the bank holds no more, and TTOMError where the recipe is
     not that of a generated video, is another version's, or asks for too much.
     """
+    if "compares" in recipe:
+        raise TTOMError("the file compares two videos, and is none itself", f"replay {plain(str(recipe['compares']))}")
+    if recipe.keys() <= {"prompt", "layout"}:
+        raise TTOMError("the file is a drawing of a layout, and no video", "it has no seed or model to be replayed")
     check_recipe(recipe)
     try:
         memory, planner = recipe["memory"], recipe["planner"]
@@ -111,16 +115,19 @@ def replay_job(recipe: dict, path: Path, bank=None) -> tuple[Job, LoadConfig]:
             if data["objects"]
             else Layout(prompt=plain(data["prompt"]), objects=())
         )
-        sample, guide = SampleConfig(**recipe["sample"]), GuideConfig(**recipe["guide"])
+        sample, guide = (
+            _settings(kind, recipe[name]) for kind, name in ((SampleConfig, "sample"), (GuideConfig, "guide"))
+        )
         kept = replace(MemoryConfig(on_hit=recipe["on_hit"]), enabled=False)
-        load = LoadConfig(**recipe["load"])
+        load = _settings(LoadConfig, recipe["load"])
         used = [memory, *memory.get("others", ())] if memory["outcome"] == "hit" else []
         used = [(part["entry"], part["sha256"], part["likeness"]) for part in used]
         recipe["frames_sha256"]  # which the new frames are held against
-    except (KeyError, TypeError) as error:
+    except KeyError as error:
         made_by = recipe.get("ttom", "no ttom")
         raise TTOMError(
-            f"the video's recipe cannot be replayed: {error}", f"it was written by {made_by}, this is {__version__}"
+            f"the video's recipe cannot be replayed: it has no {error}",
+            f"it was written by {made_by}, this is {__version__}",
         ) from None
     _check_work(sample)
     if sample.image and digest_of(sample.image) != recipe.get("image_sha256"):
@@ -138,6 +145,17 @@ def replay_job(recipe: dict, path: Path, bank=None) -> tuple[Job, LoadConfig]:
         entries=tuple((entry, likeness) for entry, _, likeness in used),
     )  # fmt: skip
     return job, load
+
+
+def _settings(kind: type[Slice], stored: dict) -> Slice:
+    """Raises TTOMError for what is no setting of this version, and KeyError for one that is wanting."""
+    known = {field.name: field for field in fields(kind)}
+    if unknown := stored.keys() - known.keys():
+        raise TTOMError(f"the video's recipe has settings that this ttom has not: {', '.join(sorted(unknown))}")
+    for name, field in known.items():
+        if name not in stored and field.default is field.default_factory is MISSING:
+            raise KeyError(name)
+    return kind(**stored)
 
 
 def _check_work(sample: SampleConfig) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 import numpy as np
 import torch
@@ -21,6 +23,7 @@ from .catalog import denoiser_config, find_card
 from .config import CheckConfig, GuideConfig, LoadConfig, SampleConfig
 from .errors import ModelError, TTOMError, VideoError, unknown
 from .memory import MemoryBank
+from .options import shown
 from .parts import add_loras, denoiser_from, key_of, settled
 from .quantize import quantize
 from .seeing.detector import Detector, Sighting, make_detector
@@ -29,6 +32,7 @@ OWN = (  # arguments of a pipeline's call that are ttom's
     "callback_on_step_end", "callback_on_step_end_tensor_inputs", "output_type", "return_dict",
     "num_videos_per_prompt", "num_images_per_prompt", "max_sequence_length",
 )  # fmt: skip
+PLAIN = {bool, int, float, str, list, tuple, dict, NoneType, Any, inspect.Parameter.empty}  # types that texts can say
 FLAT = 8  # of 255; a video that varies by no more shows nothing
 
 
@@ -179,14 +183,35 @@ def pipeline_class(card: ModelCard) -> type:
 
 
 def check_arguments(backbone: Backbone, pipeline: type, sample: SampleConfig) -> None:
-    """Raises TTOMError for a further argument that this pipeline's call has not, or that another option says."""
-    said = backbone.said
-    free = [name for name in inspect.signature(pipeline.__call__).parameters if name not in ("self", *said, *OWN)]
-    for name in sample.more:
+    """Raises TTOMError for a further argument that this pipeline's call has not, that no text can give, or that another
+    option says; and for a value of a wrong type."""
+    said, parameters = backbone.said, inspect.signature(pipeline.__call__).parameters
+    free = {name: p.annotation for name, p in parameters.items() if name not in ("self", *said, *OWN)}
+    plain = {name: annotation for name, annotation in free.items() if _types_in(annotation) <= PLAIN}
+    for name, value in sample.more.items():
         if name in said:
             raise TTOMError(f"--set cannot set {name}", f"{said[name]} does")
-        if name not in free:
-            raise unknown(f"argument of {pipeline.__name__}", name, free)
+        if name in free.keys() - plain.keys():
+            raise TTOMError(f"--set cannot set {name}: no text can say it", f"{', '.join(plain)} can be set")
+        if name not in plain:
+            raise unknown(f"argument of {pipeline.__name__}", name, plain)
+        kinds = {get_origin(part) or part for part in _parts(plain[name])} | {NoneType}
+        fits = type(value) in kinds or (type(value) is int and float in kinds)
+        if not fits and not kinds & {Any, inspect.Parameter.empty}:
+            wanted = " or ".join(sorted(kind.__name__ for kind in kinds - {NoneType}))
+            raise TTOMError(f"--set {name} must be {wanted}, not {shown(value)}")
+
+
+def _parts(annotation) -> tuple:
+    """Of a union its parts."""
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+
+
+def _types_in(annotation) -> set:
+    """All types that an annotation is made of, those within lists and the like too."""
+    if get_origin(annotation) is Callable:
+        return {Callable}
+    return set().union(*map(_types_in, get_args(annotation))) or {annotation}
 
 
 def find_device(name: str) -> str:

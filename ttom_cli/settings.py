@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -58,6 +58,7 @@ class Layer(dict):
 
 SLICES = tuple(get_type_hints(Settings).values())
 OPTIONS = {o.name: o for panel in PANELS for kind in SLICES for o in options_of(kind) if o.panel == panel}
+ELSEWHERE = {said: name for name, option in OPTIONS.items() for said in option.elsewhere}  # names of other tools
 
 
 def resolve(card: ModelCard, *layers: dict) -> Settings:
@@ -155,8 +156,15 @@ def option_name(name, more: tuple[str, ...] = ()) -> str:
     """The option's name as OPTIONS has it. Raises TTOMError for a name that is neither there nor in `more`."""
     name = str(name).replace("_", "-")
     if name not in OPTIONS and name not in more:
-        raise unknown("option", name, (*more, *OPTIONS), "`ttom generate -h` lists them")
+        raise unknown_option(name, (*more, *OPTIONS), "`ttom generate -h` lists them")
     return name
+
+
+def unknown_option(name: str, known: Collection[str], otherwise: str = "") -> TTOMError:
+    """As `errors.unknown`, but other tools' names for an option are understood too."""
+    if ELSEWHERE.get(name) in known:
+        return TTOMError(f"unknown option {name!r}", f"here it is {ELSEWHERE[name]!r}")
+    return unknown("option", name, known, otherwise)
 
 
 def read_config(path: Path | None) -> Layer:

@@ -7,6 +7,7 @@ import re
 import typer
 
 from .errors import UsageError, did_you_mean
+from .settings import ELSEWHERE
 
 
 def one_line(error: typer.TyperException) -> UsageError:
@@ -40,14 +41,16 @@ def _like_option(name: str, context: typer.Context) -> str:
     """A hint for an option that the command does not have; empty where none is like it."""
     if any(name in param.opts for param in context.find_root().command.params):
         return f"it stands before the command: `ttom {name} {context.info_name} ...`"
-    return did_you_mean(
-        name,
-        [o for param in context.command.params for o in (*param.opts, *param.secondary_opts) if o.startswith("--")],
-    )
+    known = [o for param in context.command.params for o in (*param.opts, *param.secondary_opts) if o.startswith("--")]
+    name = name.replace("_", "-")
+    here = f"--{ELSEWHERE.get(name.removeprefix('--'), '')}"
+    return f"here it is {here}" if here in known else did_you_mean(name, known)
 
 
 def _like_command(name: str, context: typer.Context) -> str:
     """A hint for a command that is none; empty where none is like it."""
+    if name == "help":
+        return f"`{context.command_path} --help` shows them"
     if context.parent is None and " " in name:
         return f'did you mean: ttom generate "{name}"?'
     return did_you_mean(name, context.command.commands)

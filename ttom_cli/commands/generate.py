@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from .. import console
 from ..backbones import FAMILIES
 from ..backbones.card import ModelCard
 from ..config import OUTPUT, LoadConfig, RunConfig
-from ..errors import TTOMError, VideoError
+from ..errors import TTOMError, VideoError, explained
 from ..files import to_json
 from ..options import options_of
 from ..outputs import STILLS, Pattern, read_pattern, refuse_existing
@@ -33,6 +34,7 @@ from .inputs import (
     plan_or_not,
     read_source,
     settle,
+    sound,
     title,
 )
 from .parameters import takes
@@ -76,16 +78,21 @@ def generate(
         raise TTOMError(f"--out {run.out} is one file, and there may be several prompts", "give a folder or a pattern")
     places, finished, numbers = Places(run.overwrite), Finished(), itertools.count(1)
 
-    def ask(item: Layer) -> list[Asked]:
+    def ask(item: Layer | TTOMError) -> list[Asked]:
         """The videos of a prompt that are still to be made."""
         number = next(numbers)
-        asked = videos_of(item, number, *settle(common, own_options(item), given), common=common, given=given)
-        there = [finished.take(a) if run.resume else None for a in asked]
-        for path in filter(None, there):
-            console.note(f"{path} is there, and is left out: {title(item)}")
-        wanted = [a for a, path in zip(asked, there, strict=True) if not path]
-        for a in wanted:
-            places.claim(a)
+        with _lost(json_, item):
+            item = sound(item)
+            asked = videos_of(item, number, *settle(common, own_options(item), given), common=common, given=given)
+            there = [finished.take(a) if run.resume else None for a in asked]
+            wanted = [a for a, path in zip(asked, there, strict=True) if not path]
+            for a in wanted:
+                places.claim(a, finished.cut(a) if run.resume else None)
+        for a, path in zip(asked, there, strict=True):
+            if path:
+                console.note(f"{path} is there, and is left out: {title(item)}")
+                if json_:
+                    print(to_json(_line(item, a.seed, path=str(path)) | {"left_out": True}), flush=True)
         return wanted
 
     videos = itertools.chain.from_iterable(source.tried(ask, source.items, title))
@@ -93,6 +100,23 @@ def generate(
     with console.waiting("getting ready"):
         _check_start(card, shared, pattern)
     _make_all(source, ahead, videos, places, json_)
+
+
+def _line(item: Layer | TTOMError, seed: int | None, *, path: str | None = None, error: str | None = None) -> dict:
+    """The line of JSON on a video that was not made."""
+    prompt = None if isinstance(item, TTOMError) else item["prompt"]
+    return {"path": path, "prompt": prompt, "seed": seed, "error": error}
+
+
+@contextmanager
+def _lost(json_: bool, item: Layer | TTOMError, seed: int | None = None) -> Iterator[None]:
+    """While open, what fails is a line of JSON as well, where those are asked for: so each video has one."""
+    try:
+        yield
+    except Exception as error:
+        if json_ and not isinstance(error, BrokenPipeError):
+            print(to_json(_line(item, seed, error=explained(error)[0])), flush=True)
+        raise
 
 
 def _check_start(card: ModelCard, shared: Settings, pattern: Pattern) -> None:
@@ -121,12 +145,13 @@ def _job(asked: Asked, layout: Layout, places: Places) -> Job:
     from ..jobs import Job
 
     item, settings, seed = asked.item, asked.settings, asked.seed
-    path_of = partial(asked.path, layout.prompt)
+    path_of = partial(places.place, asked, layout.prompt)
+    path = path_of(seed)
     return Job(
-        layout=layout, seed=seed, stride=asked.stride, path=path_of(seed), named=path_of, sample=settings.sample, memory=settings.memory,
+        layout=layout, seed=seed, stride=asked.stride, path=path, named=path_of, sample=settings.sample, memory=settings.memory,
         guide=settings.guide if layout.objects else replace(settings.guide, mode="off"), check=settings.check,
         planner="file" if item.get("layout") else settings.planner.label, compare=settings.run.compare,
-        overwrite=places.may_overwrite(path_of(seed)), asked=asked.mark,
+        overwrite=places.may_overwrite(asked, path), asked=asked.mark,
     )  # fmt: skip
 
 
@@ -186,7 +211,7 @@ def _make_all(source: Source, ahead: list[Asked], videos: Iterator[Asked], place
         with console.progress() as live:
 
             def make(asked: Asked) -> None:
-                with tally.video(live, title(asked.item)) as report:
+                with tally.video(live, title(asked.item)) as report, _lost(json_, asked.item, asked.seed):
                     report.stage("plan")
                     new = asked.number not in plans
                     if new:  # one plan, and one word on it, for all seeds
@@ -220,14 +245,16 @@ def _told(json_: bool, tally: Tally | None = None) -> Callable[[Path, bool], Non
 
 def _tell(outcome, json_: bool, which: str = "", **more) -> None:
     """Say what came of a video. Raises TTOMError for what failed after it, and, if strict, where it does not pass."""
+    trouble, check = outcome.trouble, outcome.check
+    if not trouble and outcome.job.check.strict and not (check and check.passed):
+        faults = check.faults if check else ["it has no layout to be held against"]
+        hint = "more --tries, or another --seed" if outcome.tries > 1 else "--tries N makes it again"
+        trouble = VideoError(f"the video does not pass: {'; '.join(faults)}", hint)
     console.say(console.outcome_line(outcome, which))
     if json_:
-        print(to_json(outcome.to_json() | more), flush=True)
-    if outcome.trouble:
-        raise outcome.trouble
-    if outcome.job.check.strict and not (outcome.check and outcome.check.passed):
-        faults = outcome.check.faults if outcome.check else ["it has no layout to be held against"]
-        raise VideoError(f"the video does not pass: {'; '.join(faults)}", "--tries N makes it again")
+        print(to_json(outcome.to_json() | {"error": trouble and trouble.message} | more), flush=True)
+    if trouble:
+        raise trouble
 
 
 def _agree(source: Path, brought: str) -> None:
@@ -238,7 +265,7 @@ def _agree(source: Path, brought: str) -> None:
     if not sys.stdin.isatty():
         raise TTOMError(said, "see it with `ttom show`; if you trust it, give --yes")
     if not typer.confirm(f"{said}. Load it?", err=True):
-        raise typer.Exit(1)
+        raise TTOMError("nothing was loaded")
 
 
 def _refuse_changes(given: dict) -> None:

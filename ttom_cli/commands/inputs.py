@@ -18,7 +18,7 @@ from ..catalog import find_card
 from ..config import MemoryConfig, PlannerConfig, RunConfig
 from ..errors import TTOMError, explained
 from ..options import shown
-from ..prompt_files import as_item, entry_of, read_prompts
+from ..prompt_files import as_item, entry_of, left_alone, read_prompts
 from ..settings import PER_PROMPT, Layer, Settings, option_name, resolve, resolve_slice
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 LONGEST = 20_000  # characters of a prompt
 T, Made = TypeVar("T"), TypeVar("Made")
-PromptArg = Annotated[Optional[str], typer.Argument(help="The prompt; without one, lines on standard input.")]
+PromptArg = Annotated[Optional[str], typer.Argument(help="The prompt; without one, or for -, lines on standard input.")]
 PromptsOpt = Annotated[
     Optional[Path],
     typer.Option(
@@ -56,18 +56,14 @@ class Source:
 
     def each(self, work: Callable[[Layer], None]) -> None:
         """Do `work` for every item; where one fails in a batch, the exit code is 1."""
-        for _ in self.tried(work, self.items, title):
+        for _ in self.tried(lambda item: work(sound(item)), self.items, title):
             pass
         self.finish()
 
-    def tried(
-        self, work: Callable[[T], Made], things: Iterable[T | TTOMError], name: Callable[[T], str]
-    ) -> Iterator[Made]:
+    def tried(self, work: Callable[[T], Made], things: Iterable[T], name: Callable[[T], str]) -> Iterator[Made]:
         """What `work` makes of each thing. In a batch a failure is reported under the thing's name."""
         for thing in things:
             try:
-                if isinstance(thing, TTOMError):
-                    raise thing
                 made = work(thing)
             except (BrokenPipeError, typer.Exit):
                 raise
@@ -86,6 +82,13 @@ class Source:
             raise typer.Exit(1)
 
 
+def sound(item: Layer | TTOMError) -> Layer:
+    """The item. Raises the error that stands in its place."""
+    if isinstance(item, TTOMError):
+        raise item
+    return item
+
+
 def title(item: dict) -> str:
     prompt, layout = item["prompt"], item.get("layout")
     if prompt is None:
@@ -97,6 +100,8 @@ def read_source(prompt: str | None, prompts: Path | None, layout: Path | None) -
     """The prompts asked for; lines on standard input are read as they come. Raises TTOMError for none."""
     if prompt is not None and prompts is not None:
         raise TTOMError("there are both a prompt and --prompts", "give one of them")
+    if prompt == "-":
+        prompt, prompts = None, Path("-")
     batch = prompt is None and (prompts is not None or layout is None)
     if prompts is not None and str(prompts) != "-":
         items = read_prompts(prompts, console.note)
@@ -107,7 +112,10 @@ def read_source(prompt: str | None, prompts: Path | None, layout: Path | None) -
         items = _stream(sys.stdin) if piped else ()
     first = next(iter(items), None)
     if first is None:
-        raise TTOMError("there is no prompt", "give one as an argument, with --prompts, or on standard input")
+        if items == []:
+            raise TTOMError(f"{prompts} has no prompt", "write one a line")
+        where = "standard input has no prompt" if items else "there is no prompt"
+        raise TTOMError(where, "give one as an argument, with --prompts, or on standard input")
     if not isinstance(items, list):
         items = itertools.chain([first], items)
     if layout is not None and batch:
@@ -119,12 +127,18 @@ def read_source(prompt: str | None, prompts: Path | None, layout: Path | None) -
 
 def _stream(lines: Iterable[str]) -> Iterator[Layer | TTOMError]:
     """The items of lines as they come, an error in the place of a wrong one. Raises TTOMError for what is no text."""
+    told: set[str] = set()
     try:
         for number, line in enumerate(lines, start=1):
             source = f"line {number}"
             try:
-                if (entry := entry_of(line, source)) is not None:
-                    yield as_item(entry, source, {})
+                if (entry := entry_of(line, source)) is None:
+                    continue
+                item = as_item(entry, source, left := {})
+                if new := left.keys() - told:
+                    told |= new
+                    console.note(f"{source}: {left_alone(sorted(new))}")
+                yield item
             except TTOMError as error:
                 yield error
     except UnicodeDecodeError:

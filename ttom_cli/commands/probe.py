@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..backbones.card import ModelCard
     from ..probing.run import Probe
 
+RANGES = 10
 BEST_HEADS = 12  # of so many the table has a line
 
 
@@ -46,7 +47,7 @@ def probe(
     prompt: PromptArg = None,
     prompts: PromptsOpt = None,
     seed: parameter("seed", "Of the first video's noise; the next ones count up.") = 0,
-    ranges: whole("ranges", "Parts of the denoising that are scored apart; no more than steps.", least=1) = 10,
+    ranges: whole("ranges", "Parts of the denoising that are scored apart; no more than steps. Default: 10.", least=1) = None,
     heads: Annotated[bool, typer.Option("--heads", help="Score every attention head too.")] = False,
     layout_only: Annotated[bool, typer.Option("--layout-only", help="Against the planned boxes, not what a detector sees.")] = False,
     plot: Annotated[Optional[Path], typer.Option(help="A folder for heatmap.png and curve.png.")] = None,
@@ -63,6 +64,10 @@ def probe(
     """
     items = read_source(prompt, prompts, resolve_slice(RunConfig, given).layout).items
     card, settings = settle(given)
+    if ranges and ranges > settings.sample.steps:
+        raise TTOMError(
+            f"--ranges {ranges} is more than the {settings.sample.steps} steps", "give fewer, or more --steps"
+        )
     check = None if layout_only else _eyes(card, settings.check)
     if layout_only and settings.check.detector:
         raise TTOMError("there are both --layout-only and --detector", "give one of them")
@@ -76,7 +81,7 @@ def probe(
     with console.waiting("loading the model"):
         runtime = Runtime.open(settings.run.model, load=settings.load, check=check)
     with console.progress() as live, console.report(live, f"{len(jobs)} videos") as report:
-        found = run(runtime, jobs, ranges=ranges, heads=heads, layout_only=layout_only, report=report)
+        found = run(runtime, jobs, ranges=ranges or RANGES, heads=heads, layout_only=layout_only, report=report)
     chosen = choose(found.blocks, keep)
     if json_:
         print(to_json(found.to_json() | {"chosen": list(chosen)}))
