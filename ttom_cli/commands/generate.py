@@ -121,6 +121,9 @@ def _lost(json_: bool, item: Layer | TTOMError, seed: int | None = None) -> Iter
 
 def _check_start(card: ModelCard, shared: Settings, pattern: Pattern) -> None:
     """What would only fail once the model is loaded is said before. Raises TTOMError."""
+    remembers = shared.memory.enabled and shared.guide.learns
+    quiet = open_bank(shared.run.bank, tell=lambda line: None) if remembers else None  # the one that is used tells
+
     from ..foresight import check_places
     from ..parts import settled
     from ..runtime import check_arguments, detector_for, find_device, pipeline_class
@@ -130,8 +133,6 @@ def _check_start(card: ModelCard, shared: Settings, pattern: Pattern) -> None:
     if shared.sample.more != card.sample.more:
         check_arguments(FAMILIES[card.pipeline], pipeline_class(card), shared.sample)
     detector_for(card, shared.check)
-    remembers = shared.memory.enabled and shared.guide.learns
-    quiet = open_bank(shared.run.bank, tell=lambda line: None) if remembers else None  # the one that is used tells
     check_places(pattern.root / "any.mp4", quiet)
 
 

@@ -217,11 +217,11 @@ def _planner(config: PlannerConfig, size: tuple[int, int] | None):
 
 def open_bank(folder: Path | None, memory: MemoryConfig | None = None, *, tell=console.note) -> MemoryBank:
     """The bank at `folder`, or the default one; `tell` is given a line for each entry in it that is bad."""
-    from ..memory import MemoryBank
-
     memory, folder = memory or MemoryConfig(), folder or _default_folder()
     if folder.exists() and not folder.is_dir():
         raise TTOMError(f"the bank {folder} is no folder", "see --bank")
+    from ..memory import MemoryBank
+
     thresholds = dict(scene=memory.scene, objects=memory.objects, overlap=memory.overlap)
     return MemoryBank(folder, capacity=memory.capacity, tell=tell, **thresholds)
 
