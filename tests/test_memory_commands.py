@@ -48,10 +48,12 @@ def ids(bank) -> list[str]:
     return [entry.id for entry in bank.entries()]
 
 
-def used(bank, id: str, times: int = 1) -> None:
+def used(bank, id: str, times: int = 1, passed: bool | None = None) -> None:
     scene = bank.find(id).scene
     for _ in range(times):
-        assert bank.read(replace(LAYOUT, scene=scene), model="toy", guide={"rank": 2}).entry.id == id
+        hit = bank.read(replace(LAYOUT, scene=scene), model="toy", guide={"rank": 2})
+        assert hit.entry.id == id
+        bank.used(hit, passed)
 
 
 # ---------------------------------------------------------------- looking
@@ -174,7 +176,7 @@ def test_merge_weighs_by_similarity(run, bank):
     code, out, err = run("merge", first, second, "-y")
     assert code == 0 and out.split() == [second] and f"merge {first} into {second}" in err
     kept = bank.find(second)
-    assert ids(bank) == [second, third] and (kept.uses, kept.updates, kept.check) == (2, 1, None)
+    assert ids(bank) == [second, third] and (kept.uses, kept.updates) == (2, 1)
     assert len(list((bank.folder / "adapters").iterdir())) == 2
     assert run("merge", second, second[:6], "-y")[0] == 1
     assert "no entries are alike by 0.95" in run("merge")[2]
@@ -183,6 +185,19 @@ def test_merge_weighs_by_similarity(run, bank):
     other = bank.insert(LAYOUT, state(1), **FACTS | {"model": "other"})
     code, _, err = run("merge", second, other.id, "-y")
     assert code == 1 and "made for the model other" in err and len(ids(bank)) == 3
+
+
+def test_a_merge_keeps_what_is_known_of_the_learning_and_of_all_uses(run, bank):
+    first, second, _ = bank.entries()
+    used(bank, first.id, 2, passed=True)
+    used(bank, second.id, 1, passed=False)
+    newest = bank.find(second.id)
+    assert run("merge", first.id, second.id, "-y")[1].split() == [first.id]
+    kept = bank.find(first.id)
+    assert (kept.uses, kept.passed, kept.failed) == (3, 2, 1)
+    assert (kept.clock, kept.last_used) == (newest.clock, newest.last_used)
+    assert (kept.check, kept.prompt, kept.created) == (first.check, first.prompt, first.created)
+    assert "✓" in run("ls")[1].splitlines()[1]
 
 
 def test_a_merge_overwrites_no_update_that_came_meanwhile(bank):
@@ -301,6 +316,21 @@ def test_a_lora_goes_out_and_in_again(run, bank, tmp_path, names):
     assert run("import", file, "--bank", other.folder)[1].split() == [entry.id]
     (taken,) = other.entries()
     assert value(other.load(taken)) == 1 and replace(taken, sha256="", bytes=0) == replace(entry, sha256="", bytes=0)
+
+
+@pytest.mark.parametrize("names", ["diffusers", "comfyui"])
+def test_a_lora_that_is_there_is_not_taken_again(run, bank, tmp_path, names):
+    """In the bank that it came from and in another; also where an entry that changed since has its id."""
+    entry = bank.entries()[0]
+    file, other = exported(run, bank, tmp_path, "one.safetensors", entry.id, "--names", names), tmp_path / "other"
+    assert run("import", file, "--bank", other)[1].split() == [entry.id]
+    for folder in [bank.folder, *[other] * 5]:  # safetensors writes a header's facts in another order each time
+        code, out, err = run("import", file, "--bank", folder)
+        assert code == 0 and out == "" and "1 of 1 are in the bank already" in err
+    bank.update(entry.id, state(9))
+    (new,) = run("import", file)[1].split()
+    assert new != entry.id and value(bank.load(bank.find(new))) == 1
+    assert run("import", file)[:2] == (0, "") and len(bank.entries()) == 4
 
 
 def test_comfyui_s_names_are_those_of_its_modules():

@@ -143,8 +143,8 @@ def _make(runtime: Runtime, job: Job, targets, recall: Recall | None, opened: Ex
         with clock("check"):
             report.stage("check")
             seen = check(job.layout, frames, runtime.see)
-        for part in recall.parts if recall and not job.entries else ():
-            runtime.bank.judge(part.entry.id, seen.passed)
+    if recall and not job.entries:
+        runtime.bank.used(recall, seen and seen.passed)
     learns = keeps and (seen is None or seen.passed)
     return Made(job=job, frames=frames, check=seen, memory=_describe(runtime, job, recall), hooks=hooks, learns=learns)
 

@@ -49,15 +49,30 @@ def sealed(entry: Entry, state: State, more: dict[str, str] | None = None) -> tu
         config = {"r": ranks[0], "lora_alpha": ranks[0], "target_modules": targets}
         metadata["lora_adapter_metadata"] = json.dumps({PREFIX + k: v for k, v in config.items()})
     metadata["format"] = "pt"
-    content = safetensors.torch.save(tensors, metadata | (more or {}))
+    content = _in_order(safetensors.torch.save(tensors, metadata | (more or {})))
     if len(content) > MAX_BYTES:
         raise BankError(f"the adapter has {len(content) / 1e6:.0f} MB, {MAX_BYTES / 1e6:.0f} are the most")
     return replace(entry, bytes=len(content), sha256=_digest(content)), content
 
 
+def _in_order(content: bytes) -> bytes:
+    """The same with its header's facts sorted: safetensors writes them in any order, and the content gives the name."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # what follows is aligned
+    return len(text).to_bytes(8, "little") + text + content[start:]
+
+
 def is_move(name: str) -> bool:
     """Whether a tensor is a move of the latents, and no part of a LoRA."""
     return bool(_MOVE.fullmatch(name))
+
+
+def shapes(state: State) -> dict[str, tuple[int, ...]]:
+    """Of which layers and sizes an adapter is."""
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
 def _digest(content: bytes) -> str:
@@ -115,6 +130,12 @@ def decode(content: bytes) -> State:
         sound = 1 <= tensor.ndim <= 4 if is_move(name) else _LORA.fullmatch(name) and tensor.ndim == 2
         if not sound or tensor.is_complex() or tensor.element_size() < 2:
             raise ValueError(f"holds what is no part of an adapter ({name[:80]})")
+    halves = [
+        {name.removesuffix(half): tensor.shape[side] for name, tensor in state.items() if name.endswith(half)}
+        for half, side in ((".lora_A.weight", 0), (".lora_B.weight", 1))
+    ]
+    if odd := dict(halves[0].items() ^ halves[1].items()):
+        raise ValueError(f"holds no whole LoRA on {min(odd)[:80]}")
     if odd := _not_finite(state):
         raise ValueError(f"holds numbers that are not finite ({odd})")
     return state
