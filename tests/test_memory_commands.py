@@ -109,12 +109,12 @@ def test_search_says_what_is_hit_and_why_not(run, bank, monkeypatch):
     options = ["search", "a red ball rolls right", "--json", "--guide", "params"]
     assert all("made for the model toy" in c["reasons"][0] for c in json.loads(run(*options)[1]))
     from ttom_cli.commands.inputs import plan_item, settle
-    from ttom_cli.config import adapter_signature
+    from ttom_cli.memory.signature import signature_of
 
     _, settings = settle({"guide": "params"})
     layout = plan_item({"prompt": "a red ball rolls right"}, settings.planner)
     entry = bank.insert(
-        layout, state(1), **FACTS | {"model": "shapes", "guide": adapter_signature(settings.guide, settings.sample)}
+        layout, state(1), **FACTS | {"model": "shapes", "guide": signature_of(settings.guide, settings.sample, {})}
     )
     found = json.loads(run(*options)[1])
     assert found[0]["id"] == entry.id and found[0]["hit"] and not any(c["hit"] for c in found[1:])
@@ -136,6 +136,26 @@ def test_search_says_what_is_hit_and_why_not(run, bank, monkeypatch):
     assert code == 0 and "✓" not in out and "not what was stored" in " ".join(out.split()) and "a miss" in err
     monkeypatch.setattr("sys.stdin", io.StringIO("a red ball\na blue cube\n"))
     assert "there are several prompts" in run("search")[2]
+
+
+def test_search_counts_the_user_s_own_parts_as_generate_does(run, bank, tmp_path):
+    from ttom_cli.commands.inputs import plan_item, settle
+    from ttom_cli.config import LoadConfig
+    from ttom_cli.memory.signature import signature_of
+    from ttom_cli.parts import key_of, settled
+
+    (tmp_path / "style.safetensors").write_bytes(b"a LoRA")
+    _, settings = settle({"guide": "params"})
+    parts = key_of(settled(LoadConfig(lora=(str(tmp_path / "style.safetensors"),))))
+    facts = FACTS | {"model": "shapes", "guide": signature_of(settings.guide, settings.sample, parts)}
+    entry = bank.insert(plan_item({"prompt": "a red ball rolls right"}, settings.planner), state(1), **facts)
+    options = ["search", "a red ball rolls right", "--json", "--guide", "params"]
+    assert not any(c["hit"] for c in json.loads(run(*options)[1]))
+    with_it = json.loads(run(*options, "--lora", "style.safetensors")[1])
+    assert [c["id"] for c in with_it if c["hit"]] == [entry.id], "by whatever path it is named"
+    (tmp_path / "style.safetensors").write_bytes(b"another of that name")
+    first = json.loads(run(*options, "--lora", "style.safetensors")[1])[0]
+    assert not first["hit"] and "lora_sha256" in first["reasons"][0] and len(first["reasons"][0]) < 80
 
 
 def test_stats(run, bank):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import TTOMError
 from ..layout import Layout
-from .entry import Entry
+from .entry import SHA256, Entry
 from .index import Index
 from .keys import Match, key_text
 
@@ -77,7 +77,8 @@ def _other_making(entry: Entry, model: str, guide: dict):
 
 def _shown(guide: dict, name: str) -> str:
     value = guide.get(name)
-    return ",".join(map(str, value)) if isinstance(value, list) else "not said" if value is None else f"{value}"
+    values = ["not said"] if value is None else value if isinstance(value, list) else [value]
+    return ",".join(v[:12] if isinstance(v, str) and SHA256.fullmatch(v) else f"{v}" for v in values)
 
 
 def _other_motion(entry: Entry, layout: Layout):

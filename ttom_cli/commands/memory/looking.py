@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ... import console
-from ...config import GuideConfig, PlannerConfig, SampleConfig, adapter_signature
+from ...config import GuideConfig, PlannerConfig, SampleConfig
 from ...errors import TTOMError
 from ...files import to_json
 from ...memory.choice import Choice, Page, age, seen, short_ids
@@ -106,7 +106,7 @@ def _facts(entry: Entry):
     yield "adapter", f"{entry.file}, {_size(entry.bytes)}"
 
 
-@takes("model", "layout", SampleConfig, GuideConfig, "profile", PlannerConfig, "bank")
+@takes("model", "layout", "lora", "transformer", SampleConfig, GuideConfig, "profile", PlannerConfig, "bank")
 def search(
     prompt: PromptArg = None,
     config: ConfigOpt = None,
@@ -117,7 +117,8 @@ def search(
 ) -> None:
     """Show what a prompt would hit, and why the nearest others are no hits. Takes the options of `generate` that count."""
     from ...memory.search import candidates, unusable
-    from ...parts import key_of
+    from ...memory.signature import signature_of
+    from ...parts import key_of, settled
 
     common = read_config(config)
     card, settings = settle(common, given)
@@ -126,7 +127,7 @@ def search(
         raise TTOMError("there are several prompts", "search for one at a time")
     store = open_bank(settings.run.bank, settings.memory)
     layout = plan_item(item, settings.planner, (settings.sample.width, settings.sample.height))
-    signature = adapter_signature(settings.guide, settings.sample) | key_of(settings.load)
+    signature = signature_of(settings.guide, settings.sample, key_of(settled(settings.load)))
     with console.waiting("asking the memory"):
         found = candidates(store.index(), layout, model=card.name, guide=signature, least=store.least(signature))[
             :limit
