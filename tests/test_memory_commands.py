@@ -1,5 +1,6 @@
 """`ttom memory`, as a user has it."""
 
+import hashlib
 import io
 import json
 import re
@@ -15,7 +16,7 @@ from test_bank_trust import VERSION_1, edited
 
 from ttom_cli.cli import main
 from ttom_cli.errors import BankError
-from ttom_cli.memory import MemoryBank, blend, keys
+from ttom_cli.memory import MemoryBank, blend, keys, manifest
 
 
 @pytest.fixture(autouse=True)
@@ -80,14 +81,15 @@ def test_ls_lists_a_page_of_what_is_chosen(run, bank):
     assert code == 2 and "limit must be a whole number of at least 1" in " ".join(err.split())
 
 
-@pytest.mark.parametrize("width", [60, 80])
+@pytest.mark.parametrize("width", [24, 40, 60, 80])
 def test_tables_fit(run, bank, monkeypatch, width):
     bank.insert(replace(named("x"), prompt=f"a red ball {'and so on ' * 30}"), state(9), **FACTS | {"model": "b" * 300})
     monkeypatch.setenv("COLUMNS", f"{width}")
     for command in (["ls"], ["stats"], ["search", "a red ball rolls right"]):
         code, out, _ = run(*command)
         assert code == 0 and all(len(line) <= width for line in out.splitlines()), out
-        assert command == ["stats"] or all(id[:8] in out for id in ids(bank)), out
+        said = ["never used", "passed"] if command == ["stats"] else [id[:8] for id in ids(bank)]
+        assert all(word in out for word in said), out
 
 
 def test_ids_are_as_long_as_they_must_be(run, bank):
@@ -177,6 +179,57 @@ def test_rm_lists_what_goes_and_asks_where_it_can(run, bank, monkeypatch):
     assert run("rm", "--text", "no such", "-y")[2].strip() == "there is nothing to remove"
     assert run("rm", "--checked", "failed", "-y")[1].split() == [second]
     assert run("rm", first[:6], third, "-y")[1].split() == [first, third] and ids(bank) == []
+
+
+def test_an_id_that_is_named_twice_is_one(run, bank, tmp_path):
+    first, second, third = ids(bank)
+    code, out, err = run("rm", first, first[:6], first, second, "-y")
+    assert code == 0 and out.split() == [first, second] and err.count(first) == 1, err
+    assert run("export", third, third, "--out", tmp_path / "x.safetensors")[0] == 0
+
+
+def test_a_no_at_the_prompt_is_said_to_change_nothing(run, bank, monkeypatch):
+    first, second, _ = ids(bank)
+    for argv, said in ((["rm", first], "nothing was removed"), (["merge", first, second], "nothing was merged")):
+        monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+        code, out, err = run(*argv)
+        assert code == 1 and out == "" and said in err and len(ids(bank)) == 3
+    monkeypatch.setattr("sys.stdin", Terminal(""))
+    code, out, err = run("rm", first)
+    assert code == 1 and out == "" and "there was no answer" in err and len(ids(bank)) == 3
+    monkeypatch.setattr("sys.stdin", Terminal("y\n"))
+    code, out, err = run("rm", first)
+    assert (code, out) == (0, f"{first}\n") and len(ids(bank)) == 2
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["search", "a red ball", "--limit", "0"], "limit must be a whole number of at least 1, not 0"),
+        (["search", "a red ball", "--limit", "-1"], "limit must be a whole number of at least 1, not -1"),
+        (["ls", "--page", "0"], "page must be a whole number of at least 1, not 0"),
+        (["ls", "--max-uses", "-1"], "max-uses must be a whole number of at least 0, not -1"),
+        (["rm", "--idle", "-1"], "idle must be a number of at least 0, not -1"),
+        (["prune", "--keep", "-1"], "keep must be a whole number of at least 0, not -1"),
+        (["prune", "--mb", "nan"], "mb must be a number of at least 0, not nan"),
+        (["merge", "--similarity", "1.5"], "similarity must be a number from 0 to 1, not 1.5"),
+        (["update", "x", "--optimise", "--consolidate", "-1"], "consolidate must be a whole number from 0 to 100000"),
+        (["update", "x", "--optimise", "--consolidate", "100001"], "from 0 to 100000, not 100001"),
+        (["update", "x", "--optimise", "--seed", "9" * 30], "seed must be a whole number of 64 bits"),
+    ],
+)
+def test_numbers_out_of_bounds_are_refused_by_name_and_range(run, bank, argv, said):
+    code, out, err = run(*argv)
+    assert code == 2 and out == "" and said in " ".join(err.split()) and len(ids(bank)) == 3
+
+
+def test_no_time_is_too_long_to_ask_for(run, bank):
+    assert json.loads(run("ls", "--json", "--idle", "1e300")[1]) == []
 
 
 def test_prune_keeps_the_most_used(run, bank):
@@ -295,10 +348,49 @@ def test_verify_rescues_the_whole_records_of_a_damaged_manifest(run, bank, cut, 
     code, out, err = run("verify", "--repair")
     assert code == 0 and "is made anew" in err
     fresh = MemoryBank(bank.folder)
-    assert len(fresh.entries()) == (1 if cut == 0.5 else 2) and fresh.entries()[0].uses == 3
+    assert len(fresh.entries()) == 3 and fresh.entries()[0].uses == 3
     assert next(bank.folder.glob("manifest-damaged-*")).read_text() == text[: int(cut * len(text))]
     fresh.insert(named("new"), state(5), **FACTS)
     assert before < {p.name for p in (bank.folder / "adapters").iterdir()}, "no adapter goes"
+
+
+@pytest.mark.parametrize("content", [b"[]", bytes(range(256)) * 9, b"", b'{"schema_version": 2'])
+def test_the_remedy_that_a_lost_manifest_s_line_names_brings_the_entries_back(run, bank, content):
+    """Of what their adapters say; one that is damaged is left, and so is one that says nothing of an entry."""
+    *before, harmed = bank.entries()
+    used(bank, before[0].id)
+    adapters = {path: path.read_bytes() for path in (bank.folder / "adapters").iterdir()}
+    (bank.folder / harmed.file).write_bytes(adapters[bank.folder / harmed.file][:-1] + b"x")
+    old = safetensors.torch.save(state(5), {"ttom": '{"prompt": "of an earlier ttom"}'})
+    (bank.folder / "adapters" / f"{hashlib.sha256(old).hexdigest()}.safetensors").write_bytes(old)
+    (bank.folder / "manifest.json").write_bytes(content)
+    for command in (["ls"], ["stats"], ["rm", "--all", "-y"], ["show", "x"]):
+        code, out, err = run(*command)
+        assert code == 1 and out == "" and "is damaged" in err and len(err.splitlines()) == 1
+    (remedy,) = re.findall(r"ttom memory (verify --repair --bank \S+)", err)
+    code, out, err = run("verify")
+    assert code == 1 and "1 fault; --repair mends what can be" in err
+    code, out, err = run(*remedy.split())
+    assert (code, out) == (0, "") and "made anew of 2 entries" in err and "2 sound entries; nothing is wrong" in err
+    found = {entry.prompt: entry for entry in bank.entries()}
+    for entry in before:
+        again = found[entry.prompt]
+        assert replace(again, id=entry.id, uses=entry.uses, clock=entry.clock, last_used=entry.last_used) == entry
+        assert value(bank.load(again)) == value(safetensors_state(adapters[bank.folder / entry.file]))
+    assert run("verify")[:2] == (0, "") and len(list((bank.folder / "adapters").iterdir())) == 4
+    used(bank, found[before[0].prompt].id)
+
+
+def safetensors_state(content: bytes) -> dict:
+    return {name.removeprefix("transformer."): t for name, t in safetensors.torch.load(content).items()}
+
+
+def test_a_journal_that_a_lost_manifest_named_is_read(run, bank, monkeypatch):
+    monkeypatch.setattr(manifest, "SMALL", (bank.folder / "manifest.json").stat().st_size)  # it is large, by this
+    new = bank.insert(named("in the journal"), state(7), **FACTS)
+    (bank.folder / "manifest.json").write_text("[]")
+    assert run("verify", "--repair")[0] == 0
+    assert replace(bank.find(new.id), clock=new.clock) == new and len(bank.entries()) == 4
 
 
 # ---------------------------------------------------------------- export and import
@@ -316,7 +408,7 @@ def test_a_bank_goes_out_and_in_again(run, bank, tmp_path):
     assert code == 0 and out.split() == ids(bank) and other.entries() == bank.entries()
     assert [value(other.load(e)) for e in other.entries()] == [1, 2, 3]
     code, out, err = run("import", file, "--bank", other.folder)
-    assert code == 0 and out == "" and "3 of 3 are in the bank already" in err
+    assert code == 0 and out == "" and "in the bank already: 3 of 3" in err
     changed = other.update(ids(bank)[0], state(9))
     code, out, _ = run("import", file, "--bank", other.folder)
     assert code == 0 and len(out.split()) == 1 and len(other.entries()) == 4
@@ -346,7 +438,7 @@ def test_a_lora_that_is_there_is_not_taken_again(run, bank, tmp_path, names):
     assert run("import", file, "--bank", other)[1].split() == [entry.id]
     for folder in [bank.folder, *[other] * 5]:  # safetensors writes a header's facts in another order each time
         code, out, err = run("import", file, "--bank", folder)
-        assert code == 0 and out == "" and "1 of 1 are in the bank already" in err
+        assert code == 0 and out == "" and "in the bank already: 1 of 1" in err
     bank.update(entry.id, state(9))
     (new,) = run("import", file)[1].split()
     assert new != entry.id and value(bank.load(bank.find(new))) == 1

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ..errors import BankError
 from ..files import to_json
 from ..layout import Layout
+from ..options import shown
 from . import adapters, keys, manifest
 from .adapters import State as Tensors
 from .choice import surplus
@@ -98,7 +99,7 @@ class MemoryBank:
             raise BankError("an empty id names no entry", "see `ttom memory ls`")
         if len(found) != 1:
             several = f"names {len(found)} entries" if found else "names no entry"
-            raise BankError(f"{prefix!r} {several} of the bank {self.folder}", "see `ttom memory ls`")
+            raise BankError(f"{shown(prefix)} {several} of the bank {self.folder}", "see `ttom memory ls`")
         return found[0]
 
     def index(self) -> Index:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import TTOMError
 from ..layout import Layout
+from ..text import counted
 from .entry import SHA256, Entry
 from .index import Index
 from .keys import Match, key_text
@@ -83,7 +84,7 @@ def _shown(guide: dict, name: str) -> str:
 
 def _other_motion(entry: Entry, layout: Layout):
     if len(entry.motion) != len(layout.objects):
-        yield f"it has {len(entry.motion)} object{'s' * (len(entry.motion) != 1)}, not {len(layout.objects)}"
+        yield f"it has {counted(len(entry.motion), 'object')}, not {len(layout.objects)}"
         return
     wanted, there = (Counter(way or "no one way" for way in ways) for ways in (_directions(layout), entry.motion))
     if wanted != there:

@@ -165,8 +165,7 @@ def _from_lora(path: Path, file) -> tuple[Entry, bytes]:
         raise _refused(path, f"it has {size / 1e6:.0f} MB, {MAX_BYTES / 1e6:.0f} are the most")
     content = file.read()
     try:
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        record = json.loads(header["__metadata__"][KEY])
+        record = json.loads(adapters.header_of(content)[KEY])
     except (ValueError, KeyError, TypeError, RecursionError):
         raise _refused(
             path, "it is neither an archive nor a LoRA that ttom exported, and so has no scene and no layout"
