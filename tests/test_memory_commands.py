@@ -160,6 +160,13 @@ def test_search_counts_the_user_s_own_parts_as_generate_does(run, bank, tmp_path
     assert not first["hit"] and "lora_sha256" in first["reasons"][0] and len(first["reasons"][0]) < 80
 
 
+def test_a_closed_standard_output_is_no_fault(run, bank, monkeypatch):
+    for argv in (["ls"], ["show", ids(bank)[0]], ["stats", "--json"]):
+        monkeypatch.setattr("sys.stdout", None)
+        code, _, err = run(*argv)
+        assert code == 0 and "error" not in err
+
+
 def test_stats(run, bank):
     used(bank, ids(bank)[0], 2)
     sums = json.loads(run("stats", "--json")[1])
@@ -575,6 +582,12 @@ def test_what_cannot_be_exported_is_said(run, bank, tmp_path):
     ):  # fmt: skip
         code, out, err = run("export", *argv)
         assert code == 1 and out == "" and message in err, err
-    (bank.folder / bank.find(one).file).write_bytes(b"x")
+    code, out, err = run("export", "--out", "/proc/x.zip")
+    assert code == 1 and out == "" and "cannot write /proc/x.zip" in err
+    path = bank.folder / bank.find(one).file
+    path.unlink()
+    code, out, err = run("export", "--out", tmp_path / "x.zip")
+    assert code == 1 and f"{path} is missing" in err and not list(tmp_path.glob("x.zip*"))
+    path.write_bytes(b"x")
     code, out, err = run("export", "--out", tmp_path / "x.zip")
     assert code == 1 and "is not what was stored" in err and not list(tmp_path.glob("x.zip*"))
