@@ -235,6 +235,14 @@ def test_numbers_out_of_bounds_are_refused_by_name_and_range(run, bank, argv, sa
     assert code == 2 and out == "" and said in " ".join(err.split()) and len(ids(bank)) == 3
 
 
+@pytest.mark.parametrize("option", [("--consolidate", "3"), ("--seed", "1"), ("--out", "x.mp4")])
+def test_an_update_takes_nothing_that_it_would_not_heed(run, bank, option):
+    one, *_ = ids(bank)
+    code, out, err = run("update", one, "--scene", "another", *option)
+    assert code == 1 and out == "" and f"{option[0]} is about optimising" in err
+    assert bank.find(one).scene != "another"
+
+
 def test_no_time_is_too_long_to_ask_for(run, bank):
     assert json.loads(run("ls", "--json", "--idle", "1e300")[1]) == []
 

@@ -119,6 +119,10 @@ def update(
     entry = store.find(id)
     if scene is None and not optimise:
         raise TTOMError("nothing to update", "give --scene TEXT or --optimise")
+    of_optimising = {"--consolidate": consolidate, "--seed": seed, "--out": out}
+    idle = [name for name, value in of_optimising.items() if value is not None]
+    if idle and not optimise:
+        raise TTOMError(f"{idle[0]} is about optimising", "give --optimise as well")
     if scene is not None and not scene.strip():
         raise TTOMError("--scene is empty", "say what the scene is: without a key the entry is never found")
     if out:
