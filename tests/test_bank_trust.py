@@ -164,7 +164,7 @@ def test_what_is_no_regular_file_is_refused_without_waiting(bank, told, tmp_path
         assert read(MemoryBank(bank.folder)) is None
         path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
         shutil.copy(kept, path)
-    assert read(bank)
+    bank.used(read(bank))
     for name in ("manifest.json", "journal", "embeddings.bin"):
         target = next(bank.folder.glob(f"{name}*"))
         content = target.read_bytes()
@@ -208,6 +208,8 @@ def written(bank, entry, tensors) -> None:
         ({"transformer.x.weight": torch.ones(2, 2)}, "no part of an adapter"),
         ({"transformer.x.lora_A.weight": torch.ones(2, 2, dtype=torch.complex64)}, "no part of an adapter"),
         ({"moves.0": torch.ones(2, 2, 2, 2, 2)}, "no part of an adapter"),
+        ({"transformer.x.lora_A.weight": torch.ones(2, 2)}, "no whole LoRA on x"),
+        ({f"transformer.x.lora_{h}.weight": torch.ones(n, 2) for h, n in (("A", 3), ("B", 4))}, "no whole LoRA on x"),
         ({"moves.x": torch.ones(2, 2)}, "no part of an adapter"),
         ({"moves.0": torch.full((2, 2), float("inf"))}, "not finite"),
         ({}, "0 tensors"),
@@ -235,7 +237,7 @@ def test_a_file_larger_than_its_record_says_is_not_read(bank):
 
 def test_lines_of_a_journal_that_are_no_changes_are_set_aside(bank, told):
     entry = bank.insert(LAYOUT, state(1), **FACTS)
-    read(bank)
+    bank.used(read(bank))
     (journal,) = bank.folder.glob("journal-*")
     with open(journal, "ab") as file:
         file.write(
@@ -318,7 +320,10 @@ def test_a_bank_that_is_read_only_is_read(bank, told):
         before = {p: p.read_bytes() for p in bank.folder.rglob("*") if p.is_file()}
         fresh = MemoryBank(bank.folder, tell=told.append)
         for _ in range(2):
-            assert value(read(fresh).state) == 1 and fresh.find(entry.id).uses == 0 and fresh.read_only
+            hit = read(fresh)
+            assert value(hit.state) == 1 and not told[1:], "a lookup asks for no lock"
+            fresh.used(hit)
+            assert fresh.find(entry.id).uses == 0 and fresh.read_only
         for change in (lambda: fresh.insert(named("b"), state(2), **FACTS), lambda: fresh.delete([entry.id])):
             with pytest.raises(BankError, match=r"cannot write to the bank .*: Permission denied"):
                 change()
@@ -326,7 +331,9 @@ def test_a_bank_that_is_read_only_is_read(bank, told):
         assert len(told) == 1 and "what is learnt is not kept" in told[0]
         with pytest.raises(BankError, match="cannot write"):  # there is none to be read
             assert MemoryBank(bank.folder / "none").read_only
-    assert not MemoryBank(bank.folder).read_only and value(read(bank).state) == 1 and bank.find(entry.id).uses == 1
+    assert not MemoryBank(bank.folder).read_only and bank.find(entry.id).uses == 0
+    bank.used(read(bank))
+    assert bank.find(entry.id).uses == 1
 
 
 # ---------------------------------------------------------------- version 1
@@ -358,7 +365,7 @@ def test_a_bank_of_version_1_is_brought_up_to_date(version_1, told, monkeypatch)
     fresh = MemoryBank(version_1.folder)
     assert fresh.entries() == old and value(fresh.load(old[0])) == 0.75
     monkeypatch.setattr(keys, "embed", lambda text: pytest.fail(f"{text!r} was embedded again"))
-    assert len(fresh._texts().rows) == 1 and fresh._texts().row(old[0].scene) == 0
+    assert len(fresh._store.texts.rows) == 1 and fresh._store.texts.row(old[0].scene) == 0
 
 
 def test_a_bad_entry_of_version_1_is_set_aside(version_1, told):

@@ -22,6 +22,7 @@ from ttom_cli.guidance.guide import Guide, attach
 from ttom_cli.guidance.spans import phrase_spans
 from ttom_cli.guidance.steering import Attention
 from ttom_cli.guidance.targets import gaussian_targets
+from ttom_cli.guidance.thrift import Thrift
 from ttom_cli.layout import layout_from_json
 from ttom_cli.runtime import Runtime, place
 
@@ -224,7 +225,7 @@ def test_what_is_ahead_of_the_adapter_runs_once_a_step(runtime, monkeypatch):
         layer = denoiser.get_submodule(name).to_q  # what its attention does, and not whether it is called
         hooks.append(layer.register_forward_pre_hook(lambda *_, name=name: runs.update({name: runs[name] + 1})))
     kept, once = guided(runtime, config)[1], dict(runs)
-    monkeypatch.setattr(Guide, "prefix_kept", lambda self: nullcontext())
+    monkeypatch.setattr(Thrift, "prefix_kept", lambda self: nullcontext())
     whole = guided(runtime, config)[1]
     for hook in hooks:
         hook.remove()

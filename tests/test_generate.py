@@ -67,7 +67,7 @@ def test_a_bank_that_is_read_only_helps_and_learns_nothing(runtime, job, layout)
 
     generate(runtime, job)
     told = []
-    runtime.bank.tell = told.append
+    runtime = replace(runtime, bank=MemoryBank(runtime.bank.folder, tell=told.append))
     with read_only(runtime.bank.folder):
         before = [entry.to_record() for entry in runtime.bank.entries()]
         assert generate(runtime, replace(job, seed=4)).memory["outcome"] == "hit"

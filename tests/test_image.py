@@ -101,5 +101,13 @@ def test_what_is_learnt_of_a_picture_is_kept_with_it(capsys, folder):
         assert main([str(a) for a in (*asked, picture)]) == 0
         seen.append(json.loads(capsys.readouterr().out)["memory"])
     assert [memory["outcome"] for memory in seen] == ["miss", "hit", "miss"]
+    painted("c.png", "green")
+    kept = [arg for arg in small if arg not in ("--no-check", "--seed", "1")]
+    search = ["memory", "search", asked[1], "--model", folder, *kept, "1", *guided, "--image"]
+    for picture, hit in (("a.png", seen[0]["entry"]), ("b.png", seen[2]["entry"]), ("c.png", None)):
+        assert main([str(a) for a in (*search, picture)]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert [c["id"] for c in found if c["hit"]] == [hit] * bool(hit), "what generate would hit"
+    assert all("image_sha256" in " ".join(c["reasons"]) for c in found)
     code, _, err = run(capsys, "memory", "update", seen[0]["entry"], "--optimise", "--bank", "bank")
     assert code == 1 and "was learnt from a picture" in " ".join(err.split())

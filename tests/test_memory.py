@@ -7,8 +7,9 @@ import torch
 
 from ttom_cli.errors import BankError
 from ttom_cli.layout import Keyframe
-from ttom_cli.memory import MemoryBank
+from ttom_cli.memory import MemoryBank, disk
 from ttom_cli.memory.choice import by_value
+from ttom_cli.memory.index import Group
 from ttom_cli.memory.keys import cosine, embed
 
 FACTS = {"model": "toy", "guide": {"rank": 2}, "seed": 1, "losses": [0.4, 0.1]}
@@ -45,13 +46,18 @@ def read(bank, layout):
     return bank.read(layout, model="toy", guide={"rank": 2})
 
 
+def use(bank, layout, passed=None):
+    bank.used(read(bank, layout), passed)
+
+
 def test_miss_insert_hit(bank, layout):
     assert read(bank, layout) is None
     entry = bank.insert(layout, state(0.5), **FACTS)
     hit = read(bank, layout)
-    assert hit.entry.id == entry.id and hit.entry.uses == 1
+    assert hit.entry == entry and bank.entries()[0].uses == 0, "a lookup alone is no use"
     assert hit.match.scene == pytest.approx(1, abs=1e-4) and hit.match.overlap == pytest.approx(1)
     assert hit.state.keys() == state().keys() and all(torch.equal(hit.state[k], state(0.5)[k]) for k in hit.state)
+    bank.used(hit)
     assert bank.entries()[0].uses == 1
 
 
@@ -114,11 +120,11 @@ def test_the_least_frequently_used_is_evicted_and_the_oldest_of_equals(bank, lay
     layouts = [moved(layout, dx=0.1 * i, dy=0.1 * i) for i in range(5)]
     bank.thresholds = replace(bank.thresholds, overlap=0.95)
     ids = [bank.insert(part, state(), **FACTS).id for part in layouts[:3]]
-    read(bank, layouts[0])
-    read(bank, layouts[2])
+    use(bank, layouts[0])
+    use(bank, layouts[2])
     ids.append(bank.insert(layouts[3], state(), **FACTS).id)
     assert [e.id for e in bank.entries()] == [ids[0], ids[2], ids[3]]
-    read(bank, layouts[3])
+    use(bank, layouts[3])
     ids.append(bank.insert(layouts[4], state(), **FACTS).id)  # all were used once: the longest unused goes
     assert [e.id for e in bank.entries()] == [ids[2], ids[3], ids[4]]
     files = {p.name for p in (bank.folder / "adapters").iterdir()}
@@ -134,7 +140,7 @@ def test_what_is_new_has_its_time_and_what_was_of_use_long_ago_goes(bank, layout
     old = [bank.insert(moved(layout, dx=0.02 * i), state(), **FACTS).id for i in range(8)]
     for _ in range(3):
         for i in range(8):
-            read(bank, moved(layout, dx=0.02 * i))
+            use(bank, moved(layout, dx=0.02 * i))
     new = [bank.insert(moved(layout, dy=0.02 * (i + 1)), state(), **FACTS).id for i in range(2)]
     assert {*new} < {e.id for e in bank.entries()}, "none took the place of the other"
     for i in range(40):
@@ -149,18 +155,53 @@ def test_uses_that_failed_and_seconds_count(bank, layout):
         for i, seconds in enumerate((60.0, 2.0, 2.0, 2.0))
     ]
     for i in (2, 1, 0):
-        read(bank, moved(layout, dx=0.02 * i))
-    bank.judge(bad, False)
+        use(bank, moved(layout, dx=0.02 * i), passed=False if i == 2 else None)
     assert valued(bank)[:3] == [bad, cheap, dear]
-    bank.judge(bad, False)
+    use(bank, moved(layout, dx=0.04), passed=False)
     assert read(bank, moved(layout, dx=0.04)) is None, "it failed twice"
     again = MemoryBank(bank.folder)
-    assert again.find(bad).failed == 2 and [e.clock for e in again.entries()] == [7, 6, 5, 4]
+    assert again.find(bad).failed == 2 and [e.clock for e in again.entries()] == [7, 6, 8, 4]
+
+
+def test_a_blend_passes_over_what_cannot_be_blended_and_compares_once(tmp_path, layout, monkeypatch):
+    """Adapters of other layers or sizes than the best one's, and those that are damaged; a line for each."""
+    told = []
+    bank = MemoryBank(tmp_path / "bank", tell=told.append)
+    best, wide, other, good, harmed, last = [
+        bank.insert(moved(layout, dx=0.02 * i), made, **FACTS)
+        for i, made in enumerate(
+            (state(1.0), state(rank=3), {f"x{k}": v for k, v in state().items()}, state(2.0), state(4.0), state(3.0))
+        )
+    ]
+    (bank.folder / harmed.file).write_bytes(b"x")
+    compared, matches = [], Group.matches
+    monkeypatch.setattr(Group, "matches", lambda *given: compared.append(1) or matches(*given))
+    for _ in range(2):
+        hit = bank.read(layout, model="toy", guide={"rank": 2}, blend=3)
+    assert [part.entry.id for part in hit.parts] == [best.id, good.id, last.id] and len(compared) == 2
+    assert hit.state.keys() == state().keys() and hit.parts[1].state["blocks.0.attn2.to_q.lora_A.weight"][0, 0] == 2
+    passed_over = {id for line in told for id in (wide.id, other.id, harmed.id) if f"the entry {id}" in line}
+    assert len(told) == 3 and len(passed_over) == 3 and f"not blended with {best.id}" in told[0]
+
+
+def test_a_use_and_what_it_led_to_take_the_lock_once(bank, layout, monkeypatch):
+    bank.thresholds = replace(bank.thresholds, overlap=0.5)
+    for i in range(2):
+        bank.insert(moved(layout, dx=0.02 * i), state(), **FACTS)
+    locked, lock = [], disk.lock
+    monkeypatch.setattr(disk, "lock", lambda *given: locked.append(1) or lock(*given))
+    hit = bank.read(layout, model="toy", guide={"rank": 2}, blend=2)
+    assert not locked and [entry.uses for entry in bank.entries()] == [0, 0], "a lookup takes none, and is no use"
+    bank.used(hit, passed=True)
+    bank.used(hit, passed=False)
+    assert len(locked) == 2
+    again = MemoryBank(bank.folder).entries()
+    assert [(entry.uses, entry.passed, entry.failed) for entry in again] == [(2, 1, 1), (2, 1, 1)]
 
 
 def test_update_replaces_tensors_and_key(bank, layout):
     entry = bank.insert(layout, state(1), **FACTS)
-    read(bank, layout)
+    use(bank, layout)
     new = bank.update(entry.id, state(2), losses=[0.1, 0.05])
     assert (new.updates, new.uses, new.losses) == (1, 1, [0.1, 0.05])
     assert read(bank, layout).state["blocks.0.attn2.to_q.lora_A.weight"][0, 0] == 2
@@ -192,7 +233,7 @@ def test_a_harmed_adapter_is_said_and_nothing_is_lost(bank, layout, harm):
         bank.load(entry)
     assert f"ttom memory rm {entry.id}" in caught.value.hint
     told = []
-    bank.tell = told.append
+    bank = MemoryBank(bank.folder, tell=told.append)
     assert read(bank, layout) is None and read(bank, layout) is None
     assert len(told) == 1 and entry.id in told[0] and "adapter" in told[0], "said once, and the stream goes on"
     assert bank.entries()[0].id == entry.id

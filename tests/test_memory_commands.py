@@ -1,5 +1,6 @@
 """`ttom memory`, as a user has it."""
 
+import hashlib
 import io
 import json
 import re
@@ -15,7 +16,7 @@ from test_bank_trust import VERSION_1, edited
 
 from ttom_cli.cli import main
 from ttom_cli.errors import BankError
-from ttom_cli.memory import MemoryBank, blend, keys
+from ttom_cli.memory import MemoryBank, blend, keys, manifest
 
 
 @pytest.fixture(autouse=True)
@@ -48,10 +49,12 @@ def ids(bank) -> list[str]:
     return [entry.id for entry in bank.entries()]
 
 
-def used(bank, id: str, times: int = 1) -> None:
+def used(bank, id: str, times: int = 1, passed: bool | None = None) -> None:
     scene = bank.find(id).scene
     for _ in range(times):
-        assert bank.read(replace(LAYOUT, scene=scene), model="toy", guide={"rank": 2}).entry.id == id
+        hit = bank.read(replace(LAYOUT, scene=scene), model="toy", guide={"rank": 2})
+        assert hit.entry.id == id
+        bank.used(hit, passed)
 
 
 # ---------------------------------------------------------------- looking
@@ -78,14 +81,15 @@ def test_ls_lists_a_page_of_what_is_chosen(run, bank):
     assert code == 2 and "limit must be a whole number of at least 1" in " ".join(err.split())
 
 
-@pytest.mark.parametrize("width", [60, 80])
+@pytest.mark.parametrize("width", [24, 40, 60, 80])
 def test_tables_fit(run, bank, monkeypatch, width):
     bank.insert(replace(named("x"), prompt=f"a red ball {'and so on ' * 30}"), state(9), **FACTS | {"model": "b" * 300})
     monkeypatch.setenv("COLUMNS", f"{width}")
     for command in (["ls"], ["stats"], ["search", "a red ball rolls right"]):
         code, out, _ = run(*command)
         assert code == 0 and all(len(line) <= width for line in out.splitlines()), out
-        assert command == ["stats"] or all(id[:8] in out for id in ids(bank)), out
+        said = ["never used", "passed"] if command == ["stats"] else [id[:8] for id in ids(bank)]
+        assert all(word in out for word in said), out
 
 
 def test_ids_are_as_long_as_they_must_be(run, bank):
@@ -107,12 +111,12 @@ def test_search_says_what_is_hit_and_why_not(run, bank, monkeypatch):
     options = ["search", "a red ball rolls right", "--json", "--guide", "params"]
     assert all("made for the model toy" in c["reasons"][0] for c in json.loads(run(*options)[1]))
     from ttom_cli.commands.inputs import plan_item, settle
-    from ttom_cli.config import adapter_signature
+    from ttom_cli.memory.signature import signature_of
 
     _, settings = settle({"guide": "params"})
     layout = plan_item({"prompt": "a red ball rolls right"}, settings.planner)
     entry = bank.insert(
-        layout, state(1), **FACTS | {"model": "shapes", "guide": adapter_signature(settings.guide, settings.sample)}
+        layout, state(1), **FACTS | {"model": "shapes", "guide": signature_of(settings.guide, settings.sample, {})}
     )
     found = json.loads(run(*options)[1])
     assert found[0]["id"] == entry.id and found[0]["hit"] and not any(c["hit"] for c in found[1:])
@@ -136,6 +140,33 @@ def test_search_says_what_is_hit_and_why_not(run, bank, monkeypatch):
     assert "there are several prompts" in run("search")[2]
 
 
+def test_search_counts_the_user_s_own_parts_as_generate_does(run, bank, tmp_path):
+    from ttom_cli.commands.inputs import plan_item, settle
+    from ttom_cli.config import LoadConfig
+    from ttom_cli.memory.signature import signature_of
+    from ttom_cli.parts import key_of, settled
+
+    (tmp_path / "style.safetensors").write_bytes(b"a LoRA")
+    _, settings = settle({"guide": "params"})
+    parts = key_of(settled(LoadConfig(lora=(str(tmp_path / "style.safetensors"),))))
+    facts = FACTS | {"model": "shapes", "guide": signature_of(settings.guide, settings.sample, parts)}
+    entry = bank.insert(plan_item({"prompt": "a red ball rolls right"}, settings.planner), state(1), **facts)
+    options = ["search", "a red ball rolls right", "--json", "--guide", "params"]
+    assert not any(c["hit"] for c in json.loads(run(*options)[1]))
+    with_it = json.loads(run(*options, "--lora", "style.safetensors")[1])
+    assert [c["id"] for c in with_it if c["hit"]] == [entry.id], "by whatever path it is named"
+    (tmp_path / "style.safetensors").write_bytes(b"another of that name")
+    first = json.loads(run(*options, "--lora", "style.safetensors")[1])[0]
+    assert not first["hit"] and "lora_sha256" in first["reasons"][0] and len(first["reasons"][0]) < 80
+
+
+def test_a_closed_standard_output_is_no_fault(run, bank, monkeypatch):
+    for argv in (["ls"], ["show", ids(bank)[0]], ["stats", "--json"]):
+        monkeypatch.setattr("sys.stdout", None)
+        code, _, err = run(*argv)
+        assert code == 0 and "error" not in err
+
+
 def test_stats(run, bank):
     used(bank, ids(bank)[0], 2)
     sums = json.loads(run("stats", "--json")[1])
@@ -157,6 +188,65 @@ def test_rm_lists_what_goes_and_asks_where_it_can(run, bank, monkeypatch):
     assert run("rm", first[:6], third, "-y")[1].split() == [first, third] and ids(bank) == []
 
 
+def test_an_id_that_is_named_twice_is_one(run, bank, tmp_path):
+    first, second, third = ids(bank)
+    code, out, err = run("rm", first, first[:6], first, second, "-y")
+    assert code == 0 and out.split() == [first, second] and err.count(first) == 1, err
+    assert run("export", third, third, "--out", tmp_path / "x.safetensors")[0] == 0
+
+
+def test_a_no_at_the_prompt_is_said_to_change_nothing(run, bank, monkeypatch):
+    first, second, _ = ids(bank)
+    for argv, said in ((["rm", first], "nothing was removed"), (["merge", first, second], "nothing was merged")):
+        monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+        code, out, err = run(*argv)
+        assert code == 1 and out == "" and said in err and len(ids(bank)) == 3
+    monkeypatch.setattr("sys.stdin", Terminal(""))
+    code, out, err = run("rm", first)
+    assert code == 1 and out == "" and "there was no answer" in err and len(ids(bank)) == 3
+    monkeypatch.setattr("sys.stdin", Terminal("y\n"))
+    code, out, err = run("rm", first)
+    assert (code, out) == (0, f"{first}\n") and len(ids(bank)) == 2
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["search", "a red ball", "--limit", "0"], "limit must be a whole number of at least 1, not 0"),
+        (["search", "a red ball", "--limit", "-1"], "limit must be a whole number of at least 1, not -1"),
+        (["ls", "--page", "0"], "page must be a whole number of at least 1, not 0"),
+        (["ls", "--max-uses", "-1"], "max-uses must be a whole number of at least 0, not -1"),
+        (["rm", "--idle", "-1"], "idle must be a number of at least 0, not -1"),
+        (["prune", "--keep", "-1"], "keep must be a whole number of at least 0, not -1"),
+        (["prune", "--mb", "nan"], "mb must be a number of at least 0, not nan"),
+        (["merge", "--similarity", "1.5"], "similarity must be a number from 0 to 1, not 1.5"),
+        (["update", "x", "--optimise", "--consolidate", "-1"], "consolidate must be a whole number from 0 to 100000"),
+        (["update", "x", "--optimise", "--consolidate", "100001"], "from 0 to 100000, not 100001"),
+        (["update", "x", "--optimise", "--seed", "9" * 30], "seed must be a whole number of 64 bits"),
+    ],
+)
+def test_numbers_out_of_bounds_are_refused_by_name_and_range(run, bank, argv, said):
+    code, out, err = run(*argv)
+    assert code == 2 and out == "" and said in " ".join(err.split()) and len(ids(bank)) == 3
+
+
+@pytest.mark.parametrize("option", [("--consolidate", "3"), ("--seed", "1"), ("--out", "x.mp4")])
+def test_an_update_takes_nothing_that_it_would_not_heed(run, bank, option):
+    one, *_ = ids(bank)
+    code, out, err = run("update", one, "--scene", "another", *option)
+    assert code == 1 and out == "" and f"{option[0]} is about optimising" in err
+    assert bank.find(one).scene != "another"
+
+
+def test_no_time_is_too_long_to_ask_for(run, bank):
+    assert json.loads(run("ls", "--json", "--idle", "1e300")[1]) == []
+
+
 def test_prune_keeps_the_most_used(run, bank):
     first, second, third = ids(bank)
     used(bank, first)
@@ -174,7 +264,7 @@ def test_merge_weighs_by_similarity(run, bank):
     code, out, err = run("merge", first, second, "-y")
     assert code == 0 and out.split() == [second] and f"merge {first} into {second}" in err
     kept = bank.find(second)
-    assert ids(bank) == [second, third] and (kept.uses, kept.updates, kept.check) == (2, 1, None)
+    assert ids(bank) == [second, third] and (kept.uses, kept.updates) == (2, 1)
     assert len(list((bank.folder / "adapters").iterdir())) == 2
     assert run("merge", second, second[:6], "-y")[0] == 1
     assert "no entries are alike by 0.95" in run("merge")[2]
@@ -183,6 +273,19 @@ def test_merge_weighs_by_similarity(run, bank):
     other = bank.insert(LAYOUT, state(1), **FACTS | {"model": "other"})
     code, _, err = run("merge", second, other.id, "-y")
     assert code == 1 and "made for the model other" in err and len(ids(bank)) == 3
+
+
+def test_a_merge_keeps_what_is_known_of_the_learning_and_of_all_uses(run, bank):
+    first, second, _ = bank.entries()
+    used(bank, first.id, 2, passed=True)
+    used(bank, second.id, 1, passed=False)
+    newest = bank.find(second.id)
+    assert run("merge", first.id, second.id, "-y")[1].split() == [first.id]
+    kept = bank.find(first.id)
+    assert (kept.uses, kept.passed, kept.failed) == (3, 2, 1)
+    assert (kept.clock, kept.last_used) == (newest.clock, newest.last_used)
+    assert (kept.check, kept.prompt, kept.created) == (first.check, first.prompt, first.created)
+    assert "✓" in run("ls")[1].splitlines()[1]
 
 
 def test_a_merge_overwrites_no_update_that_came_meanwhile(bank):
@@ -260,10 +363,49 @@ def test_verify_rescues_the_whole_records_of_a_damaged_manifest(run, bank, cut, 
     code, out, err = run("verify", "--repair")
     assert code == 0 and "is made anew" in err
     fresh = MemoryBank(bank.folder)
-    assert len(fresh.entries()) == (1 if cut == 0.5 else 2) and fresh.entries()[0].uses == 3
+    assert len(fresh.entries()) == 3 and fresh.entries()[0].uses == 3
     assert next(bank.folder.glob("manifest-damaged-*")).read_text() == text[: int(cut * len(text))]
     fresh.insert(named("new"), state(5), **FACTS)
     assert before < {p.name for p in (bank.folder / "adapters").iterdir()}, "no adapter goes"
+
+
+@pytest.mark.parametrize("content", [b"[]", bytes(range(256)) * 9, b"", b'{"schema_version": 2'])
+def test_the_remedy_that_a_lost_manifest_s_line_names_brings_the_entries_back(run, bank, content):
+    """Of what their adapters say; one that is damaged is left, and so is one that says nothing of an entry."""
+    *before, harmed = bank.entries()
+    used(bank, before[0].id)
+    adapters = {path: path.read_bytes() for path in (bank.folder / "adapters").iterdir()}
+    (bank.folder / harmed.file).write_bytes(adapters[bank.folder / harmed.file][:-1] + b"x")
+    old = safetensors.torch.save(state(5), {"ttom": '{"prompt": "of an earlier ttom"}'})
+    (bank.folder / "adapters" / f"{hashlib.sha256(old).hexdigest()}.safetensors").write_bytes(old)
+    (bank.folder / "manifest.json").write_bytes(content)
+    for command in (["ls"], ["stats"], ["rm", "--all", "-y"], ["show", "x"]):
+        code, out, err = run(*command)
+        assert code == 1 and out == "" and "is damaged" in err and len(err.splitlines()) == 1
+    (remedy,) = re.findall(r"ttom memory (verify --repair --bank \S+)", err)
+    code, out, err = run("verify")
+    assert code == 1 and "1 fault; --repair mends what can be" in err
+    code, out, err = run(*remedy.split())
+    assert (code, out) == (0, "") and "made anew of 2 entries" in err and "2 sound entries; nothing is wrong" in err
+    found = {entry.prompt: entry for entry in bank.entries()}
+    for entry in before:
+        again = found[entry.prompt]
+        assert replace(again, id=entry.id, uses=entry.uses, clock=entry.clock, last_used=entry.last_used) == entry
+        assert value(bank.load(again)) == value(safetensors_state(adapters[bank.folder / entry.file]))
+    assert run("verify")[:2] == (0, "") and len(list((bank.folder / "adapters").iterdir())) == 4
+    used(bank, found[before[0].prompt].id)
+
+
+def safetensors_state(content: bytes) -> dict:
+    return {name.removeprefix("transformer."): t for name, t in safetensors.torch.load(content).items()}
+
+
+def test_a_journal_that_a_lost_manifest_named_is_read(run, bank, monkeypatch):
+    monkeypatch.setattr(manifest, "SMALL", (bank.folder / "manifest.json").stat().st_size)  # it is large, by this
+    new = bank.insert(named("in the journal"), state(7), **FACTS)
+    (bank.folder / "manifest.json").write_text("[]")
+    assert run("verify", "--repair")[0] == 0
+    assert replace(bank.find(new.id), clock=new.clock) == new and len(bank.entries()) == 4
 
 
 # ---------------------------------------------------------------- export and import
@@ -281,7 +423,7 @@ def test_a_bank_goes_out_and_in_again(run, bank, tmp_path):
     assert code == 0 and out.split() == ids(bank) and other.entries() == bank.entries()
     assert [value(other.load(e)) for e in other.entries()] == [1, 2, 3]
     code, out, err = run("import", file, "--bank", other.folder)
-    assert code == 0 and out == "" and "3 of 3 are in the bank already" in err
+    assert code == 0 and out == "" and "in the bank already: 3 of 3" in err
     changed = other.update(ids(bank)[0], state(9))
     code, out, _ = run("import", file, "--bank", other.folder)
     assert code == 0 and len(out.split()) == 1 and len(other.entries()) == 4
@@ -301,6 +443,21 @@ def test_a_lora_goes_out_and_in_again(run, bank, tmp_path, names):
     assert run("import", file, "--bank", other.folder)[1].split() == [entry.id]
     (taken,) = other.entries()
     assert value(other.load(taken)) == 1 and replace(taken, sha256="", bytes=0) == replace(entry, sha256="", bytes=0)
+
+
+@pytest.mark.parametrize("names", ["diffusers", "comfyui"])
+def test_a_lora_that_is_there_is_not_taken_again(run, bank, tmp_path, names):
+    """In the bank that it came from and in another; also where an entry that changed since has its id."""
+    entry = bank.entries()[0]
+    file, other = exported(run, bank, tmp_path, "one.safetensors", entry.id, "--names", names), tmp_path / "other"
+    assert run("import", file, "--bank", other)[1].split() == [entry.id]
+    for folder in [bank.folder, *[other] * 5]:  # safetensors writes a header's facts in another order each time
+        code, out, err = run("import", file, "--bank", folder)
+        assert code == 0 and out == "" and "in the bank already: 1 of 1" in err
+    bank.update(entry.id, state(9))
+    (new,) = run("import", file)[1].split()
+    assert new != entry.id and value(bank.load(bank.find(new))) == 1
+    assert run("import", file)[:2] == (0, "") and len(bank.entries()) == 4
 
 
 def test_comfyui_s_names_are_those_of_its_modules():
@@ -433,6 +590,12 @@ def test_what_cannot_be_exported_is_said(run, bank, tmp_path):
     ):  # fmt: skip
         code, out, err = run("export", *argv)
         assert code == 1 and out == "" and message in err, err
-    (bank.folder / bank.find(one).file).write_bytes(b"x")
+    code, out, err = run("export", "--out", "/proc/x.zip")
+    assert code == 1 and out == "" and "cannot write /proc/x.zip" in err
+    path = bank.folder / bank.find(one).file
+    path.unlink()
+    code, out, err = run("export", "--out", tmp_path / "x.zip")
+    assert code == 1 and f"{path} is missing" in err and not list(tmp_path.glob("x.zip*"))
+    path.write_bytes(b"x")
     code, out, err = run("export", "--out", tmp_path / "x.zip")
     assert code == 1 and "is not what was stored" in err and not list(tmp_path.glob("x.zip*"))

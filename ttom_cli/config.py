@@ -278,22 +278,6 @@ class GuideConfig(Checked):
         return max(*self.blocks, *self.adapted) + 1
 
 
-# The guide's settings that shape an adapter: with others it is of no use.
-SHAPING = ("blocks", "projections", "self_attention", "rank", "steps", "conditional_only", "keep_on", "loss")
-
-
-def adapter_signature(guide: GuideConfig, sample: SampleConfig) -> dict:
-    """The settings that an adapter depends on: a stored one is used under the same alone."""
-    signature = {name: getattr(guide, name) for name in SHAPING} | {"adapted": guide.adapted}
-    if guide.mode != "params":
-        signature["mode"] = guide.mode
-    if "attention" in guide.ways:  # beside the bias, what is learnt is of use to other objects (measured: see the log)
-        signature["any_objects"] = True
-    signature |= {"steps": guide.guided_of(sample.steps), "sampling_steps": sample.steps}
-    signature |= {"size": (sample.width, sample.height, sample.frames)}
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in signature.items()}
-
-
 def meant(guide: dict) -> dict:
     """Fields of a guide as they are said: a number of guided steps holds whatever their share of all is, and the blocks
     that a card has the adapter on are of no matter where others are aligned."""

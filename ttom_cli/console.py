@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Ta
 from rich.table import Column
 from rich.text import Text
 
+from .errors import TTOMError
 from .text import plain
 
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -42,6 +43,15 @@ def note(text: str) -> None:
 def error(message: str, hint: str = "") -> None:
     tail = f" [dim]({escape(plain(hint))})[/]" if hint else ""
     err.print(f"[bold red]error:[/] {escape(plain(message))}{tail}")
+
+
+def agreed(question: str) -> bool:
+    """Whether whoever sits at the terminal says yes. Raises TTOMError where there is no answer."""
+    err.print(f"{escape(plain(question))} \\[y/N]: ", end="")
+    answer = sys.stdin.readline()
+    if not answer:
+        raise TTOMError("nothing was done: there was no answer")
+    return answer.strip().lower() in ("y", "yes")
 
 
 def nth(number: int, total: int | None) -> str:

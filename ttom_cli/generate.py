@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .backbones.card import ModelCard
-from .config import SHAPING, CheckConfig, GuideConfig, MemoryConfig, SampleConfig, adapter_signature
+from .config import CheckConfig, GuideConfig, MemoryConfig, SampleConfig
 from .errors import BankError, TTOMError, VideoError
 from .foresight import absent_lines, unread, untaught
 from .guidance.guide import Guide
@@ -21,8 +21,8 @@ from .layout.draw import draw_boxes, side_by_side
 from .library import guided, targets_on
 from .memory import Entry, Recall
 from .memory.blend import mean
+from .memory.signature import SHAPING, signature_of
 from .parts import load_of
-from .pictures import digest_of
 from .recipe import make_recipe
 from .runtime import Runtime
 from .seeing.score import Check, check
@@ -143,8 +143,8 @@ def _make(runtime: Runtime, job: Job, targets, recall: Recall | None, opened: Ex
         with clock("check"):
             report.stage("check")
             seen = check(job.layout, frames, runtime.see)
-        for part in recall.parts if recall and not job.entries else ():
-            runtime.bank.judge(part.entry.id, seen.passed)
+    if recall and not job.entries:
+        runtime.bank.used(recall, seen and seen.passed)
     learns = keeps and (seen is None or seen.passed)
     return Made(job=job, frames=frames, check=seen, memory=_describe(runtime, job, recall), hooks=hooks, learns=learns)
 
@@ -229,9 +229,8 @@ def _keeps(runtime: Runtime, job: Job) -> bool:
 
 
 def _key(runtime: Runtime, job: Job) -> dict:
-    """The settings, the picture, and the user's own parts, that an adapter depends on."""
-    picture = {"image_sha256": digest_of(job.sample.image)} if job.sample.image else {}
-    return adapter_signature(job.guide, job.sample) | picture | runtime.parts
+    """What an adapter depends on."""
+    return signature_of(job.guide, job.sample, runtime.parts)
 
 
 def _describe(runtime: Runtime, job: Job, recall: Recall | None) -> dict:

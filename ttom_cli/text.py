@@ -24,6 +24,11 @@ def plain(text: str) -> str:
     return " ".join(text.split())
 
 
+def counted(count: int, one: str, several: str = "") -> str:
+    """'1 fault', '2 faults', '3 entries'."""
+    return f"{count} {one if count == 1 else several or f'{one}s'}"
+
+
 def slug(text: str) -> str:
     """'A red ball!' -> 'a-red-ball': safe as a file's name on any system; at most 200 bytes."""
     name = re.sub(r"[\W_]+", "-", text.lower()).strip("-")[:80]

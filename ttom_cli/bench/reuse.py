@@ -12,9 +12,10 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..config import CheckConfig, GuideConfig, MemoryConfig, adapter_signature
+from ..config import CheckConfig, GuideConfig, MemoryConfig
 from ..memory import MemoryBank
 from ..memory.search import ANY, candidates
+from ..memory.signature import signature_of
 from ..planning import make_planner
 from ..runtime import Runtime
 from .estimate import Estimate
@@ -79,7 +80,7 @@ def _planned(name: str, each: int) -> list[Case]:
 
 def _pairs(runtime: Runtime, prompts: list[Case], tell: Tell):
     card, bank = runtime.card, runtime.bank
-    signature = adapter_signature(card.guide, card.sample)
+    signature = signature_of(card.guide, card.sample, runtime.parts)
     arms: dict[str, GuideConfig] = {
         "unguided": card.guide_in("off"), "bias": card.guide_in("attention"), "cold": card.guide
     }  # fmt: skip

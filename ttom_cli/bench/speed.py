@@ -250,7 +250,7 @@ def _steered(guide: Guide, call: dict) -> None:
 
 
 def _iterations(guide: Guide, call: dict, times: int) -> Iterator[None]:
-    with torch.enable_grad(), guide.prefix_kept(), guide.checkpointed():
+    with torch.enable_grad(), guide.thrift.prefix_kept(), guide.thrift.checkpointed():
         for _ in range(times):
             guide.loss(call).backward()
             yield

@@ -265,7 +265,7 @@ def _agree(source: Path, brought: str) -> None:
     said = plain(f"the recipe in {source} asks for {brought}, which does not come with ttom")
     if not sys.stdin.isatty():
         raise TTOMError(said, "see it with `ttom show`; if you trust it, give --yes")
-    if not typer.confirm(f"{said}. Load it?", err=True):
+    if not console.agreed(f"{said}. Load it?"):
         raise TTOMError("nothing was loaded")
 
 

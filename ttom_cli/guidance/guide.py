@@ -31,7 +31,7 @@ FLOAT16_SCALE = 2.0**20  # less, by halves, where gradients overflow
 OnIteration = Callable[[int, int, float], None]
 
 
-class Guide(Thrift):
+class Guide:
     """While `with Guide(...)` is open, a call of the pipeline is guided towards `targets`.
 
     Before each of the first `guided_steps` denoising steps, the conditional forward is run
@@ -64,7 +64,7 @@ class Guide(Thrift):
         self.on_conditional, self.truncate = on_conditional, truncate
         self.denoiser = backbone.denoiser(pipe)
         self.modules = {b: backbone.text_attention(self.denoiser, b) for b in config.blocks}
-        self._forwards = 0  # of the guide's own
+        self.thrift = Thrift(backbone, self.denoiser, config, self.modules)
         self.losses: list[list[float]] = []
         self.latents: torch.Tensor | None = None
         self.conditional: dict | None = None  # the keyword arguments of the last conditional call
@@ -175,7 +175,7 @@ class Guide(Thrift):
     def _optimise_step(self, kwargs: dict) -> None:
         config = self.config
         self.losses.append([])
-        with self.prefix_kept(), self.checkpointed():
+        with self.thrift.prefix_kept(), self.thrift.checkpointed():
             for iteration in range(config.iterations):
                 tried = kwargs
                 for way in self.ways:
@@ -251,7 +251,7 @@ class Guide(Thrift):
             maps[block] = phrase_attention(query[:, :, rows], key, keys.split(sizes), mask, heads=heads)
 
         self._inside = True
-        self._forwards += 1
+        self.thrift.forwards += 1
         try:
             with Tap(self.modules, read, which=self.backbone.which, truncate=self.truncate):
                 self.denoiser(**kwargs)
@@ -284,7 +284,7 @@ class Guide(Thrift):
         clean = clean.expand(config.consolidate_batch, *clean.shape[1:])
         losses = []
         self.adapter.switch(True)
-        with self.checkpointed():
+        with self.thrift.checkpointed():
             for i in range(iterations):
                 chosen = timesteps[torch.randint(len(timesteps), (len(clean),), generator=generator)]
                 noise = torch.randn(clean.shape, generator=generator).to(clean)

@@ -14,15 +14,16 @@ from ..config import GuideConfig
 
 
 class Thrift:
-    """The guide's side that saves time and memory in its own forwards and backward passes."""
+    """Saves time and memory in the guide's own forwards and backward passes.
 
-    config: GuideConfig
-    backbone: Backbone
-    denoiser: torch.nn.Module
-    modules: dict[int, torch.nn.Module]
-    """The attention that is read, by its block."""
-    _forwards: int
-    """How many of its own there were."""
+    `modules` are the attention that is read, by its block; whoever runs a forward counts it in `forwards`.
+    """
+
+    def __init__(
+        self, backbone: Backbone, denoiser: torch.nn.Module, config: GuideConfig, modules: dict[int, torch.nn.Module]
+    ):
+        self.backbone, self.denoiser, self.config, self.modules = backbone, denoiser, config, modules
+        self.forwards = 0
 
     @contextmanager
     def prefix_kept(self):
@@ -55,11 +56,11 @@ class Thrift:
             kept = []  # the output, and which forward it is of: that one's backward pass must do what it did
 
             def run(*args, **kwargs):
-                if kept and kept[0] < self._forwards:
+                if kept and kept[0] < self.forwards:
                     return kept[1]
                 output = forward(*args, **kwargs)
                 if not kept and isinstance(output, torch.Tensor) and not output.requires_grad:
-                    kept.extend((self._forwards, output))
+                    kept.extend((self.forwards, output))
                 return output
 
             return run

@@ -31,10 +31,15 @@ _OWN = re.compile(r"[0-9a-f]{64}\.safetensors|[\w-]+-\d+\.safetensors|journal-\w
 _LORA = re.compile(r"[\w.-]{1,300}\.lora_[AB]\.weight", re.ASCII)
 _MOVE = re.compile(r"moves\.\d{1,4}", re.ASCII)
 MAX_TENSORS = 20_000
+LASTING = (  # of an entry's record: what is known of the learning
+    "model", "prompt", "scene", "motion", "guide", "seed", "losses", "consolidated", "check", "seconds", "created",
+)  # fmt: skip
 
 
 def sealed(entry: Entry, state: State, more: dict[str, str] | None = None) -> tuple[Entry, bytes]:
     """The content of an adapter's file, and the entry as it names that. `more` goes into the file's header.
+
+    So does what of the entry's record lasts, of which one can be made where the manifest is lost.
 
     Raises BankError for numbers that are not finite.
     """
@@ -42,22 +47,38 @@ def sealed(entry: Entry, state: State, more: dict[str, str] | None = None) -> tu
 
     if odd := _not_finite(state):
         raise BankError(f"the adapter is not finite ({odd}), and is not kept", "lower --lr, or try --dtype float32")
-    metadata = {"ttom": json.dumps({"prompt": entry.prompt, "scene": entry.scene, "model": entry.model})}
+    lasting = {name: getattr(entry, name) for name in LASTING} | {"layout": entry.layout}
+    metadata = {"ttom": json.dumps(lasting)}
     tensors = {name if is_move(name) else PREFIX + name: tensor.contiguous() for name, tensor in state.items()}
     if ranks := [tensor.shape[0] for name, tensor in state.items() if "lora_A" in name]:
         targets = sorted({name.split(".lora_")[0] for name in state if not is_move(name)})
         config = {"r": ranks[0], "lora_alpha": ranks[0], "target_modules": targets}
         metadata["lora_adapter_metadata"] = json.dumps({PREFIX + k: v for k, v in config.items()})
     metadata["format"] = "pt"
-    content = safetensors.torch.save(tensors, metadata | (more or {}))
+    content = _in_order(safetensors.torch.save(tensors, metadata | (more or {})))
     if len(content) > MAX_BYTES:
         raise BankError(f"the adapter has {len(content) / 1e6:.0f} MB, {MAX_BYTES / 1e6:.0f} are the most")
     return replace(entry, bytes=len(content), sha256=_digest(content)), content
 
 
+def _in_order(content: bytes) -> bytes:
+    """The same with its header's facts sorted: safetensors writes them in any order, and the content gives the name."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # what follows is aligned
+    return len(text).to_bytes(8, "little") + text + content[start:]
+
+
 def is_move(name: str) -> bool:
     """Whether a tensor is a move of the latents, and no part of a LoRA."""
     return bool(_MOVE.fullmatch(name))
+
+
+def shapes(state: State) -> dict[str, tuple[int, ...]]:
+    """Of which layers and sizes an adapter is."""
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
 def _digest(content: bytes) -> str:
@@ -81,6 +102,25 @@ def read(folder: Path, entry: Entry) -> tuple[bytes, State]:
         return content, opened(content, entry)
     except ValueError as error:
         raise BankError(f"the adapter {path} {error}", hint) from None
+
+
+def record_of(path: Path) -> dict:
+    """The record of an entry for an adapter's file, as its header has it. Raises OSError, and ValueError for none."""
+    content = disk.read_plain(path, MAX_BYTES)[0]
+    sha256 = _digest(content)
+    try:
+        lasting = json.loads(header_of(content)["ttom"])
+        record = {name: lasting[name] for name in (*LASTING, "layout")}
+    except (KeyError, TypeError, RecursionError):
+        raise ValueError("it says of no entry") from None
+    if path.name != f"{sha256}.safetensors":
+        raise ValueError("it is not what was stored")
+    return record | {"id": sha256[:16], "bytes": len(content), "sha256": sha256}
+
+
+def header_of(content: bytes) -> dict:
+    """The facts in the header of a safetensors file. Raises ValueError, KeyError or TypeError for what is none."""
+    return json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
 
 
 def opened(content: bytes, entry: Entry) -> State:
@@ -115,6 +155,12 @@ def decode(content: bytes) -> State:
         sound = 1 <= tensor.ndim <= 4 if is_move(name) else _LORA.fullmatch(name) and tensor.ndim == 2
         if not sound or tensor.is_complex() or tensor.element_size() < 2:
             raise ValueError(f"holds what is no part of an adapter ({name[:80]})")
+    halves = [
+        {name.removesuffix(half): tensor.shape[side] for name, tensor in state.items() if name.endswith(half)}
+        for half, side in ((".lora_A.weight", 0), (".lora_B.weight", 1))
+    ]
+    if odd := dict(halves[0].items() ^ halves[1].items()):
+        raise ValueError(f"holds no whole LoRA on {min(odd)[:80]}")
     if odd := _not_finite(state):
         raise ValueError(f"holds numbers that are not finite ({odd})")
     return state

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import BankError
-from .adapters import is_move
+from .adapters import is_move, shapes
 from .entry import Entry
 from .keys import Match
 from .search import ANY, candidates
@@ -60,12 +60,15 @@ def together(bank: MemoryBank, entries: list[Entry]) -> Alike:
 
 
 def merge(bank: MemoryBank, alike: Alike) -> Entry:
-    """Put the entries' mean, weighted by their similarity, in the place of all. Raises BankError; all stay then."""
+    """Put the entries' mean, weighted by their similarity, in the place of all. Raises BankError; all stay then.
+
+    What is known of the learning, its check too, is that of the one that is kept; what is known of uses is of all.
+    """
     entries = [alike.kept, *(entry for entry, _ in alike.others)]
     weights = [1.0, *(similarity for _, similarity in alike.others)]
     blended = mean([bank.load(entry) for entry in entries], weights)
     consolidated = min(entry.consolidated for entry in entries)
-    return bank.update(alike.kept.id, blended, of=entries, check=None, consolidated=consolidated)
+    return bank.update(alike.kept.id, blended, of=entries, consolidated=consolidated)
 
 
 def mean(states: list[State], weights: list[float]) -> State:
@@ -75,8 +78,8 @@ def mean(states: list[State], weights: list[float]) -> State:
     """
     import torch
 
-    shapes = [{name: tensor.shape for name, tensor in state.items()} for state in states]
-    if any(other != shapes[0] for other in shapes):
+    sizes, *others = map(shapes, states)
+    if any(other != sizes for other in others):
         raise BankError("the adapters are of different layers or sizes, and cannot be merged")
     share, result = [weight / sum(weights) for weight in weights], {}
     for name in filter(is_move, states[0]):
@@ -84,8 +87,6 @@ def mean(states: list[State], weights: list[float]) -> State:
         result[name] = moves.sum(0).to(states[0][name].dtype)
     for layer in sorted({name.rsplit(".lora_", 1)[0] for name in states[0].keys() - result.keys()}):
         name_a, name_b = f"{layer}.lora_A.weight", f"{layer}.lora_B.weight"
-        if {name_a, name_b} - states[0].keys():
-            raise BankError(f"the adapter has no whole LoRA on {layer}, and cannot be merged")
         rank = states[0][name_a].shape[0]
         all_b = torch.cat([s * state[name_b].double() for s, state in zip(share, states, strict=True)], dim=1)
         all_a = torch.cat([state[name_a].double() for state in states])
@@ -96,7 +97,7 @@ def mean(states: list[State], weights: list[float]) -> State:
         root = s[:rank].sqrt()
         a, b = root[:, None] * (v[:rank] @ q_a.T), (q_b @ u[:, :rank]) * root
         for name, tensor in ((name_a, a), (name_b, b)):
-            whole = torch.zeros(shapes[0][name], dtype=torch.float64)  # thinner than the rank where a layer is
+            whole = torch.zeros(sizes[name], dtype=torch.float64)  # thinner than the rank where a layer is
             whole[tuple(map(slice, tensor.shape))] = tensor
             result[name] = whole.to(states[0][name].dtype)
     return result

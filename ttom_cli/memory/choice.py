@@ -12,6 +12,7 @@ from typing import ClassVar
 from ..options import Checked, option
 from .entry import Entry
 
+DAY = timedelta(days=1)
 SHORT = 8  # characters of an id, if they are enough
 ORDERS = {
     "uses": lambda e: (-e.uses, e.created),
@@ -54,7 +55,7 @@ class Choice(Checked):
             and (not self.model or self.model in (entry.model, Path(entry.model).name))
             and (not self.checked or self.checked == seen(entry))
             and (self.max_uses is None or entry.uses <= self.max_uses)
-            and (self.idle is None or age(entry.last_used) >= timedelta(days=self.idle))
+            and (self.idle is None or age(entry.last_used) / DAY >= self.idle)
         )
 
 

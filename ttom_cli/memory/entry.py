@@ -52,7 +52,7 @@ class Entry:
     seconds: float = 0.0
     """What it took to make and learn, most of which a use saves; 0 where it is not known."""
     uses: int = 0
-    """How often it was recalled."""
+    """How many videos it was used for."""
     passed: int = 0
     failed: int = 0
     """Uses whose video passed its check, or failed it; where nothing looked, neither."""

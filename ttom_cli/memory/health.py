@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import BankError, DamagedError, TTOMError
+from ..text import counted
 from . import adapters, disk, manifest
 from .entry import Entry, mended
 from .manifest import Aside, State
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 REMOVED = "removed-{}.jsonl"
 _RECORD = re.compile(r'\{\s*"id"\s*:')
+_JOURNAL = re.compile(manifest.JOURNAL.format(r"([\w-]{1,64})"), re.ASCII)
 _TOKEN = re.compile(r'"journal"\s*:\s*"([\w-]{1,64})"', re.ASCII)
 
 
@@ -127,7 +129,11 @@ def _keep(path: Path, content: bytes) -> None:
 
 
 def _rescue(folder: Path) -> str:
-    """Make a new manifest of the whole records that stand in a damaged one, and of its journal."""
+    """Make a new manifest of the whole records that stand in a damaged one, of its journal, and of adapters that no
+    record names.
+
+    Where it names no journal any more, it is the one that is there.
+    """
     damaged = folder / f"manifest-damaged-{secrets.token_hex(4)}.json"
     try:
         with disk.lock(folder, 60):
@@ -137,14 +143,27 @@ def _rescue(folder: Path) -> str:
             text = content.decode(errors="replace")
             for record in _records(text):
                 state.put(record, new=True)
-            state.aside.clear()
-            if found := _TOKEN.search(text):
-                state.token = found[1]
+            journals = [_JOURNAL.fullmatch(name) for name in sorted(_names(folder))]
+            if tokens := _TOKEN.findall(text)[:1] or [found[1] for found in journals if found]:
+                state.token = tokens[0]
                 manifest.replay(folder, state)
+            named = {entry.sha256 for entry in state.entries.values()}
+            for record in _of_adapters(folder / adapters.FOLDER):
+                if record["sha256"] not in named:
+                    state.put(record, new=True)
+            state.aside.clear()
             manifest.fold(folder, state)
     except OSError as error:
         raise BankError(f"cannot mend the manifest in {folder}: {error.strerror}") from None
-    return f"the manifest is made anew of {len(state.entries)} entries; the damaged one is kept as {damaged}"
+    of = counted(len(state.entries), "entry", "entries")
+    return f"the manifest is made anew of {of}; the damaged one is kept as {damaged}"
+
+
+def _of_adapters(folder: Path) -> Iterator[dict]:
+    """The records in the headers of adapters that are whole."""
+    for name in sorted(_names(folder)):
+        with suppress(OSError, ValueError):
+            yield adapters.record_of(folder / name)
 
 
 def _records(text: str) -> Iterator[dict]:

@@ -173,7 +173,7 @@ def _read_manifest(folder: Path) -> State:
         return State()
     state = from_bytes(
         content, f"the bank's manifest {path}",
-        "mend it, or move it away to start a new bank; the adapters beside it are not touched",
+        f"ttom memory verify --repair --bank {folder} makes it anew of what is whole in it and beside, and keeps it",
     )  # fmt: skip
     state.size, state.mark = len(content), _mark_of(status, content)
     return state

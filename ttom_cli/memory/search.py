@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import TTOMError
 from ..layout import Layout
-from .entry import Entry
+from ..text import counted
+from .entry import SHA256, Entry
 from .index import Index
 from .keys import Match, key_text
 
@@ -77,12 +78,13 @@ def _other_making(entry: Entry, model: str, guide: dict):
 
 def _shown(guide: dict, name: str) -> str:
     value = guide.get(name)
-    return ",".join(map(str, value)) if isinstance(value, list) else "not said" if value is None else f"{value}"
+    values = ["not said"] if value is None else value if isinstance(value, list) else [value]
+    return ",".join(v[:12] if isinstance(v, str) and SHA256.fullmatch(v) else f"{v}" for v in values)
 
 
 def _other_motion(entry: Entry, layout: Layout):
     if len(entry.motion) != len(layout.objects):
-        yield f"it has {len(entry.motion)} object{'s' * (len(entry.motion) != 1)}, not {len(layout.objects)}"
+        yield f"it has {counted(len(entry.motion), 'object')}, not {len(layout.objects)}"
         return
     wanted, there = (Counter(way or "no one way" for way in ways) for ways in (_directions(layout), entry.motion))
     if wanted != there:

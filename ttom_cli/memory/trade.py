@@ -66,7 +66,11 @@ def _archive(bank: MemoryBank, entries: list[Entry], path: Path) -> None:
         state = manifest.State(entries={entry.id: entry for entry in entries}, token="none")
         archive.writestr(manifest.NAME, manifest.to_bytes(state))
         for entry in {entry.sha256: entry for entry in entries}.values():
-            archive.writestr(entry.file, adapters.read(bank.folder, entry)[0])
+            try:
+                archive.writestr(entry.file, adapters.read(bank.folder, entry)[0])
+            except FileNotFoundError:
+                missing = f"cannot export: {bank.folder / entry.file} is missing"
+                raise BankError(missing, "see `ttom memory verify`") from None
 
 
 def _write(path: Path, write) -> None:
@@ -78,8 +82,6 @@ def _write(path: Path, write) -> None:
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
-    except FileNotFoundError as error:
-        raise BankError(f"cannot export: {error.filename} is missing", "see `ttom memory verify`") from None
     except OSError as error:
         raise BankError(f"cannot write {path}: {error.strerror}", "choose another place") from None
 
@@ -165,8 +167,7 @@ def _from_lora(path: Path, file) -> tuple[Entry, bytes]:
         raise _refused(path, f"it has {size / 1e6:.0f} MB, {MAX_BYTES / 1e6:.0f} are the most")
     content = file.read()
     try:
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        record = json.loads(header["__metadata__"][KEY])
+        record = json.loads(adapters.header_of(content)[KEY])
     except (ValueError, KeyError, TypeError, RecursionError):
         raise _refused(
             path, "it is neither an archive nor a LoRA that ttom exported, and so has no scene and no layout"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from math import inf
 from pathlib import Path
 from typing import Annotated, Optional
@@ -40,17 +41,15 @@ def rm(
     store, choice = open_bank(bank), fill(Choice, given)
     if bool(ids) + all_ + (not choice.is_all) != 1:
         raise TTOMError("say which entries to remove", "give ids, or options that choose, or --all")
-    if ids:
-        doomed = [store.doomed(id) for id in ids]
-    else:
-        doomed = [*choice.of(store.entries()), *(store.aside() if all_ else [])]
+    chosen = [*choice.of(store.entries()), *(store.aside() if all_ else [])]
+    doomed = each_once(store.doomed, ids) if ids else chosen
     if not _agreed("remove", doomed, yes, dry_run):
         return
     if all_:
         store.clear()
     else:
         store.delete([entry.id for entry in doomed])
-    print("\n".join(dict.fromkeys(entry.id for entry in doomed if entry.id)))
+    print("\n".join(entry.id for entry in doomed if entry.id))
 
 
 def prune(
@@ -91,10 +90,10 @@ def merge(
     if ids and not choice.is_all:
         raise TTOMError("there are both ids and options that choose", "give one of them")
     if ids:
-        named = {entry.id: entry for entry in map(store.find, ids)}
+        named = each_once(store.find, ids)
         if len(named) < 2:
             raise TTOMError("one entry is not merged with itself", "give several ids")
-        groups = [blend.together(store, list(named.values()))]
+        groups = [blend.together(store, named)]
     else:
         groups = list(blend.groups(store, choice.of(store.entries()), similarity))
     if not groups:
@@ -110,7 +109,7 @@ def update(
     id: IdArg,
     scene: Annotated[Optional[str], typer.Option(help="A new abstracted scene as the key.")] = None,
     optimise: Annotated[bool, typer.Option("--optimise", help="Optimise it further, on its own prompt.")] = False,
-    consolidate: whole("consolidate", "Consolidation iterations after that.", least=0) = None,
+    consolidate: parameter("consolidate", "Consolidation iterations after that.") = None,
     seed: parameter("seed", "Of the noise for that; the entry's own if not given.") = None,
     out: Annotated[Optional[Path], typer.Option("--out", "-o", help="Keep the video that comes of it.")] = None,
     bank: BankOpt = None,
@@ -120,6 +119,10 @@ def update(
     entry = store.find(id)
     if scene is None and not optimise:
         raise TTOMError("nothing to update", "give --scene TEXT or --optimise")
+    of_optimising = {"--consolidate": consolidate, "--seed": seed, "--out": out}
+    idle = [name for name, value in of_optimising.items() if value is not None]
+    if idle and not optimise:
+        raise TTOMError(f"{idle[0]} is about optimising", "give --optimise as well")
     if scene is not None and not scene.strip():
         raise TTOMError("--scene is empty", "say what the scene is: without a key the entry is never found")
     if out:
@@ -141,6 +144,11 @@ def update(
     print(entry.id)
 
 
+def each_once(find: Callable, ids: list[str]) -> list:
+    """What `find` gives for each id, once, however often it is named."""
+    return list({found.id: found for found in map(find, ids)}.values())
+
+
 def _agreed(verb: str, doomed: list, yes: bool, dry_run: bool, how=lambda entry: "") -> bool:
     """Whether to go on: what goes is listed, and a terminal is asked. Raises TTOMError where there is none to ask at."""
     listed = len(doomed) if dry_run else LISTED
@@ -158,6 +166,7 @@ def _agreed(verb: str, doomed: list, yes: bool, dry_run: bool, how=lambda entry:
         return True
     if not (sys.stdin and sys.stdin.isatty()):
         raise TTOMError(f"nothing was changed: there is no terminal to ask whether to {verb}", "say --yes")
-    if not typer.confirm("Go on?", err=True):
+    if not console.agreed("Go on?"):
+        console.say(f"nothing was {verb}d")
         raise typer.Exit(1)
     return True

@@ -13,10 +13,10 @@ from ...files import to_json
 from ...memory.choice import Choice
 from ...options import fill
 from ...outputs import refuse_existing
-from ...text import plain
+from ...text import counted, plain
 from ..inputs import JsonOpt, open_bank
 from ..parameters import takes
-from .changing import BankOpt, IdsArg
+from .changing import BankOpt, IdsArg, each_once
 
 
 def verify(
@@ -49,8 +49,9 @@ def verify(
             f"no entry names {len(report.strays)} of the files in {store.folder / 'adapters'} ({size / 1e6:.1f} MB); "
             "they are older than this manifest, and left alone"
         )
-    wrong = f"{len(report.faults)} faults" if report.faults else "nothing is wrong"
-    console.say(f"[dim]{report.sound} sound entries; {wrong}[/]")
+    wrong = counted(len(report.faults), "fault") if report.faults else "nothing is wrong"
+    remedy = "; --repair mends what can be" if report.faults and not repair else ""
+    console.say(f"[dim]{counted(report.sound, 'sound entry', 'sound entries')}; {wrong}{remedy}[/]")
     if report.faults:
         raise typer.Exit(1)
 
@@ -85,11 +86,11 @@ def export(
         raise unknown("names", names, CONVENTIONS)
     refuse_existing(out, overwrite)
     store, choice = open_bank(bank), fill(Choice, given)
-    entries = list({entry.id: entry for entry in map(store.find, ids)}.values()) if ids else choice.of(store.entries())
+    entries = each_once(store.find, ids) if ids else choice.of(store.entries())
     if not entries:
         raise TTOMError(f"there are no such entries in the bank {store.folder}", "see `ttom memory ls`")
     trade.export(store, entries, out, names)
-    console.say(f"[dim]{len(entries)} of {len(store.entries())} entries[/]")
+    console.say(f"[dim]{len(entries)} of {counted(len(store.entries()), 'entry', 'entries')}[/]")
     print(out)
 
 
@@ -103,7 +104,7 @@ def import_(
     store = open_bank(bank)
     added, count = trade.take_in(store, path)
     if len(added) < count:
-        console.say(f"{count - len(added)} of {count} are in the bank already")
+        console.say(f"in the bank already: {count - len(added)} of {count}")
     if added:
         print("\n".join(entry.id for entry in added))
     now, usual = len(store.entries()), MemoryConfig().capacity

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from ... import console
-from ...config import GuideConfig, PlannerConfig, SampleConfig, adapter_signature
+from ...config import GuideConfig, PlannerConfig, SampleConfig
 from ...errors import TTOMError
 from ...files import to_json
 from ...memory.choice import Choice, Page, age, seen, short_ids
 from ...options import fill
 from ...settings import read_config
-from ...text import plain
+from ...text import counted, plain
 from ..inputs import ConfigOpt, JsonOpt, PromptArg, open_bank, plan_item, read_source, settle
-from ..parameters import parameter, takes
+from ..parameters import parameter, takes, whole
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
 BankOpt = parameter("bank")
 PAGE = 50
+LEAST = 8  # characters for the column that gives way
 MARKS = {"passed": "✓", "failed": "✗", "none": ""}
 
 
@@ -48,7 +48,9 @@ def ls(bank: BankOpt = None, json_: JsonOpt = False, *, given: dict) -> None:
     part = f"{first} to {first + len(shown) - 1} of " if len(shown) < len(chosen) else ""
     more = f"; --page {page.page + 1} shows more" if shown and first + len(shown) <= len(chosen) else ""
     of_all = "" if len(chosen) == len(everything) else f" (of {len(everything)} in the bank)"
-    console.say(f"[dim]{part if shown else 'no such page of '}{_entries(len(chosen))}{of_all}{more}[/]")
+    console.say(
+        f"[dim]{part if shown else 'no such page of '}{counted(len(chosen), 'entry', 'entries')}{of_all}{more}[/]"
+    )
 
 
 def _nothing(store: MemoryBank) -> None:
@@ -80,11 +82,7 @@ def show(id: str, bank: BankOpt = None, json_: JsonOpt = False) -> None:
 
     terminal = Console(highlight=False, markup=False)
     terminal.print(drawing(entry.checked_layout(), terminal.width))
-    table = _table("", "")
-    table.show_header = False
-    for name, value in _facts(entry):
-        table.add_row(name, plain(value))
-    terminal.print(table)
+    terminal.print(_pairs((name, plain(value)) for name, value in _facts(entry)))
 
 
 def _facts(entry: Entry):
@@ -93,31 +91,36 @@ def _facts(entry: Entry):
     numbers = [f"{name} {check[name]:.2f}" for name in ("score", "iou") if isinstance(check.get(name), float)]
     yield "id", entry.id
     yield "scene", entry.scene
-    yield "used", f"{entry.uses} times, last {_ago(entry.last_used)} ago" if entry.uses else "never"
+    yield "used", f"{counted(entry.uses, 'time')}, last {_ago(entry.last_used)} ago" if entry.uses else "never"
     yield "check", {"none": "nothing looked at its video"}.get(seen(entry), ", ".join([seen(entry), *numbers]))
     yield "loss", f"{entry.losses[0]:.3f} → {entry.losses[-1]:.3f}"
     yield "made", f"{_ago(entry.created)} ago, of seed {entry.seed}".removeprefix(" ago, ")
-    kept = f"over {entry.consolidated} iterations" if entry.consolidated else "no: it holds for its own noise alone"
+    kept = (
+        f"over {counted(entry.consolidated, 'iteration')}"
+        if entry.consolidated
+        else "no: it holds for its own noise alone"
+    )
     yield "consolidated", kept
-    yield "updated", f"{entry.updates} times"
+    yield "updated", counted(entry.updates, "time")
     yield "model", entry.model
     settings = {name: ",".join(map(str, v)) if isinstance(v, list) else v for name, v in entry.guide.items()}
     yield "guide", ", ".join(f"{name} {value}" for name, value in settings.items())
     yield "adapter", f"{entry.file}, {_size(entry.bytes)}"
 
 
-@takes("model", "layout", SampleConfig, GuideConfig, "profile", PlannerConfig, "bank")
+@takes("model", "layout", "lora", "transformer", SampleConfig, GuideConfig, "profile", PlannerConfig, "bank")
 def search(
     prompt: PromptArg = None,
     config: ConfigOpt = None,
-    limit: Annotated[int, typer.Option(min=1, help="Entries that are shown, the nearest first.")] = 10,
+    limit: whole("limit", "Entries that are shown, the nearest first.", least=1) = 10,
     json_: JsonOpt = False,
     *,
     given: dict,
 ) -> None:
     """Show what a prompt would hit, and why the nearest others are no hits. Takes the options of `generate` that count."""
     from ...memory.search import candidates, unusable
-    from ...parts import key_of
+    from ...memory.signature import signature_of
+    from ...parts import key_of, settled
 
     common = read_config(config)
     card, settings = settle(common, given)
@@ -126,7 +129,7 @@ def search(
         raise TTOMError("there are several prompts", "search for one at a time")
     store = open_bank(settings.run.bank, settings.memory)
     layout = plan_item(item, settings.planner, (settings.sample.width, settings.sample.height))
-    signature = adapter_signature(settings.guide, settings.sample) | key_of(settings.load)
+    signature = signature_of(settings.guide, settings.sample, key_of(settled(settings.load)))
     with console.waiting("asking the memory"):
         found = candidates(store.index(), layout, model=card.name, guide=signature, least=store.least(signature))[
             :limit
@@ -205,10 +208,27 @@ def _cut(text: str) -> Text:
 
 
 def _print(table: Table) -> None:
-    """As wide as the terminal; elsewhere 80 columns, or what COLUMNS says."""
+    """As wide as the terminal; elsewhere 80 columns, or what COLUMNS says. Where that is too narrow, row by row."""
+    from rich.cells import cell_len
     from rich.console import Console
 
-    Console(highlight=False, markup=False).print(table)
+    terminal = Console(highlight=False, markup=False)
+    names, columns = [str(column.header) for column in table.columns], [[*column.cells] for column in table.columns]
+    widths = [max(map(cell_len, map(str, (name, *cells)))) + 2 for name, cells in zip(names, columns, strict=True)]
+    if sum(widths[:-1]) + LEAST <= terminal.width:
+        return terminal.print(table)
+    for row in zip(*columns, strict=True):
+        terminal.print(_pairs((name, cell) for name, cell in zip(names, row, strict=True) if str(cell)))
+        terminal.print()
+
+
+def _pairs(pairs: Iterable[tuple[str, str | Text]]) -> Table:
+    """A line for each name and its value."""
+    table = _table("", "")
+    table.show_header = False
+    for pair in pairs:
+        table.add_row(*pair)
+    return table
 
 
 def _brief(entry: Entry) -> dict:
@@ -224,10 +244,6 @@ def _model(name: str) -> str:
 
 def _place(store: MemoryBank) -> str:
     return console.escape(plain(str(store.folder)))
-
-
-def _entries(count: int) -> str:
-    return f"{count} entr{'y' if count == 1 else 'ies'}"
 
 
 def _size(count: int) -> str:
