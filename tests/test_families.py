@@ -23,7 +23,8 @@ from ttom_cli.guidance.spans import phrase_spans
 from ttom_cli.guidance.steering import Attention
 from ttom_cli.guidance.targets import gaussian_targets
 from ttom_cli.layout import layout_from_json
-from ttom_cli.runtime import Runtime, place
+from ttom_cli.placement import place
+from ttom_cli.runtime import Runtime
 
 PROMPT = "a red ball rolls right while the blue cube rises"
 LAYOUT = layout_from_json(
