@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch._dynamo.exc import TorchDynamoException
 
 from .backbones import FAMILIES, Backbone
 from .backbones.card import ModelCard
@@ -107,8 +108,8 @@ class Runtime:
     def sample(self, prompt: str, sample: SampleConfig, seed: int, on_step=None) -> np.ndarray:
         """Call the pipeline, plainly; any guide acts through its hooks: (F, H, W, 3) uint8.
 
-        Raises ModelError where the memory does not suffice, and VideoError for a video that is not finite, or is a
-        single flat colour.
+        Raises ModelError where the memory does not suffice or nothing can be compiled, and VideoError for a video that
+        is not finite, or is a single flat colour.
         """
         try:
             with _tiled_if_need_be(self.pipe.vae):
@@ -118,6 +119,11 @@ class Runtime:
                 f"out of memory: {' '.join(str(error).split())[:160]}",
                 "in this order: --dtype bfloat16, --tiling, --offload model, --offload group, "
                 "--quantize int8 or nf4, a smaller --size, fewer --frames",
+            ) from None
+        except TorchDynamoException as error:
+            raise ModelError(
+                f"torch.compile fails: {' '.join(str(error).split())[:200]}",
+                "leave out --compile; it needs a C++ compiler on a CPU, and Triton on a GPU",
             ) from None
 
         if not np.isfinite(video).all():

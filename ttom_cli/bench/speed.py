@@ -206,7 +206,7 @@ def count_table(card: ModelCard) -> Table:
     """
     real = real_size(card)
     arms = speed_arms(card, real.backbone.blocks(real.pipe.transformer))
-    decoding = _cost(real.pipe, lambda: real.pipe.vae.decode(real.latents)).peak
+    decoding = _cost(real.pipe, lambda: real.pipe.vae.decode(*real.decoded)).peak
     plain = _cost(real.pipe, lambda: real.pipe.transformer(**real.call))
     costs = {name: _arm_cost(real, arm, card.sample.steps, plain) for name, arm in arms.items()}
     held = {name: card.weights * 1e9 + max(cost.peak, decoding) for name, cost in costs.items()}
