@@ -24,7 +24,8 @@ from ttom_cli.guidance.steering import Attention
 from ttom_cli.guidance.targets import gaussian_targets
 from ttom_cli.guidance.thrift import Thrift
 from ttom_cli.layout import layout_from_json
-from ttom_cli.runtime import Runtime, place
+from ttom_cli.placement import place
+from ttom_cli.runtime import Runtime
 
 PROMPT = "a red ball rolls right while the blue cube rises"
 LAYOUT = layout_from_json(
@@ -528,6 +529,37 @@ def test_offloading_and_guidance_work_together(runtime, tmp_path, offload):
     assert guide.losses[0] == pytest.approx(plain.losses[0], abs=1e-5)
     assert torch.allclose(latents, expected, atol=1e-3)
     assert torch.allclose(sample(other), sample(runtime), atol=1e-3)
+
+
+@pytest.fixture
+def compiled(runtime, tmp_path, monkeypatch):
+    """The same model with its blocks compiled; traced and differentiated as ever, but no machine code is made."""
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    runtime.pipe.save_pretrained(tmp_path / "copy")
+    made = Runtime.open(str(tmp_path / "copy"), load=LoadConfig(device="cpu", compile=True), guide=CONFIG)
+    made.name, made.toy = runtime.name, runtime.toy
+    vars(made.pipe).update(made.toy.own)
+    return made
+
+
+SOME = ("wan2.1", "cogvideox")
+OTHERS = [pytest.param(name, marks=pytest.mark.slow) for name in families.FAMILIES if name not in SOME]
+
+
+@pytest.mark.parametrize("runtime", [*SOME, *OTHERS], indirect=True)
+def test_compiled_blocks_and_guidance_work_together(runtime, compiled):
+    """All that steers does what it does without, also what changes attentions in blocks that are compiled."""
+    plain, frames = sample(runtime), torch._dynamo.utils.counters["frames"]
+    assert torch.allclose(sample(compiled), plain, atol=1e-4) and frames["ok"] > 0
+    for mode in ("attention", "params", "attention+latents+params"):
+        config = replace(CONFIG, mode=mode, latent_lr=0.2, checkpointing="blocks")
+        (latents, guide, _), (expected, other, _) = guided(compiled, config), guided(runtime, config)
+        assert not torch.allclose(expected, plain, atol=1e-2)
+        assert torch.allclose(latents, expected, atol=1e-3)
+        assert guide.losses == [pytest.approx(step, abs=1e-5) for step in other.losses]
+    assert torch.allclose(sample(compiled), plain, atol=1e-4)
+    assert frames["total"] == frames["ok"] <= 3  # a guide that comes and goes is no reason to compile anew
 
 
 def test_another_attention_backend_for_what_is_not_read(runtime):

@@ -38,6 +38,7 @@ def job(layout, guide=GUIDE):
     ("args", "said"),
     [
         (["--offload", "model", "--device", "cpu"], "--offload needs a GPU"),
+        (["--offload", "stream", "--device", "cpu"], "--offload needs a GPU"),
         (["--offload", "disk"], "unknown offload 'disk'"),
         (["--quantize", "int4"], "unknown quantize 'int4'"),
         (["--dtype", "float8"], "unknown dtype 'float8'"),

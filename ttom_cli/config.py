@@ -158,8 +158,13 @@ class LoadConfig(Checked):
         "", "A denoiser's single file, in place of the model's own: .safetensors, also in fp8, or .gguf."
     )
     offload: str = option(
-        "none", "none, model (one part of the pipeline on the GPU at a time), or group (one block at a time as well, "
-        "but for the blocks that the guide needs gradients through).", choices=("none", "model", "group"),
+        "none", "none, model (one part of the pipeline on the GPU at a time), group (one block at a time as well, but "
+        "for the blocks that the guide needs gradients through), or stream (group, and while a block computes the next "
+        "one comes).", choices=("none", "model", "group", "stream"),
+    )  # fmt: skip
+    pin: bool = option(
+        True, "With --offload stream, keep the blocks that wait in page-locked memory, from which they come fastest; "
+        "without it they are locked one by one, which takes less memory.",
     )  # fmt: skip
     quantize: str = option(
         "none", "Of the frozen denoiser's and text encoder's matrices: none, int8 or nf4.",
@@ -169,6 +174,20 @@ class LoadConfig(Checked):
     attention_backend: str = option(
         "", "One of diffusers', for all attention that is not read: flash, sage, xformers, ...; without it PyTorch's."
     )
+    compile: bool = option(
+        False, "Compile the denoiser's blocks by torch.compile, but for those that the guide needs gradients through; "
+        "the first video waits for it.",
+    )  # fmt: skip
+
+    @property
+    def grouped(self) -> bool:
+        """Whether blocks are off the device until they run."""
+        return self.offload in ("group", "stream")
+
+    @property
+    def divides(self) -> bool:
+        """Whether the blocks that the guide needs gradients through are held otherwise than the rest."""
+        return self.grouped or self.compile
 
 
 @dataclass(frozen=True, kw_only=True)

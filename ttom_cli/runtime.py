@@ -16,6 +16,7 @@ from typing import Any, Union, get_args, get_origin
 
 import numpy as np
 import torch
+from torch._dynamo.exc import TorchDynamoException
 
 from .backbones import FAMILIES, Backbone
 from .backbones.card import ModelCard
@@ -25,7 +26,7 @@ from .errors import ModelError, TTOMError, VideoError, unknown
 from .memory import MemoryBank
 from .options import shown
 from .parts import add_loras, denoiser_from, key_of, settled
-from .quantize import quantize
+from .placement import check_placement, place
 from .seeing.detector import Detector, Sighting, make_detector
 
 OWN = (  # arguments of a pipeline's call that are ttom's
@@ -47,7 +48,7 @@ class Runtime:
     load: LoadConfig = field(default_factory=LoadConfig)
     """As asked for, but for the device and dtype, which are those found."""
     resident: int | None = None
-    """How many blocks, from the first, stay on the device; None: all."""
+    """How many blocks, from the first, stay on the device, and are not compiled; None: all, or none is."""
     detector: Detector | None = None
     """What looks at the videos."""
     parts: dict = field(default_factory=dict)
@@ -73,28 +74,28 @@ class Runtime:
         device = find_device(load.device)
         dtype = load.dtype or ("bfloat16" if device.startswith("cuda") else "float32")
         load = settled(replace(load, device=device, dtype=dtype))
-        if load.offload != "none" and device == "cpu":
-            raise ModelError("--offload needs a GPU: on the CPU there is nowhere to offload to", "leave it out")
-        if load.offload == "group" and load.quantize != "none":
-            raise ModelError("--offload group and --quantize do not go together", "use --offload model")
+        check_placement(load)
         pipe = load_pipeline(card, load)
         backbone = FAMILIES[card.pipeline]
         if load.lora:
             add_loras(pipe, backbone, load.lora)
         place(pipe, backbone, load, resident=reach)
         return cls(
-            card, pipe, backbone, bank, load, resident=reach if load.offload == "group" else None, detector=detector,
+            card, pipe, backbone, bank, load, resident=reach if load.divides else None, detector=detector,
             parts=key_of(load),
         )  # fmt: skip
 
+    def takes(self, guide: GuideConfig) -> bool:
+        """Whether the blocks that the guide needs gradients through are there, and plain."""
+        return self.resident is None or guide.mode == "off" or guide.reach <= self.resident
+
     def check(self, guide: GuideConfig) -> None:
-        """Raises ModelError for a guide that needs gradients through blocks that are offloaded."""
-        if self.resident is not None and guide.mode != "off" and guide.reach > self.resident:
-            raise ModelError(
-                f"the guide needs block {guide.reach - 1}, and with --offload group blocks from {self.resident} on "
-                "are off the GPU",
-                "give --blocks for the whole run",
-            )
+        """Raises ModelError for a guide that needs gradients through blocks that are offloaded, or compiled."""
+        if not self.takes(guide):
+            how = f"with --offload {self.load.offload} blocks from {self.resident} on are off the GPU"
+            if not self.load.grouped:
+                how = f"with --compile blocks from {self.resident} on are compiled"
+            raise ModelError(f"the guide needs block {guide.reach - 1}, and {how}", "give --blocks for the whole run")
 
     def prepare(self, sample: SampleConfig) -> None:
         """Set what the pipeline's parts hold; before a guide is opened, which holds on to the scheduler.
@@ -111,8 +112,8 @@ class Runtime:
     def sample(self, prompt: str, sample: SampleConfig, seed: int, on_step=None) -> np.ndarray:
         """Call the pipeline, plainly; any guide acts through its hooks: (F, H, W, 3) uint8.
 
-        Raises ModelError where the memory does not suffice, and VideoError for a video that is not finite, or is a
-        single flat colour.
+        Raises ModelError where the memory does not suffice or nothing can be compiled, and VideoError for a video that
+        is not finite, or is a single flat colour.
         """
         try:
             with _tiled_if_need_be(self.pipe.vae):
@@ -122,6 +123,11 @@ class Runtime:
                 f"out of memory: {' '.join(str(error).split())[:160]}",
                 "in this order: --dtype bfloat16, --tiling, --offload model, --offload group, "
                 "--quantize int8 or nf4, a smaller --size, fewer --frames",
+            ) from None
+        except TorchDynamoException as error:
+            raise ModelError(
+                f"torch.compile fails: {' '.join(str(error).split())[:200]}",
+                "leave out --compile; it needs a C++ compiler on a CPU, and Triton on a GPU",
             ) from None
 
         if not np.isfinite(video).all():
@@ -283,75 +289,6 @@ def _tiled_if_need_be(vae):
         yield
     finally:
         del vae.decode  # the instance's attribute; the class's method is seen again
-
-
-def place(pipe, backbone: Backbone, load: LoadConfig, *, resident: int) -> None:
-    """Put the pipeline's parts where `load` says, the first `resident` blocks on the device for good."""
-    if load.quantize != "none":
-        quantize(_frozen(pipe, backbone), load.quantize, dtype=getattr(torch, load.dtype), device=load.device)
-    if load.tiling:
-        pipe.vae.enable_tiling()
-    if load.attention_backend:
-        _set_attention(backbone.denoiser(pipe), load.attention_backend)
-    if load.offload == "model":
-        pipe.enable_model_cpu_offload(device=load.device)
-    elif load.offload == "group":
-        _offload_groups(pipe, backbone, load.device, resident)
-    else:
-        pipe.to(load.device)
-
-
-def _set_attention(denoiser, name: str) -> None:
-    """Raises ModelError for a backend that is none, or is not installed."""
-    from diffusers.models.attention_dispatch import AttentionBackendName
-    from diffusers.utils import logging
-
-    known = [backend.value for backend in AttentionBackendName]
-    if name not in known:
-        raise unknown("attention backend", name, known, "diffusers' documentation lists them")
-    level = logging.get_verbosity()
-    logging.set_verbosity_error()  # it tells that backends are experimental
-    try:
-        denoiser.set_attention_backend(name)
-    except (ValueError, RuntimeError, ImportError) as error:
-        raise ModelError(f"attention backend {name}: {' '.join(str(error).split())[:200]}") from None
-    finally:
-        logging.set_verbosity(level)
-
-
-def _frozen(pipe, backbone: Backbone):
-    """What is quantised: the blocks of the denoisers, and the text encoder."""
-    main = backbone.denoiser(pipe)
-    for part in pipe.components.values():
-        if type(part) is type(main):
-            yield from (backbone.block(part, b) for b in range(backbone.blocks(part)))
-    yield backbone.text_encoder(pipe)
-
-
-def _offload_groups(pipe, backbone: Backbone, device: str, resident: int) -> None:
-    """Move blocks to the device when they run, and what is not a denoiser leaf by leaf.
-
-    A backward pass would find the weights of an offloaded block gone. So the blocks that the guide needs gradients
-    through, which are few and the first, stay: offloading and guidance go together.
-    """
-    from diffusers.hooks import apply_group_offloading
-
-    options = dict(onload_device=torch.device(device), offload_device=torch.device("cpu"))
-    main = backbone.denoiser(pipe)
-    for part in pipe.components.values():
-        if not isinstance(part, torch.nn.Module):
-            continue
-        if type(part) is not type(main):
-            apply_group_offloading(part, offload_type="leaf_level", **options)
-            continue
-        kept = resident if part is main else 0
-        later = [backbone.block(part, b) for b in range(kept, backbone.blocks(part))]
-        for module in set(part.modules()) - {m for block in later for m in block.modules()}:
-            for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
-                tensor.data = tensor.data.to(device)
-        tail = torch.nn.Module()
-        tail.blocks = torch.nn.ModuleList(later)
-        apply_group_offloading(tail, offload_type="block_level", num_blocks_per_group=1, **options)
 
 
 def find_variant(folder: Path) -> str | None:

@@ -27,13 +27,13 @@ class HunyuanVideo15(Backbone):
         ModelCard(
             name="hunyuanvideo1.5-480p", source="hunyuanvideo-community/HunyuanVideo-1.5-Diffusers-480p_t2v",
             pipeline="HunyuanVideo15Pipeline", parameters="8 B", weights=34, sample=SAMPLE, guide=LARGE_GUIDE,
-            note="settings of HunyuanVideo-1.5; guide not measured: run ttom probe",
+            note="settings of HunyuanVideo-1.5's README; guide not measured: run ttom probe",
         ),
         ModelCard(
             name="hunyuanvideo1.5-720p", source="hunyuanvideo-community/HunyuanVideo-1.5-Diffusers-720p_t2v",
             pipeline="HunyuanVideo15Pipeline", parameters="8 B", weights=34,
             sample=replace(SAMPLE, height=720, width=1280, shift=9.0), guide=LARGE_GUIDE,
-            note="settings of HunyuanVideo-1.5; guide not measured: run ttom probe",
+            note="settings of HunyuanVideo-1.5's README; guide not measured: run ttom probe",
         ),
     )  # fmt: skip
 

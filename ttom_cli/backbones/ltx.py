@@ -41,10 +41,11 @@ class LTX(Backbone):
         return side, side
 
     def arguments(self, pipe, sample):
-        """Motion depends on the frame rate. Since 0.9.1 the decoder does a last step of denoising, at 0.05."""
+        """Motion depends on the frame rate. Since 0.9.1 the decoder does a last step of denoising, at 0.05, of latents
+        noised by 0.025, as in Lightricks' configurations."""
         own = {"frame_rate": sample.fps}
         if pipe.vae.config.timestep_conditioning:
-            own["decode_timestep"] = 0.05
+            own |= {"decode_timestep": 0.05, "decode_noise_scale": 0.025}
         return own | super().arguments(pipe, sample)
 
     def group(self, pipe) -> int:

@@ -18,14 +18,15 @@ class LTXCondition(LTX):
     cards = (
         ModelCard(
             name="ltx-video-0.9.5", source="Lightricks/LTX-Video-0.9.5", pipeline="LTXConditionPipeline",
-            parameters="2 B", weights=15, group=8, sample=SAMPLE, guide=PAPER_GUIDE,
-            note="from a picture or none; settings of LTX; guide not measured: run ttom probe",
+            parameters="2 B", weights=16, group=8, sample=SAMPLE, guide=PAPER_GUIDE,
+            note="from a picture or none; settings of diffusers' example for it; guide not measured: run ttom probe",
         ),
         ModelCard(
             name="ltx-video-0.9.7-13b", source="Lightricks/LTX-Video-0.9.7-dev", pipeline="LTXConditionPipeline",
             parameters="13 B", weights=38, group=8,
             sample=replace(SAMPLE, height=480, width=832, steps=30, more={"image_cond_noise_scale": 0.025}),
-            guide=LARGE_GUIDE, note="from a picture or none; settings of LTX; guide not measured: run ttom probe",
+            guide=LARGE_GUIDE,
+            note="from a picture or none; settings of its page on the hub; guide not measured: run ttom probe",
         ),
     )  # fmt: skip
 

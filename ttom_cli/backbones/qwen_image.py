@@ -21,7 +21,7 @@ class QwenImage(Backbone):
             sample=SampleConfig(
                 height=928, width=1664, frames=1, fps=1, steps=50, guidance_scale=4.0, max_sequence_length=512,
             ),
-            guide=LARGE_GUIDE, note="pictures; settings of Qwen-Image; guide not measured: run ttom probe",
+            guide=LARGE_GUIDE, note="pictures; settings of Qwen-Image's README; guide not measured: run ttom probe",
         ),
     )  # fmt: skip
     said: ClassVar[dict[str, str]] = {**Backbone.said, "true_cfg_scale": "--cfg"}

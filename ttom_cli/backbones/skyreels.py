@@ -16,14 +16,14 @@ class SkyReels(wan.Wan):
     cards = (
         ModelCard(
             name="skyreels-v2-14b-540p", source="Skywork/SkyReels-V2-T2V-14B-540P-Diffusers",
-            pipeline="SkyReelsV2Pipeline", parameters="14 B", weights=41, sample=SAMPLE, guide=LARGE_GUIDE,
-            note="settings of SkyReels-V2; guide of the paper's Wan2.1",
+            pipeline="SkyReelsV2Pipeline", parameters="14 B", weights=40, sample=SAMPLE, guide=LARGE_GUIDE,
+            note="settings of SkyReels-V2's README; guide of the paper's Wan2.1",
         ),
         ModelCard(
             name="skyreels-v2-14b-720p", source="Skywork/SkyReels-V2-T2V-14B-720P-Diffusers",
-            pipeline="SkyReelsV2Pipeline", parameters="14 B", weights=41,
+            pipeline="SkyReelsV2Pipeline", parameters="14 B", weights=40,
             sample=replace(SAMPLE, height=720, width=1280, frames=121), guide=LARGE_GUIDE,
-            note="settings of SkyReels-V2; guide of the paper's Wan2.1",
+            note="settings of SkyReels-V2's README; guide of the paper's Wan2.1",
         ),
     )  # fmt: skip
     load_lora, denoiser_steps = Backbone.load_lora, Backbone.denoiser_steps  # there is one denoiser

@@ -28,7 +28,7 @@ class Wan(Backbone):
     cards = (
         ModelCard(
             name="wan2.1-14b", source="Wan-AI/Wan2.1-T2V-14B-Diffusers", pipeline="WanPipeline",
-            parameters="14 B", weights=41,
+            parameters="14 B", weights=40,
             sample=SAMPLE, guide=LARGE_GUIDE, note="the paper's model and settings",
         ),
         ModelCard(
@@ -44,7 +44,7 @@ class Wan(Backbone):
         ),
         ModelCard(
             name="wan2.2-5b", source="Wan-AI/Wan2.2-TI2V-5B-Diffusers", pipeline="WanPipeline",
-            parameters="5 B", weights=23,
+            parameters="5 B", weights=24,
             sample=replace(SAMPLE, height=704, width=1280, frames=121, fps=24),
             guide=PAPER_GUIDE, note="settings of Wan; guide of the paper's Wan2.1",
         ),

@@ -20,25 +20,25 @@ class WanImage(Wan):
             name="wan2.1-i2v-14b-480p", source="Wan-AI/Wan2.1-I2V-14B-480P-Diffusers",
             pipeline="WanImageToVideoPipeline", parameters="16 B", weights=47,
             sample=replace(SAMPLE, steps=40, shift=3.0), guide=LARGE_GUIDE,
-            note="from a picture; settings of Wan; guide of the paper's text-to-video",
+            note="from a picture; settings of Wan's generate.py; guide of the paper's text-to-video",
         ),
         ModelCard(
             name="wan2.1-i2v-14b-720p", source="Wan-AI/Wan2.1-I2V-14B-720P-Diffusers",
             pipeline="WanImageToVideoPipeline", parameters="16 B", weights=47,
             sample=replace(SAMPLE, steps=40, height=720, width=1280), guide=LARGE_GUIDE,
-            note="from a picture; settings of Wan; guide of the paper's text-to-video",
+            note="from a picture; settings of Wan's generate.py; guide of the paper's text-to-video",
         ),
         ModelCard(
             name="wan2.2-i2v-a14b", source="Wan-AI/Wan2.2-I2V-A14B-Diffusers",
             pipeline="WanImageToVideoPipeline", parameters="2 x 14 B", weights=69,
             sample=replace(SAMPLE, steps=40, guidance_scale=3.5), guide=LARGE_GUIDE,
-            note="from a picture; settings of Wan; guide of the paper's text-to-video",
+            note="from a picture; settings of Wan's wan_i2v_A14B.py; guide of the paper's text-to-video",
         ),
         ModelCard(
             name="wan2.2-i2v-5b", source="Wan-AI/Wan2.2-TI2V-5B-Diffusers",
-            pipeline="WanImageToVideoPipeline", parameters="5 B", weights=23,
+            pipeline="WanImageToVideoPipeline", parameters="5 B", weights=24,
             sample=replace(SAMPLE, height=704, width=1280, frames=121, fps=24), guide=PAPER_GUIDE,
-            note="wan2.2-5b, from a picture; settings of Wan; guide of the paper's text-to-video",
+            note="wan2.2-5b, from a picture; settings of Wan's wan_ti2v_5B.py; guide of the paper's text-to-video",
         ),
     )  # fmt: skip
 

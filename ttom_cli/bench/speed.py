@@ -61,9 +61,11 @@ def speed_table(runtime: Runtime, *, repeats: int, seed: int, tell: Tell) -> Tab
     """Seconds of sampling, the arms in turn, `repeats` times; decoding is part of it, loading and writing are not.
 
     An arm's ratio to plain is the median over the turns, so that a machine that is slower for a while does no harm.
+    Those whose guide the model cannot take as it is held are left out.
     """
     backbone, pipe, card = runtime.backbone, runtime.pipe, runtime.card
     arms = speed_arms(card, backbone.blocks(backbone.denoiser(pipe)))
+    arms = {name: arm for name, arm in arms.items() if runtime.takes(arm.guide)}
     job = Job(
         layout=make_planner().plan(PROMPT), seed=seed, path=Path("-"), sample=card.sample, guide=card.guide,
         memory=MemoryConfig(enabled=False),
@@ -204,7 +206,7 @@ def count_table(card: ModelCard) -> Table:
     """
     real = real_size(card)
     arms = speed_arms(card, real.backbone.blocks(real.pipe.transformer))
-    decoding = _cost(real.pipe, lambda: real.pipe.vae.decode(real.latents)).peak
+    decoding = _cost(real.pipe, lambda: real.pipe.vae.decode(*real.decoded)).peak
     plain = _cost(real.pipe, lambda: real.pipe.transformer(**real.call))
     costs = {name: _arm_cost(real, arm, card.sample.steps, plain) for name, arm in arms.items()}
     held = {name: card.weights * 1e9 + max(cost.peak, decoding) for name, cost in costs.items()}

@@ -169,7 +169,7 @@ class Loaded:
         """What two videos must have alike to be made with one runtime."""
         run, load, check, guide = settings.run, settings.load, settings.check, settings.guide
         return (
-            run.model, run.bank, settings.memory.capacity, load, guide.reach if load.offload == "group" else 0,
+            run.model, run.bank, settings.memory.capacity, load, guide.reach if load.divides else 0,
             check.detector, check.detector_model, check.segmenter_model,
         )  # fmt: skip
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 import torch
 import torch.nn.functional as F
@@ -23,13 +24,15 @@ class Truncated(Exception):
 class Intercepted:
     """Within it, one attention of each named module is what `attend` makes of it: here, what it is.
 
-    `modules` maps a name to the attention module; `which` says the number of the attention in that, from 0.
+    `modules` maps a name to the attention module; `which` says the number of the attention in that, from 0. What is
+    compiled runs as it was written meanwhile: compiled code calls no attention of PyTorch's, and knows of no hooks.
     """
 
     def __init__(self, modules: dict[int, torch.nn.Module], which: Which = lambda module: 0):
         self.modules, self.which = modules, which
         self.handles: list = []
         self.backends: list[tuple] = []
+        self.plainly = ExitStack()
 
     def attend(self, name: int, query, key, value, more: dict) -> torch.Tensor:
         """The output (B, N, L, D) of query (B, N, L, D), key and value (B, N, S, D), as they reach PyTorch's attention
@@ -37,13 +40,14 @@ class Intercepted:
         return F.scaled_dot_product_attention(query, key, value, **more)
 
     def __enter__(self):
+        self.plainly.enter_context(torch.compiler.set_stance("force_eager"))
         for name, module in self.modules.items():
             watch = _Watch(functools.partial(self.attend, name), self.which(module))
             self.handles.append(module.register_forward_pre_hook(watch.open))
             self.handles.append(module.register_forward_hook(watch.close, always_call=True))
             processor = getattr(module, "processor", None)
             if hasattr(processor, "_attention_backend"):  # whatever runs the rest, this attention is PyTorch's
-                self.backends.append((processor, processor._attention_backend))
+                self.backends.append((processor, vars(processor).get("_attention_backend")))
                 processor._attention_backend = AttentionBackendName.NATIVE
         return self
 
@@ -51,8 +55,11 @@ class Intercepted:
         while self.handles:
             self.handles.pop().remove()
         while self.backends:
-            processor, backend = self.backends.pop()
-            processor._attention_backend = backend
+            processor, own = self.backends.pop()
+            del processor._attention_backend  # its class's is none
+            if own is not None:
+                processor._attention_backend = own
+        self.plainly.close()
 
 
 class Tap(Intercepted):
