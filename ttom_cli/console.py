@@ -45,13 +45,16 @@ def error(message: str, hint: str = "") -> None:
     err.print(f"[bold red]error:[/] {escape(plain(message))}{tail}")
 
 
-def agreed(question: str) -> bool:
-    """Whether whoever sits at the terminal says yes. Raises TTOMError where there is no answer."""
-    err.print(f"{escape(plain(question))} \\[y/N]: ", end="")
+def agreed(question: str, *, otherwise: bool = False) -> bool:
+    """Whether whoever sits at the terminal says yes; `otherwise` is what an empty line says.
+
+    Raises TTOMError where there is no answer.
+    """
+    err.print(f"{escape(plain(question))} \\[{'Y/n' if otherwise else 'y/N'}]: ", end="")
     answer = sys.stdin.readline()
     if not answer:
         raise TTOMError("nothing was done: there was no answer")
-    return answer.strip().lower() in ("y", "yes")
+    return answer.strip().lower() in ("y", "yes", *([""] if otherwise else ()))
 
 
 def nth(number: int, total: int | None) -> str:

@@ -167,7 +167,7 @@ def _edit(made: Layout, give: Callable[[Layout], None], *, trust: bool) -> None:
         except TTOMError as error:
             if sys.stdin.isatty():
                 console.error(error.message)
-                if typer.confirm("edit it again?", default=True, err=True):
+                if console.agreed("Edit it again?", otherwise=True):
                     continue
             raise TTOMError(error.message, f"your edit is kept in {path}") from None
         path.unlink()
