@@ -535,6 +535,7 @@ def test_offloading_and_guidance_work_together(runtime, tmp_path, offload):
 def compiled(runtime, tmp_path, monkeypatch):
     """The same model with its blocks compiled; traced and differentiated as ever, but no machine code is made."""
     torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
     runtime.pipe.save_pretrained(tmp_path / "copy")
     made = Runtime.open(str(tmp_path / "copy"), load=LoadConfig(device="cpu", compile=True), guide=CONFIG)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -11,12 +12,15 @@ import pytest
 import sentencepiece
 import torch
 
+from ttom_cli.bench.sizes import SIZES, real_size
 from ttom_cli.catalog import CARDS, find_card
 from ttom_cli.cli import main
 from ttom_cli.config import GuideConfig, LoadConfig, MemoryConfig
 from ttom_cli.errors import ModelError
 from ttom_cli.generate import generate
+from ttom_cli.guidance.guide import Guide, attach
 from ttom_cli.guidance.spans import phrase_spans
+from ttom_cli.guidance.targets import Targets
 from ttom_cli.jobs import Job
 from ttom_cli.runtime import Runtime, find_variant
 
@@ -148,6 +152,29 @@ def test_operations_at_real_size(model, most, capsys):
     assert 0 < over[cold] <= most and over[cold] <= over["the reference's way"] / 2
     assert 0 <= over["hit, skip"] <= 0.01 and 0 < over["attention"] <= 0.005
     assert 1 <= peak["hit, skip"] <= peak[cold] <= 1.08 and peak[cold] <= peak["the reference's way"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "wan2.1-i2v-14b-480p", "wan2.2-i2v-5b", "skyreels-v2-14b-540p", "ltx-video-0.9.7-13b", "hunyuanvideo1.5-480p",
+        "qwen-image",
+    ],
+)  # fmt: skip
+def test_real_sizes_have_the_model_s_parameters_and_are_guided(name):
+    """And the guide finds as many video tokens as there are."""
+    card, real = CARDS[name], real_size(CARDS[name])
+    denoiser, grid = real.pipe.transformer, real.backbone.grid(real.pipe.transformer, real.call)
+    assert round(sum(p.numel() for p in denoiser.parameters()) / 1e9) == int(card.parameters.split()[0])
+    targets = Targets(torch.empty(2, *grid), torch.empty(2, grid[0]), torch.empty(2, *grid), ((1, 2), (5, 6)))
+    with attach(real.pipe, real.backbone, card.guide, seed=0) as adapter:
+        guide = Guide(real.pipe, real.backbone, card.guide, targets, adapter=adapter)
+        maps = guide.attention(real.call)
+    assert {m.shape[-1] for m in maps.values()} == {math.prod(grid)}
+
+
+def test_every_model_s_cost_can_be_counted():
+    assert set(SIZES) == {name for name, card in CARDS.items() if not card.embedded}
 
 
 def test_live_bytes_are_counted_and_let_go():

@@ -90,6 +90,7 @@ def test_streams_change_nothing_but_the_time(toy_folder, layout, pin):
 def traced(monkeypatch):
     """torch.compile without machine code."""
     torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
     compile_ = torch.compile
     monkeypatch.setattr(torch, "compile", lambda function: compile_(function, backend="aot_eager"))
 

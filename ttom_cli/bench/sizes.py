@@ -175,7 +175,7 @@ def _hunyuan15(card: ModelCard):
 
 
 class Unseen(TorchFunctionMode):
-    """Answers a forward that sorts its tokens by masks, which have no content here: half of them are true."""
+    """Answers a forward that sorts its tokens by masks, which have no content here: they hold for the first half."""
 
     def __call__(self, forward):
         @functools.wraps(forward)
@@ -189,10 +189,13 @@ class Unseen(TorchFunctionMode):
         if func is torch.Tensor.__bool__:
             return True
         if func is torch.Tensor.__getitem__ and getattr(args[1], "dtype", None) is torch.bool:
-            called = self.asked = getattr(self, "asked", 0) + 1
-            half = len(args[0]) // 2
-            return args[0][:half] if called % 2 else args[0][half:]
-        return func(*args, **(kwargs or {}))
+            tensor, mask = args
+            half = len(tensor) // 2
+            return tensor[half:] if hasattr(mask, "inverted") else tensor[:half]
+        output = func(*args, **(kwargs or {}))
+        if func is torch.Tensor.__invert__:
+            output.inverted = True
+        return output
 
 
 def _qwen_image(card: ModelCard):
