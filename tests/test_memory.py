@@ -11,6 +11,7 @@ from ttom_cli.memory import MemoryBank, disk
 from ttom_cli.memory.choice import by_value
 from ttom_cli.memory.index import Group
 from ttom_cli.memory.keys import cosine, embed
+from ttom_cli.memory.texts import Texts
 
 FACTS = {"model": "toy", "guide": {"rank": 2}, "seed": 1, "losses": [0.4, 0.1]}
 
@@ -197,6 +198,22 @@ def test_a_use_and_what_it_led_to_take_the_lock_once(bank, layout, monkeypatch):
     assert len(locked) == 2
     again = MemoryBank(bank.folder).entries()
     assert [(entry.uses, entry.passed, entry.failed) for entry in again] == [(2, 1, 1), (2, 1, 1)]
+
+
+def test_the_texts_outgrow_their_first_matrix(tmp_path):
+    texts = Texts(tmp_path)
+    said = [f"scene {n}" for n in range(70)]
+    rows = [texts.vector(text).copy() for text in said]
+    assert all(row == pytest.approx(embed(text), abs=1e-6) for row, text in zip(rows[60:], said[60:], strict=True))
+    assert texts.cosines(said[69], said[60:])[-1] == pytest.approx(1.0, abs=1e-5)
+    texts.save()
+    assert len(Texts(tmp_path).rows) == 0 and len(fresh(tmp_path).rows) == 70
+
+
+def fresh(folder):
+    texts = Texts(folder)
+    texts.refresh()
+    return texts
 
 
 def test_update_replaces_tensors_and_key(bank, layout):

@@ -65,7 +65,8 @@ class Texts:
         return self.rows[key]
 
     def vector(self, text: str) -> np.ndarray:
-        return self._vectors[self.row(text)]
+        row = self.row(text)  # first: the matrix may grow
+        return self._vectors[row]
 
     def cosines(self, text: str, others: list[str]) -> np.ndarray:
         """Of the text with each of the others."""
