@@ -405,8 +405,8 @@ class MemoryConfig(Checked):
 
     enabled: bool = option(True, "Use the memory bank.", name="memory")
     on_hit: str = option(
-        "auto", "skip (use the adapter as it is), continue (optimise it further, then update the entry), or auto: skip "
-        "where the scenes are much alike, else continue; and where a look at the video of a skip fails, optimise anew.",
+        "auto", "skip (use the adapter as it is), continue (optimise it further, then update the entry), or auto: skip, but "
+        "continue a LoRA of a scene that is less alike; and where a look at the video of a skip fails, optimise anew.",
         choices=("auto", "skip", "continue"),
     )  # fmt: skip
     blend: int = option(
@@ -426,4 +426,4 @@ class MemoryConfig(Checked):
     overlap: float = 0.5
     """Least mean IoU of corresponding boxes for a hit."""
     sure: float = 0.8
-    """Least likeness (of scene, objects as far as they count, and boxes the least) for a skip in auto."""
+    """Least likeness (of scene, objects as far as they count, and boxes the least) for a skip of a LoRA in auto."""

@@ -212,10 +212,15 @@ def _recall(runtime: Runtime, job: Job, report: Report) -> Recall | None:
 
 
 def _action(job: Job, recall: Recall) -> str:
-    """What is done with a hit: skip or continue."""
+    """What is done with a hit: skip or continue.
+
+    How alike the scenes are does not tell whether moves of latents help (measured: `ttom bench memory --reuse`), and is no
+    reason to optimise them further.
+    """
     if job.memory.on_hit != "auto":
         return job.memory.on_hit
-    return "skip" if recall.likeness >= job.memory.sure else "continue"
+    alike = recall.likeness >= job.memory.sure or "params" not in job.guide.ways
+    return "skip" if alike else "continue"
 
 
 def _remembers(runtime: Runtime, job: Job) -> bool:
