@@ -274,6 +274,10 @@ def test_auto_skips_where_the_scenes_are_much_alike_and_else_continues(runtime, 
     assert outcome.memory["action"] == "continue" and 0.5 < outcome.memory["likeness"] < 1 and outcome.losses
     (after,) = runtime.bank.entries()
     assert (after.id, after.updates) == (learnt.id, 1)
+    by_moves = replace(aside, guide=replace(GUIDE, mode="attention+latents", consolidate=0))
+    assert generate(told(runtime, job, BOTH), replace(by_moves, layout=job.layout)).memory["outcome"] == "miss"
+    hit = generate(told(runtime, job, BOTH), by_moves).memory
+    assert hit["action"] == "skip" and hit["likeness"] < 1  # for moves likeness is no reason
 
 
 def test_a_hit_of_several_is_their_blend_and_is_replayed(runtime, job, tmp_path):

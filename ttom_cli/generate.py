@@ -214,8 +214,8 @@ def _recall(runtime: Runtime, job: Job, report: Report) -> Recall | None:
 def _action(job: Job, recall: Recall) -> str:
     """What is done with a hit: skip or continue.
 
-    How alike the scenes are does not tell whether moves of latents help (measured: `ttom bench memory --reuse`), and is no
-    reason to optimise them further.
+    How alike the scenes are does not tell whether moves of latents help (measured: `ttom bench memory --reuse`), and is
+    no reason to optimise them further.
     """
     if job.memory.on_hit != "auto":
         return job.memory.on_hit
