@@ -406,7 +406,7 @@ class MemoryConfig(Checked):
     enabled: bool = option(True, "Use the memory bank.", name="memory")
     on_hit: str = option(
         "auto", "skip (use the adapter as it is), continue (optimise it further, then update the entry), or auto: "
-        "skip, but continue a LoRA of a scene less alike; and where a look at the video of a skip fails, optimise anew.",
+        "skip, but continue a LoRA of a scene less alike; and where a look at a skip's video fails, optimise anew.",
         choices=("auto", "skip", "continue"),
     )  # fmt: skip
     blend: int = option(
