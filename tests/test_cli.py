@@ -138,7 +138,7 @@ def test_control_characters_do_not_reach_the_terminal(capsys):
 def test_no_prompt_at_all(capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     code, _, err = run(capsys, "generate")
-    assert code == 1 and "there is no prompt" in err
+    assert code == 1 and "standard input has no prompt" in err
 
 
 # ---------------------------------------------------------------- generate and memory
@@ -162,7 +162,8 @@ def test_a_stream_of_prompts_shares_one_model_and_one_memory(capsys, toy_folder,
     monkeypatch.setattr("sys.stdin", io.StringIO(lines))
     code, out, err = run(capsys, "generate", "--model", toy_folder, "--json", "--planner-fallback", "error", *TOY)
     assert code == 1  # one failed, the others are done
-    first, second = (json.loads(line) for line in out.splitlines())
+    first, failed, second = (json.loads(line) for line in out.splitlines())
+    assert failed["path"] is None and failed["prompt"] == "slowly" and failed["error"]
     assert (first["memory"]["outcome"], second["memory"]["outcome"]) == ("miss", "hit")
     assert first["path"] != second["path"]
     assert all((tmp_path / v["path"]).is_file() for v in (first, second))
