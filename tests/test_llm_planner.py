@@ -172,6 +172,8 @@ def test_a_template_of_ones_own(server, tmp_path, capsys):
     assert main(["plan", "--show-template", "--out", "mine"]) == 0
     assert sorted(p.name for p in Path("mine").iterdir()) == sorted(FILES)
     Path("mine/user.md").write_text("PLAN THIS: $prompt ($width)")
+    assert main(["plan", "--show-template", "--out", "mine"]) == 1  # what is edited is kept
+    assert " is there already (--overwrite writes over it)" in capsys.readouterr().err
     server.answers = [good()]
     assert main(command(server, "--template", "mine", "--size", "720x480")) == 0
     assert server.requests[0]["body"]["messages"][-1]["content"] == f"PLAN THIS: {PROMPT} (720)"

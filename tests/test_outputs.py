@@ -257,6 +257,8 @@ def test_drawn_seeds_and_named_files_are_resumed(capsys):
         code == 0 and len(lines) == 1 and "note: videos/renamed.mp4 is there" in err and "videos/b.mp4 is there" in err
     )
     assert re.fullmatch(r"videos/a-red-ball-seed\d+\.mp4", lines[0])
+    left_out = map(json.loads, run(capsys, *argv, "--resume", "--json")[1])
+    assert all(read_recipe(Path(line["path"]))["seed"] == line["seed"] for line in left_out)
     Path("p.yaml").write_text("- {prompt: a blue cube, out: b.mp4, seed: 4}\n")
     code, lines, err = run(capsys, *argv, "--resume")
     assert code == 1 and "videos/b.mp4 is there already" in err

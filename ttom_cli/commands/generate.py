@@ -63,6 +63,7 @@ def generate(
     One model load serves all prompts that name no other; a prompt that fails is reported and the rest are done.
     """
     from ..asked import Finished, Places, videos_of
+    from ..video import read_recipe
 
     common = read_config(config)
     run = resolve_slice(RunConfig, common, given)
@@ -88,11 +89,11 @@ def generate(
             wanted = [a for a, path in zip(asked, there, strict=True) if not path]
             for a in wanted:
                 places.claim(a, finished.cut(a) if run.resume else None)
-        for a, path in zip(asked, there, strict=True):
-            if path:
-                console.note(f"{path} is there, and is left out: {title(item)}")
-                if json_:
-                    print(to_json(_line(item, a.seed, path=str(path)) | {"left_out": True}), flush=True)
+        for path in filter(None, there):
+            console.note(f"{path} is there, and is left out: {title(item)}")
+            if json_:
+                seed = read_recipe(path).get("seed")  # another than is drawn now
+                print(to_json(_line(item, seed, path=str(path)) | {"left_out": True}), flush=True)
         return wanted
 
     videos = itertools.chain.from_iterable(source.tried(ask, source.items, title))

@@ -50,11 +50,11 @@ def plan(
 
     if schema:
         return print(to_json(layout_schema(), indent=2))
-    if show_template:
-        return _show_template(given.get("template"), out)
     common = read_config(config)
     _planning(common, given)  # bad options are said before anything is asked of a model
     run = resolve_slice(RunConfig, common, given)
+    if show_template:
+        return _show_template(given.get("template"), out, run.overwrite)
     layout = run.layout
     source = None if import_ else read_source(prompt, prompts, layout)
     batch = source is None or source.batch
@@ -194,10 +194,13 @@ def _imported(path: Path):
     return good
 
 
-def _show_template(template: Path | None, out: Path | None) -> None:
+def _show_template(template: Path | None, out: Path | None, overwrite: bool) -> None:
     from ..planning.template import read_template
 
-    for name, text in read_template(template).texts:
+    texts = read_template(template).texts
+    for name, _ in texts if out else ():
+        refuse_existing(out / name, overwrite)
+    for name, text in texts:
         if out is None:
             print(f"--- {name}\n{text}")
             continue
