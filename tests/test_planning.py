@@ -500,3 +500,11 @@ def test_too_many_objects_are_said(plan, prompt):
 
 def test_digits_that_are_no_numbers(plan):
     assert len(plan("a ² dog").objects) == 1
+
+
+def test_a_word_as_long_as_a_page_is_no_name_of_a_thing(capsys):
+    from ttom_cli.cli import main
+
+    assert main(["plan", "a" * 1200]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: the rules planner finds no object") and err.count("\n") == 1

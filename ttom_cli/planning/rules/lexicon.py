@@ -347,6 +347,7 @@ STAYING = SPINNING | verb_forms(
 )
 VERBS = MOVING | verb_forms(OTHER_VERBS) | {"stood", "sat", "lying"}
 BASE_FORMS = frozenset(MOTION_VERBS + OTHER_VERBS + UP_VERBS + DOWN_VERBS)
+COMPOUND = 45  # letters that a word of two may have
 
 
 def is_english(words: list[str]) -> bool:
@@ -377,7 +378,9 @@ def can_name(word: str) -> bool:
 @cache
 def _second_half(word: str) -> str:
     """'sandcastle' -> 'castle', of a word that is not known and is two that are."""
-    halves = () if word.endswith("ing") else ((word[:i], word[i:]) for i in range(3, len(word) - 3))
+    if word.endswith("ing") or len(word) > COMPOUND:
+        return ""
+    halves = ((word[:i], word[i:]) for i in range(3, len(word) - 3))
     return next((b for a, b in halves if not wordnet.NOUN.isdisjoint(wordnet.kinds(a)) and seen(b)), "")
 
 
