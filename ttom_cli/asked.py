@@ -4,7 +4,6 @@ there already, by the recipes in them."""
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from pathlib import Path
 from .backbones import FAMILIES
 from .backbones.card import ModelCard
 from .errors import TTOMError
+from .files import numbered
 from .outputs import SUFFIXES, Pattern, read_pattern, refuse_existing
 from .pictures import digest_of
 from .settings import OPTIONS, Layer, Settings, named, seeds_of
@@ -176,9 +176,8 @@ class Places:
         path = asked.path(prompt, seed)
         if not self.overwrite:
             return path  # the next free one is found once the file is there
-        names = itertools.chain([path], (path.with_stem(f"{path.stem}-{n}") for n in itertools.count(2)))
         own = asked.number, asked.take
-        return next(name for name in names if self.given.setdefault(name, own) == own)
+        return next(name for name in numbered(path) if self.given.setdefault(name, own) == own)
 
     def may_overwrite(self, asked: Asked, path: Path) -> bool:
         return self.overwrite or self.cut.get(path) == (asked.number, asked.take)

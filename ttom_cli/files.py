@@ -8,7 +8,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -61,7 +61,7 @@ def put(finished: Path, path: Path, *, overwrite: bool = False) -> Path:
     if overwrite:
         os.replace(finished, path)
         return path
-    for name in itertools.chain([path], (path.with_stem(f"{path.stem}-{n}") for n in itertools.count(2))):
+    for name in numbered(path):
         with suppress(FileExistsError):
             _put_new(finished, name)
             return name
@@ -83,6 +83,11 @@ def once(source: str) -> Callable[[list], dict]:
 
 def _twice(source: str, name) -> TTOMError:
     return TTOMError(f"{source} has {str(name)[:80]!r} twice in one mapping", "only one of them can be meant")
+
+
+def numbered(path: Path) -> Iterator[Path]:
+    """The path, and 'name-2', 'name-3', and so on, without end."""
+    return itertools.chain([path], (path.with_stem(f"{path.stem}-{n}") for n in itertools.count(2)))
 
 
 def _put_new(finished: Path, path: Path) -> None:

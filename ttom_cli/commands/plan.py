@@ -14,7 +14,7 @@ import typer
 from .. import console
 from ..config import PlannerConfig, RunConfig, SampleConfig
 from ..errors import LayoutError, TTOMError
-from ..files import to_json
+from ..files import numbered, to_json
 from ..outputs import refuse_existing
 from ..settings import given_fields, read_config, resolve_slice
 from .inputs import ConfigOpt, JsonOpt, PromptArg, PromptsOpt, own_options, plan_item, read_source
@@ -126,11 +126,8 @@ def _write(made: Layout, out: Path, batch: bool, taken: set[Path], overwrite: bo
             raise TTOMError(f"--out {out} is one file, and there may be several prompts", "give a folder")
         path = out
     else:
-        name, n = slug(made.prompt), 1
-        while (path := out / (f"{name}.json" if n == 1 else f"{name}-{n}.json")) in taken or (
-            path.exists() and not overwrite
-        ):
-            n += 1
+        names = numbered(out / f"{slug(made.prompt)}.json")
+        path = next(name for name in names if name not in taken and (overwrite or not name.exists()))
         taken.add(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
