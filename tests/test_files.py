@@ -51,7 +51,7 @@ def test_what_never_ends_is_not_read_to_its_end():
 def test_a_layout_of_too_much_is_not_looked_through(capsys):
     Path("f").write_text(json.dumps({"objects": [{}] * 100_000}))
     assert main(["plan", "a dog", "--layout", "f"]) == 1
-    assert capsys.readouterr().err.startswith("error: f: objects: 100000 entries, and 16 may be there (")
+    assert capsys.readouterr().err.startswith("error: f: objects has 100000 entries, and 16 are the most (")
 
 
 def test_a_name_that_no_system_takes(capsys):

@@ -48,7 +48,7 @@ def test_help_and_the_page_have_the_same_names(monkeypatch, capsys):
     plain = " ".join(shown.replace("│", " ").split())
     for option in OPTIONS.values():
         assert " ".join(option.help.split()[:3]) in plain, option.name
-    assert "Default: 25 for shapes, shapes-cog; else the model's own, as `ttom models` says." in plain
+    assert "[default: 25 for shapes, shapes-cog; else the model's own, as `ttom models` says]" in plain
 
 
 @pytest.mark.parametrize("name", OPTIONS)

@@ -197,4 +197,4 @@ def test_a_stream_may_have_options_and_a_wrong_line_costs_no_other(capsys, monke
 
 def test_a_prompt_of_many_words(capsys):
     assert main(["plan", "a red ball " * 2000]) == 1
-    assert capsys.readouterr().err == "error: the prompt has 22000 characters (say it in 20000 at most)\n"
+    assert capsys.readouterr().err == "error: the prompt has 22000 characters (say it in 4000 at most)\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import logging
 import os
@@ -48,6 +49,18 @@ app.command()(show.show)
 app.command()(probe.probe)
 app.command()(models.models)
 app.add_typer(bench.app, name="bench")
+
+
+def _flow(commands: typer.Typer) -> None:
+    """A paragraph of a docstring is one of the help, whose lines break where the terminal ends."""
+    for command in commands.registered_commands:
+        paragraphs = inspect.getdoc(command.callback).split("\n\n")
+        command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    for group in commands.registered_groups:
+        _flow(group.typer_instance)
+
+
+_flow(app)
 
 
 def main(argv: list[str] | None = None) -> int:

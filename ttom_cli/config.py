@@ -115,7 +115,9 @@ class SampleConfig(Checked):
         help="Scale of classifier-free guidance; 1 or less is none.", name="cfg",
         elsewhere=("guidance-scale", "cfg-scale", "guidance"),
     )  # fmt: skip
-    shift: float | None = option(None, "Of the flow-matching noise levels.", elsewhere=("flow-shift", "sample-shift"))
+    shift: float | None = option(
+        None, "Of the flow-matching noise levels.", above=0, elsewhere=("flow-shift", "sample-shift")
+    )
     negative_prompt: str = option("", "What the video should not show.", elsewhere=("negative", "neg-prompt"))
     image: str = option(
         "", "A picture that the video starts from, for models that want one; its middle is cut to the video's shape.",

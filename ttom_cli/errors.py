@@ -28,7 +28,7 @@ class LayoutError(TTOMError):
     def __init__(self, faults: list[str], source: str = "layout", hint: str = ""):
         super().__init__(
             f"{source}: " + "; ".join(fault[:300] for fault in faults),
-            hint or "see `ttom plan --schema` for the format",
+            hint,
         )
         self.faults = faults
 
@@ -66,8 +66,9 @@ def explained(error: Exception) -> tuple[str, str]:
     if isinstance(error, TTOMError):
         return error.message, error.hint
     if isinstance(error, OSError) and error.strerror:
-        where = f": {str(error.filename)[:200]}" if error.filename else ", on standard output or in a file"
-        return error.strerror + where, ""
+        if error.filename:
+            return f"cannot read or write {str(error.filename)[:200]}: {error.strerror}", ""
+        return f"{error.strerror}, on standard output or in a file", ""
     words = " ".join(str(error).split())[:300]
     return f"{type(error).__name__}: {words}", "this is a fault of ttom's; --debug shows where"
 
@@ -88,8 +89,10 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
     return f"did you mean {' or '.join(map(repr, near))}?" if near else otherwise
 
 
-def unknown(kind: str, name: str, known: Collection[str], otherwise: str = "") -> TTOMError:
+def unknown(
+    kind: str, name: str, known: Collection[str], otherwise: str = "", *, of: type[TTOMError] = TTOMError
+) -> TTOMError:
     """An unknown name, with the nearest known ones; where none is near with a few known ones, or else `otherwise`."""
     listed = f"known: {', '.join(known)}" if len(known) <= FEW else otherwise
     shown = name if len(name) <= 80 else f"{name[:60]}..."
-    return TTOMError(f"unknown {kind} {shown!r}", did_you_mean(name, known, listed))
+    return of(f"unknown {kind} {shown!r}", did_you_mean(name, known, listed))

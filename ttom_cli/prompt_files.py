@@ -73,7 +73,8 @@ def entry_of(line: str, source: str, *, objects: bool = False) -> str | dict | N
     try:
         return json.loads(text, object_pairs_hook=once(source))
     except (ValueError, RecursionError) as error:
-        raise TTOMError(f"{source}: it is not JSON: {error}", "an object a line, or a prompt a line") from None
+        reason = f"{error.msg} at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else error
+        raise TTOMError(f"{source}: it is not JSON: {reason}", "an object a line, or a prompt a line") from None
 
 
 def as_item(entry, source: str, left: dict | None) -> Layer:

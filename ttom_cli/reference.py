@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .backbones.card import ModelCard
 from .catalog import CARDS, EMBEDDED
-from .config import PANELS
+from .config import PANELS, GuideConfig
 from .options import Option
 from .settings import OPTIONS
 
@@ -27,17 +27,23 @@ def default_of(option: Option) -> str:
     """The default in words, that of the packaged models first: '8 for shapes, shapes-cog; else 32'."""
     packaged: dict[str, list[str]] = {}
     for card in EMBEDDED:
-        packaged.setdefault(in_words(_default(option, card)), []).append(card.name)
-    others = {in_words(_default(option, card)) for card in CARDS.values() if not card.embedded}
+        packaged.setdefault(_default(option, card), []).append(card.name)
+    others = {_default(option, card) for card in CARDS.values() if not card.embedded}
     if packaged.keys() == others and len(others) == 1:
         return others.pop()
     parts = [f"{value or 'none'} for {', '.join(names)}" for value, names in packaged.items()]
     return "; ".join([*parts, f"else {others.pop() or 'none'}" if len(others) == 1 else ELSE])
 
 
-def _default(option: Option, card: ModelCard):
+def _default(option: Option, card: ModelCard) -> str:
     of_card = next((part for part in (card.sample, card.guide) if isinstance(part, option.of)), None)
-    return option.default if of_card is None else option.value_of(of_card)
+    if of_card is None:
+        return in_words(option.default)
+    said = in_words(option.value_of(of_card))
+    if option.of is not GuideConfig or option.field == "mode":
+        return said
+    params = in_words(option.value_of(card.guide_in("params")))
+    return said if params == said else f"{said} ({params} in a guide without attention)"
 
 
 def in_words(value) -> str:

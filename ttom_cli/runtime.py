@@ -135,12 +135,17 @@ class Runtime:
         frames = (video * 255).round().astype(np.uint8)
         if np.ptp(frames.reshape(-1, 3), axis=0).max() <= FLAT:
             shade = "black" if frames.max() <= FLAT else f"flat colour, rgb{tuple(map(int, frames[0, 0, 0]))}"
-            raise VideoError(f"the video is all {shade}", "try another --seed, or --guide off to see the model alone")
+            raise VideoError(
+                f"the video is all {shade}",
+                "try another --seed; where it was guided, --guide off shows the model alone",
+            )
         return frames
 
     def _not_finite(self, what: str) -> VideoError:
-        hint = "use --dtype bfloat16" if self.load.dtype == "float16" else "lower --lr or --latent-lr, or --guide off"
-        return VideoError(f"{what} not finite", f"{hint}; check the model's weights where that does not help")
+        hint = (
+            "use --dtype bfloat16" if self.load.dtype == "float16" else "lower --lr or --latent-lr where it is guided"
+        )
+        return VideoError(f"{what} not finite", f"{hint}; else look at --cfg, --shift, and the model's weights")
 
     def see(self, frames_FHWC: np.ndarray, phrases: list[str]) -> list[list[Sighting]]:
         """What the detector sees for each phrase. On a GPU the denoiser leaves it for that time."""
@@ -224,6 +229,10 @@ def find_device(name: str) -> str:
     """The device of that name, or without one a GPU where there is one. Raises ModelError where it cannot be used."""
     if not name:
         return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.device(name)
+    except RuntimeError:
+        raise ModelError(f"there is no device {name[:80]!r}", "such as cpu, cuda, cuda:1 or mps") from None
     try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:

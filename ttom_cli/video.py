@@ -125,7 +125,8 @@ def read_frames(path: Path) -> np.ndarray:
 def read_recipe(path: Path, *, whole: bool = False) -> dict:
     """The recipe inside a video. Raises TTOMError where there is none; with `whole`, also where the file is cut off."""
     if not path.is_file():
-        raise TTOMError(f"there is no file {path}", "give a video that ttom wrote")
+        fault = f"{path} is no file" if path.exists() else f"there is no file {path}"
+        raise TTOMError(f"{path} is a folder" if path.is_dir() else fault, "give a video that ttom wrote")
     if (comment := comment_of(path)) is not None:
         return _recipe_in(comment, path)
     packets = ["-map", "0:v", "-c", "copy", "-f", "null", "-"] if whole else []

@@ -10,13 +10,13 @@ import typer
 
 from .. import console
 from ..config import CheckConfig, LoadConfig, PlannerConfig
-from ..errors import TTOMError, unknown
+from ..errors import TTOMError, UsageError, unknown
 from ..files import to_json
 from ..settings import resolve_slice
 from .inputs import JsonOpt, settle
-from .parameters import number, parameter, takes, whole
+from .parameters import file, number, parameter, takes, whole
 
-MarkdownOpt = Annotated[Optional[Path], typer.Option("--markdown", help="Write the tables as Markdown too.")]
+MarkdownOpt = file("--markdown", help="Write the tables as Markdown too.")
 
 app = typer.Typer(help="Measurements that anyone can repeat.", no_args_is_help=True)
 
@@ -24,7 +24,9 @@ app = typer.Typer(help="Measurements that anyone can repeat.", no_args_is_help=T
 @app.command("shapes")
 def bench_shapes(
     each: whole(
-        "each", "Prompts a category; with fewer the intervals are wider. Default: 22, over an hour a model.", least=1
+        "each",
+        "Prompts a category; with fewer the intervals are wider; all 22 by default, over an hour a model.",
+        least=1,
     ) = None,
     only: Annotated[Optional[str], typer.Option(help="Of found,guide,memory,tries: the tables to make.")] = None,
     set_: Annotated[
@@ -51,7 +53,7 @@ def bench_shapes(
     wanted = _names(only) if only is not None else list(makers)
     for name in wanted:
         if name not in makers:
-            raise unknown("table", name, makers)
+            raise unknown("table", name, makers, of=UsageError)
     models = _names(model) if model is not None else [card.name for card in CARDS.values() if card.embedded]
     for name in models:
         _of_the_world(name, set_)
@@ -76,7 +78,7 @@ def _of_the_world(model: str, set_: str) -> str:
     from ..catalog import find_card
 
     if set_ not in SETS:
-        raise unknown("set", set_, SETS)
+        raise unknown("set", set_, SETS, of=UsageError)
     if find_card(model).world != "shapes":
         raise TTOMError(f"{model} is no model of the shapes world", "give shapes, shapes-cog, or a folder of one")
     return model
@@ -175,7 +177,7 @@ def bench_stream(
     model: Annotated[str, typer.Option("--model", "-m", help="An embedded model, or a folder of one.")] = "shapes",
     set_: Annotated[str, typer.Option("--set", help="Of tune, validate or report: where the compositions are of.")] = "report",
     seed: parameter("seed", "Of the order, and of how the boxes are moved.") = 0,
-    plot: Annotated[Optional[Path], typer.Option("--plot", help="Draw seconds and score by prompt, as PNG.")] = None,
+    plot: file("--plot", help="Draw seconds and score by prompt, as PNG.") = None,
     json_: JsonOpt = False,
     markdown: MarkdownOpt = None,
 ) -> None:  # fmt: skip

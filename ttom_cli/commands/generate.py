@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,7 +21,7 @@ from ..errors import TTOMError, VideoError, explained
 from ..files import to_json
 from ..options import options_of
 from ..outputs import STILLS, Pattern, read_pattern, refuse_existing
-from ..settings import OPTIONS, Layer, Settings, given_fields, read_config, resolve_slice
+from ..settings import OPTIONS, Layer, Settings, given_fields, option_name, read_config, resolve_slice
 from ..text import plain
 from .inputs import (
     ConfigOpt,
@@ -37,7 +37,7 @@ from .inputs import (
     sound,
     title,
 )
-from .parameters import takes
+from .parameters import file, takes
 from .tally import Tally
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def generate(
     prompt: PromptArg = None,
     prompts: PromptsOpt = None,
     config: ConfigOpt = None,
-    replay: Annotated[Optional[Path], typer.Option(help="Make the video of this MP4 again, from the recipe in it.", rich_help_panel=OUTPUT)] = None,
+    replay: file("--replay", help="Make this video again, from the recipe in it.", panel=OUTPUT) = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Replay a video of another model than the packaged ones without being asked.", rich_help_panel=OUTPUT)] = False,
     json_: JsonOpt = False,
     *,
@@ -70,7 +70,7 @@ def generate(
     if replay and (prompt is not None or prompts):
         raise TTOMError("there are both --replay and a prompt", "the recipe has its own; leave one of them out")
     if replay:
-        _refuse_changes(given)
+        _refuse_changes(common, given)
         return _replay(replay, run, given_fields(common, given)[LoadConfig], yes=yes, json_=json_)
     source = read_source(prompt, prompts, run.layout)
     card, shared = settle(common, given)  # bad options are said before a model is loaded
@@ -183,7 +183,7 @@ class Loaded:
         blind = self.runtime and not self.runtime.detector and detector_for(self.runtime.card, check)
         if of != self.of or blind:
             self.runtime, self.of = None, ()  # what is held goes before more is loaded
-            bank = open_bank(run.bank, settings.memory)
+            bank = open_bank(run.bank, memory=settings.memory)
             try:
                 self.runtime = Runtime.open(run.model, bank=bank, load=settings.load, guide=settings.guide, check=check)
             except TTOMError as error:
@@ -270,11 +270,14 @@ def _agree(source: Path, brought: str) -> None:
         raise TTOMError("nothing was loaded")
 
 
-def _refuse_changes(given: dict) -> None:
-    """Raises TTOMError for options that would make another video than the recipe's."""
+def _refuse_changes(common: Layer, given: dict) -> None:
+    """Raises TTOMError for options that would make another video than the recipe's; a file's are left alone."""
     fit = {"out", "overwrite", "bank", *(option.name for option in options_of(LoadConfig))}
     for name in given.keys() - fit:
-        raise TTOMError(f"--replay makes the video as it was made, and --{name} would change it", f"leave --{name} out")
+        said = f"--no-{name}" if given[name] is False else f"--{name}"
+        raise TTOMError(f"--replay makes the video as it was made, and {said} would change it", f"leave {said} out")
+    if idle := [name for name in map(option_name, common) if name not in fit]:
+        console.note(f"{common.source}: a replay makes the video as it was made, without {', '.join(idle)} of here")
 
 
 def _replay(source: Path, options: RunConfig, loading: dict, *, yes: bool, json_: bool) -> None:

@@ -20,22 +20,21 @@ from ..errors import TTOMError, explained
 from ..options import shown
 from ..prompt_files import as_item, entry_of, left_alone, read_prompts
 from ..settings import PER_PROMPT, Layer, Settings, option_name, resolve, resolve_slice
+from .parameters import file
 
 if TYPE_CHECKING:
     from ..layout import Layout
     from ..memory import MemoryBank
 
-LONGEST = 20_000  # characters of a prompt
+LONGEST = 4000  # characters of a prompt, as in a layout
 T, Made = TypeVar("T"), TypeVar("Made")
 PromptArg = Annotated[Optional[str], typer.Argument(help="The prompt; without one, or for -, lines on standard input.")]
-PromptsOpt = Annotated[
-    Optional[Path],
-    typer.Option(
-        "--prompts",
-        help="Prompts: one a line, a list in YAML or JSON, JSON lines, or a table (.csv) with a column 'prompt'; - is standard input.",
-    ),
-]
-ConfigOpt = Annotated[Optional[Path], typer.Option("--config", help="Options from a YAML file.")]
+PromptsOpt = file(
+    "--prompts",
+    help="Prompts: one a line, a list in YAML or JSON, JSON lines, or a table (.csv, .tsv) with a column 'prompt'; - is "
+    "standard input.",
+)
+ConfigOpt = file("--config", help="Options from a YAML file.")
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 
@@ -187,12 +186,13 @@ def plan_item(item: dict, planner: PlannerConfig, size: tuple[int, int] | None =
     """
     from ..layout import layout_from_json, read_layout
     from ..planning.check import check
+    from ..text import fold
 
     prompt, given = item["prompt"], item.get("layout")
     if prompt is not None and not prompt.strip():
         raise TTOMError("the prompt is empty", "say what the video shows")
-    if prompt is not None and len(prompt) > LONGEST:
-        raise TTOMError(f"the prompt has {len(prompt)} characters", f"say it in {LONGEST} at most")
+    if prompt is not None and (length := max(len(prompt), len(fold(prompt)))) > LONGEST:  # ligatures are several
+        raise TTOMError(f"the prompt has {length} characters", f"say it in {LONGEST} at most")
     if isinstance(given, dict):
         made, source = layout_from_json(given, prompt=prompt), "layout"
     elif given is not None and not isinstance(given, str):
@@ -215,7 +215,7 @@ def _planner(config: PlannerConfig, size: tuple[int, int] | None):
     return make_planner(config, size=size or DEFAULT_SIZE, tell=console.note)
 
 
-def open_bank(folder: Path | None, memory: MemoryConfig | None = None, *, tell=console.note) -> MemoryBank:
+def open_bank(folder: Path | None, *, memory: MemoryConfig | None = None, tell=console.note) -> MemoryBank:
     """The bank at `folder`, or the default one; `tell` is given a line for each entry in it that is bad."""
     memory, folder = memory or MemoryConfig(), folder or _default_folder()
     if folder.exists() and not folder.is_dir():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
+from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Optional
 
@@ -63,11 +64,11 @@ def _annotation(option: Option, help: str = "", *, layered: bool = False) -> Any
     names += [f"-{option.short}"] if option.short else []
     default, kind = default_of(option), str if option.listed or option.repeated else option.kind
     said = {
-        "help": help or (f"{option.help} Default: {default}." if default else option.help),
+        "help": help or (f"{option.help} {_aside(f'default: {default}')}" if default else option.help),
         "rich_help_panel": option.panel or None,
     }
     if option.env and layered:
-        said["help"] += f" Or ${option.env}."
+        said["help"] += f" {_aside(f'env var: {option.env}')}"
     elif option.env:
         said["envvar"] = option.env
     if option.repeated:
@@ -79,6 +80,11 @@ def _annotation(option: Option, help: str = "", *, layered: bool = False) -> Any
     return Annotated[Optional[kind], typer.Option(*names, **said)]
 
 
+def _aside(text: str) -> str:
+    """As the library of commands says it of what it knows itself."""
+    return rf"\[{text}]"
+
+
 def whole(name: str, help: str, *, least: float = -math.inf) -> Any:
     """The annotation of a command's own parameter that is a whole number."""
     return number(name, help, kind=int, least=least)
@@ -86,9 +92,20 @@ def whole(name: str, help: str, *, least: float = -math.inf) -> Any:
 
 def number(name: str, help: str, *, kind: type = float, least: float = -math.inf, most: float = math.inf) -> Any:
     """The annotation of a command's own parameter that is a number."""
-    own = Option(name=name, help=help, of=NoneType, field="", default=None, kind=kind, least=least, most=most)
-    said = {"parser": _parser(own), "metavar": f"<{kind.__name__}>", "help": help}
+    said = {"parser": _parser(_own(name, kind, least=least, most=most)), "metavar": f"<{kind.__name__}>", "help": help}
     return Annotated[Optional[kind], typer.Option(f"--{name}", **said)]
+
+
+def file(*names: str, help: str, panel: str | None = None) -> Any:
+    """The annotation of a command's own parameter that is a file or a folder; without names it is an argument."""
+    said = {"parser": _parser(_own(names[0] if names else "file", Path)), "help": help, "rich_help_panel": panel}
+    kind = partial(typer.Option, *names, metavar="<path>") if names else partial(typer.Argument, metavar="FILE")
+    return Annotated[Optional[Path] if names else Path, kind(**said)]
+
+
+def _own(name: str, kind: type, **said: Any) -> Option:
+    """What a command's own parameter is checked by."""
+    return Option(name=name.lstrip("-"), help="", of=NoneType, field="", default=None, kind=kind, **said)
 
 
 def _parser(option: Option) -> Callable[[str], Any]:

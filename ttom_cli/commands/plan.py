@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,7 +18,7 @@ from ..files import numbered, to_json
 from ..outputs import refuse_existing
 from ..settings import given_fields, read_config, resolve_slice
 from .inputs import ConfigOpt, JsonOpt, PromptArg, PromptsOpt, own_options, plan_item, read_source
-from .parameters import takes
+from .parameters import file, takes
 
 if TYPE_CHECKING:
     from ..layout import Layout
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 @takes(
     "layout", "overwrite", PlannerConfig, "size",
-    size="WIDTHxHEIGHT in pixels of the video that it is for, which a language model is told. Default: 832x480.",
+    size="WIDTHxHEIGHT in pixels of the video that it is for, which a language model is told; by default 832x480.",
 )  # fmt: skip
 def plan(
     prompt: PromptArg = None,
     prompts: PromptsOpt = None,
-    import_: Annotated[Optional[Path], typer.Option("--import", help="A layout cache of the TTOM reference code, in place of prompts.")] = None,
-    out: Annotated[Optional[Path], typer.Option("--out", "-o", help="A folder for a JSON file per prompt, or for one prompt a .json.")] = None,
-    preview: Annotated[Optional[Path], typer.Option(help="Draw the layout: a .gif or .mp4 that moves, or a .png.")] = None,
+    import_: file("--import", help="A layout cache of the TTOM reference code, in place of prompts.") = None,
+    out: file("--out", "-o", help="A folder for a JSON file per prompt, or for one prompt a .json.") = None,
+    preview: file("--preview", help="Draw the layout: a .gif or .mp4 that moves, or a .png.") = None,
     edit: Annotated[bool, typer.Option("--edit", help="Open the layout in $EDITOR, and check it when that closes.")] = False,
     json_: JsonOpt = False,
     config: ConfigOpt = None,

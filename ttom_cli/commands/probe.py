@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -15,7 +15,7 @@ from ..errors import ModelError, TTOMError
 from ..files import to_json
 from ..settings import Settings, resolve, resolve_slice
 from .inputs import JsonOpt, PromptArg, PromptsOpt, own_options, plan_item, read_source, settle
-from .parameters import parameter, takes, whole
+from .parameters import file, parameter, takes, whole
 
 if TYPE_CHECKING:
     from ..backbones.card import ModelCard
@@ -47,11 +47,11 @@ def probe(
     prompt: PromptArg = None,
     prompts: PromptsOpt = None,
     seed: parameter("seed", "Of the first video's noise; the next ones count up.") = 0,
-    ranges: whole("ranges", "Parts of the denoising that are scored apart; no more than steps. Default: 10.", least=1) = None,
+    ranges: whole("ranges", "Parts of the denoising that are scored apart; no more than steps; by default 10.", least=1) = None,
     heads: Annotated[bool, typer.Option("--heads", help="Score every attention head too.")] = False,
     layout_only: Annotated[bool, typer.Option("--layout-only", help="Against the planned boxes, not what a detector sees.")] = False,
-    plot: Annotated[Optional[Path], typer.Option(help="A folder for heatmap.png and curve.png.")] = None,
-    profile: Annotated[Optional[Path], typer.Option(help="Write the best blocks to this YAML, for ttom generate --profile.")] = None,
+    plot: file("--plot", help="A folder for heatmap.png and curve.png.") = None,
+    profile: file("--profile", help="Write the best blocks to this YAML, for ttom generate --profile.") = None,
     keep: whole("keep", "How many blocks are the best.", least=1) = 2,
     json_: JsonOpt = False,
     *,

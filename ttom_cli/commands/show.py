@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from ..config import GuideConfig, LoadConfig, SampleConfig
 from ..errors import TTOMError
@@ -16,12 +12,13 @@ from ..options import options_of
 from ..reference import in_words
 from ..text import plain
 from .inputs import JsonOpt
+from .parameters import file
 
 PIPED = 100  # characters a line, where no terminal says how many
 
 
 def show(
-    video: Annotated[Path, typer.Argument(help="A video that ttom wrote.")],
+    video: file(help="A video that ttom wrote."),
     json_: JsonOpt = False,
 ) -> None:
     """Show how a video was made: its recipe, its layout, and what was seen in it at the time."""
@@ -54,6 +51,8 @@ def show(
 
 def _facts(recipe: dict) -> Iterator[tuple[str, str]]:
     """What a recipe says, a name and its words each; what it does not say is left out."""
+    if "compares" in recipe:
+        yield "compares", f"{recipe['compares']}, whose recipe says more, with the same without guidance"
     for name in ("model", "seed", "planner", "scheduler"):
         if name in recipe:
             yield name, str(recipe[name])

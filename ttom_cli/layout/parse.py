@@ -8,12 +8,17 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from ..errors import LayoutError
+from ..errors import LayoutError, did_you_mean
 from ..files import read_data
+from ..options import shown
 from ..text import fold, plain, stands_in
 from .model import Keyframe, Layout, Track, in_frame
 
 MIN_SIDE, MAX_SIDE = 0.02, 1.5  # of a box, in frame fractions
+KINDS = {
+    "object": "an object", "array": "a list", "string": "a text", "number": "a number", "integer": "a whole number",
+    "boolean": "true or false", "null": "null",
+}  # fmt: skip
 MAX_FAULTS = 8  # as many are listed
 
 
@@ -33,15 +38,16 @@ def layout_from_json(data: object, *, prompt: str | None = None, source: str = "
 
     Raises LayoutError with all faults found (the first `MAX_FAULTS` of them).
     """
-    faults = list(schema_faults(data, layout_schema()))
+    faults, hint = list(schema_faults(data, layout_schema())), "see `ttom plan --schema` for the format"
     if not faults:
+        hint = ""
         layout = _build(data, prompt)
         faults = list(layout_faults(layout))
         if prompt and fold(layout.prompt) != fold(prompt):
             faults.append(f"its prompt {layout.prompt!r} is not the prompt given, {prompt!r}")
     if faults:
         more = [f"and {len(faults) - MAX_FAULTS} more"] if len(faults) > MAX_FAULTS else []
-        raise LayoutError(faults[:MAX_FAULTS] + more, source)
+        raise LayoutError(faults[:MAX_FAULTS] + more, source, hint)
     return layout
 
 
@@ -61,17 +67,32 @@ def schema_faults(data: object, schema: dict):
             where = f"object {phrase!r}: " if isinstance(phrase, str) else f"object {path[1]}: "
             path = path[2:]
         spot = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).lstrip(".")
-        yield f"{where}{spot + ': ' if spot else ''}{_fault(error)}"
+        yield f"{where}{spot or 'it'} {_fault(error)}"
         if error.validator == "maxItems":
             return
 
 
 def _fault(error) -> str:
-    """What a schema finds, without all of a value that is too long."""
-    if error.validator in ("maxItems", "maxLength"):
-        things = "entries" if error.validator == "maxItems" else "characters"
-        return f"{len(error.instance)} {things}, and {error.validator_value} may be there"
-    return plain(error.message)[:200]
+    """What a schema finds wrong in a value, in words that go on after its name."""
+    value, wanted = error.instance, error.validator_value
+    match error.validator:
+        case "type":
+            kinds = " or ".join(KINDS[kind] for kind in ([wanted] if isinstance(wanted, str) else wanted))
+            return f"must be {kinds}, not {shown(value)}"
+        case "required":
+            return f"has no {plain(error.message).removesuffix(' is a required property')[:80]}"
+        case "additionalProperties" if wanted is False:
+            odd = next(name for name in value if name not in error.schema["properties"])
+            hint = did_you_mean(odd, error.schema["properties"])
+            return f"has {shown(odd)}, which is no name of it" + (f" ({hint})" if hint else "")
+        case "maxItems" | "maxLength" | "minItems" | "minLength":
+            things = "entries" if isinstance(value, list) else "characters"
+            return f"has {len(value)} {things}, and {wanted} are the {'most' if 'max' in error.validator else 'least'}"
+        case "enum":
+            return f"must be one of {', '.join(map(shown, wanted))}, not {shown(value)}"
+        case "minimum" | "maximum":
+            return f"is {shown(value)}, and {wanted} is the {'most' if error.validator == 'maximum' else 'least'}"
+    return f"is not what it must be: {plain(error.message)[:160]}"
 
 
 def _build(data: dict, prompt: str | None) -> Layout:

@@ -17,8 +17,8 @@ from ..text import plain
 ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(\+\d\d:\d\d|Z)?")
-MAX_TEXT = 4000  # characters of a prompt or a scene, as in a layout
-MAX_LAYOUT = 2**17  # characters of its JSON
+MAX_TEXT = 8000  # characters of a prompt or a scene, as in a layout
+MAX_LAYOUT = 2**18  # characters of its JSON
 WAYS = ("right", "left", "up", "down", None)
 BEFORE_LAYOUT = ', "layout": '  # in a record's line; no text within the JSON can look so, for its quotes
 MAX_COUNT = 2**53

@@ -193,7 +193,8 @@ def from_bytes(content: bytes, source: str, hint: str = "") -> State:
             data = MIGRATIONS[number](data)
         state = _state(data)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DamagedError(f"{source} is damaged ({plain(str(error))[:160]})", hint) from None
+        reason = f"it has no {error}" if isinstance(error, KeyError) else plain(str(error))[:160]
+        raise DamagedError(f"{source} is damaged ({reason})", hint) from None
     state.version = version
     return state
 

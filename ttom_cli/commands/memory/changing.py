@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from math import inf
-from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
@@ -16,12 +14,9 @@ from ...memory.choice import Choice, surplus
 from ...options import fill
 from ...outputs import read_pattern, refuse_existing
 from ...text import plain
-from ..inputs import open_bank
-from ..parameters import number, parameter, takes, whole
+from ..parameters import file, number, parameter, takes, whole
+from .shared import BankOpt, IdArg, IdsArg, OverwriteOpt, each_once, opened
 
-BankOpt = parameter("bank")
-IdsArg = Annotated[Optional[list[str]], typer.Argument(help="Ids, or beginnings of ids.")]
-IdArg = Annotated[str, typer.Argument(help="An id, or the beginning of one.")]
 YesOpt = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal to ask at.")]
 DryRunOpt = Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")]
 LISTED = 20
@@ -38,9 +33,13 @@ def rm(
     given: dict,
 ) -> None:
     """Remove entries: those named, those that the options choose, or all. Prints the ids that went."""
-    store, choice = open_bank(bank), fill(Choice, given)
-    if bool(ids) + all_ + (not choice.is_all) != 1:
+    store, choice = opened(bank), fill(Choice, given)
+    said = {"ids": bool(ids), "--all": all_, "options that choose": not choice.is_all}
+    ways = [way for way, is_said in said.items() if is_said]
+    if not ways:
         raise TTOMError("say which entries to remove", "give ids, or options that choose, or --all")
+    if len(ways) > 1:
+        raise TTOMError(f"there are both {' and '.join(ways[:2])}", "give one of them")
     chosen = [*choice.of(store.entries()), *(store.aside() if all_ else [])]
     doomed = each_once(store.doomed, ids) if ids else chosen
     if not _agreed("remove", doomed, yes, dry_run):
@@ -62,7 +61,7 @@ def prune(
     """Make the bank smaller: what was of use seldom, or long ago, goes first. Prints the ids that went."""
     if keep is None and mb is None:
         raise TTOMError("say how much stays", "give --keep N, or --mb N")
-    store = open_bank(bank)
+    store = opened(bank)
     doomed = surplus(store.entries(), inf if keep is None else keep, inf if mb is None else mb * 1e6)
     if _agreed("remove", doomed, yes, dry_run):
         store.delete([entry.id for entry in doomed])
@@ -86,7 +85,7 @@ def merge(
     """
     from ...memory import blend
 
-    store, choice = open_bank(bank), fill(Choice, given)
+    store, choice = opened(bank), fill(Choice, given)
     if ids and not choice.is_all:
         raise TTOMError("there are both ids and options that choose", "give one of them")
     if ids:
@@ -111,11 +110,12 @@ def update(
     optimise: Annotated[bool, typer.Option("--optimise", help="Optimise it further, on its own prompt.")] = False,
     consolidate: parameter("consolidate", "Consolidation iterations after that.") = None,
     seed: parameter("seed", "Of the noise for that; the entry's own if not given.") = None,
-    out: Annotated[Optional[Path], typer.Option("--out", "-o", help="Keep the video that comes of it.")] = None,
+    out: file("--out", "-o", help="Keep the video that comes of it.") = None,
+    overwrite: OverwriteOpt = False,
     bank: BankOpt = None,
 ) -> None:  # fmt: skip
     """Change an entry: its key, its adapter, or both. Prints its id."""
-    store = open_bank(bank)
+    store = opened(bank)
     entry = store.find(id)
     if scene is None and not optimise:
         raise TTOMError("nothing to update", "give --scene TEXT or --optimise")
@@ -129,7 +129,7 @@ def update(
         pattern = read_pattern(str(out))
         if not pattern.fixed:
             raise TTOMError(f"--out {out} is no file", "name the video, such as refined.mp4")
-        refuse_existing(out, hint="name another file")
+        refuse_existing(out, overwrite)
     if optimise:
         from ...generate import refine
 
@@ -142,11 +142,6 @@ def update(
     if scene is not None:
         store.update(entry.id, scene=scene)
     print(entry.id)
-
-
-def each_once(find: Callable, ids: list[str]) -> list:
-    """What `find` gives for each id, once, however often it is named."""
-    return list({found.id: found for found in map(find, ids)}.values())
 
 
 def _agreed(verb: str, doomed: list, yes: bool, dry_run: bool, how=lambda entry: "") -> bool:

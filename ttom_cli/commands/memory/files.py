@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
 from ... import console
-from ...errors import TTOMError
+from ...errors import TTOMError, UsageError, unknown
 from ...files import to_json
 from ...memory.choice import Choice
 from ...options import fill
 from ...outputs import refuse_existing
 from ...text import counted, plain
 from ..inputs import JsonOpt, open_bank
-from ..parameters import takes
-from .changing import BankOpt, IdsArg, each_once
+from ..parameters import file, takes
+from .shared import BankOpt, IdsArg, OverwriteOpt, each_once, opened
 
 
 def verify(
@@ -27,9 +26,7 @@ def verify(
     """Look at every record, layout and adapter. Prints what is wrong, a line each; the exit code is 1 if anything is."""
     from ...memory import health
 
-    store = open_bank(bank, tell=lambda line: None)
-    if not store.folder.is_dir():
-        raise TTOMError(f"there is no bank {store.folder}", "see --bank")
+    store = opened(bank, tell=lambda line: None)
     with console.waiting("looking at the bank"):
         report = health.examine(store)
     done = []
@@ -64,9 +61,9 @@ def _plainly(report) -> dict:
 @takes(Choice)
 def export(
     ids: IdsArg = None,
-    out: Annotated[Optional[Path], typer.Option("--out", "-o", help="A .zip of entries, or a .safetensors of one as a LoRA.")] = None,
+    out: file("--out", "-o", help="A .zip of entries, or a .safetensors of one as a LoRA.") = None,
     names: Annotated[str, typer.Option(help="Of a LoRA's tensors: those that diffusers loads, or comfyui.")] = "diffusers",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write over what is there.")] = False,
+    overwrite: OverwriteOpt = False,
     bank: BankOpt = None,
     *,
     given: dict,
@@ -76,16 +73,15 @@ def export(
     A .zip goes into another bank with `ttom memory import`. A .safetensors is a LoRA that other tools load as well; they
     apply it in every step, and ttom in the first ones of the conditional branch.
     """
-    from ...errors import unknown
     from ...memory import trade
     from ...memory.names import CONVENTIONS
 
     if out is None:
         raise TTOMError("say where to export to", "give --out FILE.zip, or for one entry --out FILE.safetensors")
     if names not in CONVENTIONS:
-        raise unknown("names", names, CONVENTIONS)
+        raise unknown("names", names, CONVENTIONS, of=UsageError)
     refuse_existing(out, overwrite)
-    store, choice = open_bank(bank), fill(Choice, given)
+    store, choice = opened(bank), fill(Choice, given)
     entries = each_once(store.find, ids) if ids else choice.of(store.entries())
     if not entries:
         raise TTOMError(f"there are no such entries in the bank {store.folder}", "see `ttom memory ls`")
@@ -94,9 +90,7 @@ def export(
     print(out)
 
 
-def import_(
-    path: Annotated[Path, typer.Argument(help="What `ttom memory export` wrote.")], bank: BankOpt = None
-) -> None:
+def import_(path: file(help="What `ttom memory export` wrote."), bank: BankOpt = None) -> None:
     """Add a file's entries to the bank, all or, where one is not sound, none. Prints the ids of those that are new."""
     from ...config import MemoryConfig
     from ...memory import trade

@@ -16,8 +16,9 @@ from ...memory.choice import Choice, Page, age, seen, short_ids
 from ...options import fill
 from ...settings import read_config
 from ...text import counted, plain
-from ..inputs import ConfigOpt, JsonOpt, PromptArg, open_bank, plan_item, read_source, settle
-from ..parameters import parameter, takes, whole
+from ..inputs import ConfigOpt, JsonOpt, PromptArg, plan_item, read_source, settle
+from ..parameters import takes, whole
+from .shared import BankOpt, IdArg, opened
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from ...memory import Entry, MemoryBank
 
-BankOpt = parameter("bank")
 PAGE = 50
 LEAST = 8  # characters for the column that gives way
 MARKS = {"passed": "✓", "failed": "✗", "none": ""}
@@ -34,7 +34,7 @@ MARKS = {"passed": "✓", "failed": "✗", "none": ""}
 @takes(Page, Choice)
 def ls(bank: BankOpt = None, json_: JsonOpt = False, *, given: dict) -> None:
     """List the entries, a page at a time. Without options the most used come first."""
-    store, page = open_bank(bank), fill(Page, given)
+    store, page = opened(bank), fill(Page, given)
     everything = store.entries()
     chosen = fill(Choice, given).of(everything)
     shown = page.of(chosen, len(chosen) if json_ else PAGE)
@@ -42,6 +42,8 @@ def ls(bank: BankOpt = None, json_: JsonOpt = False, *, given: dict) -> None:
         return print(to_json([_brief(entry) for entry in shown], ensure_ascii=False))
     if not everything:
         return _nothing(store)
+    if not chosen:
+        return console.say(f"none of {counted(len(everything), 'entry', 'entries')} is so")
     if shown:
         _print(_list(shown, short_ids(shown, everything)))
     first = (page.page - 1) * (page.limit or PAGE) + 1
@@ -71,9 +73,9 @@ def _list(entries: list[Entry], ids: dict[str, str]) -> Table:
     return table
 
 
-def show(id: str, bank: BankOpt = None, json_: JsonOpt = False) -> None:
+def show(id: IdArg, bank: BankOpt = None, json_: JsonOpt = False) -> None:
     """Show all that is known of an entry: to a terminal with its layout drawn, to a pipe (or with --json) as JSON."""
-    entry = open_bank(bank).find(id)
+    entry = opened(bank).find(id)
     if json_ or not sys.stdout.isatty():
         return print(to_json(entry.to_record() | {"file": entry.file}, indent=2, ensure_ascii=False))
     from rich.console import Console
@@ -127,7 +129,7 @@ def search(
     item, *more = itertools.islice(read_source(prompt, None, settings.run.layout).items, 2)
     if more:
         raise TTOMError("there are several prompts", "search for one at a time")
-    store = open_bank(settings.run.bank, settings.memory)
+    store = opened(settings.run.bank, memory=settings.memory)
     layout = plan_item(item, settings.planner, (settings.sample.width, settings.sample.height))
     signature = signature_of(settings.guide, settings.sample, key_of(settled(settings.load)))
     with console.waiting("asking the memory"):
@@ -161,7 +163,7 @@ def _candidate(candidate) -> dict:
 
 def stats(bank: BankOpt = None, json_: JsonOpt = False) -> None:
     """Count what is in the bank, by model."""
-    store = open_bank(bank)
+    store = opened(bank)
     entries = store.entries()
     by_model = {model: _sums([e for e in entries if e.model == model]) for model in sorted({e.model for e in entries})}
     if json_:
