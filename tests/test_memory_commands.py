@@ -57,6 +57,27 @@ def used(bank, id: str, times: int = 1, passed: bool | None = None) -> None:
         bank.used(hit, passed)
 
 
+def test_a_bank_that_is_named_must_be_there(run, monkeypatch, tmp_path):
+    """What the variable names may come to be with the first video, and then there is nothing to verify."""
+    commands = ["ls"], ["stats"], ["show", "x"], ["rm", "--all"], ["verify"], ["export", "--out", "a.zip"]
+    for command in commands:
+        code, out, err = run(*command, "--bank", "none")
+        assert (code, out, err) == (1, "", "error: there is no bank none (see --bank)\n")
+    monkeypatch.setenv("TTOM_BANK", str(tmp_path / "later"))
+    assert run("ls")[0] == 0 and run("verify")[0] == 1
+
+
+def test_ways_to_choose_what_goes_are_not_mixed(run, bank):
+    for argv, said in (
+        (["x", "--all"], "there are both ids and --all"),
+        (["--all", "--text", "a"], "there are both --all and options that choose"),
+        ([], "say which entries to remove"),
+    ):
+        code, out, err = run("rm", *argv, "-y")
+        assert code == 1 and out == "" and said in err
+    assert len(ids(bank)) == 3
+
+
 # ---------------------------------------------------------------- looking
 
 
@@ -367,6 +388,15 @@ def test_verify_rescues_the_whole_records_of_a_damaged_manifest(run, bank, cut, 
     assert next(bank.folder.glob("manifest-damaged-*")).read_text() == text[: int(cut * len(text))]
     fresh.insert(named("new"), state(5), **FACTS)
     assert before < {p.name for p in (bank.folder / "adapters").iterdir()}, "no adapter goes"
+
+
+def test_a_manifest_that_is_gone_is_made_of_the_adapters(run, bank):
+    before = {entry.prompt for entry in bank.entries()}
+    (bank.folder / "manifest.json").unlink()
+    assert run("verify")[:2] == (1, "manifest: there is none, and there are 3 adapters\n")
+    code, out, err = run("verify", "--repair")
+    assert (code, out) == (0, "") and "made anew of 3 entries" in err
+    assert {entry.prompt for entry in bank.entries()} == before and not list(bank.folder.glob("manifest-damaged*"))
 
 
 @pytest.mark.parametrize("content", [b"[]", bytes(range(256)) * 9, b"", b'{"schema_version": 2'])

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from ttom_cli.cli import main
+from ttom_cli.commands.inputs import LONGEST
 from ttom_cli.errors import TTOMError
+from ttom_cli.layout import layout_from_json, schema_faults
 from ttom_cli.prompt_files import read_prompts
+from ttom_cli.recipe import recipe_schema
 from ttom_cli.settings import OPTIONS
 from ttom_cli.video import CONTAINERS, write_video
 
@@ -37,6 +40,7 @@ def read(name, content):
         ("p.json", json.dumps({"prompts": TWO})),
         ("p.csv", '\ufeffPrompt,Seed\r\na red ball,\r\n"a blue cube, slowly", 3\r\n,\r\n'),
         ("p.csv", "seed;prompt\n;a red ball\n3;a blue cube, slowly\n"),
+        ("p", 'prompt,seed\na red ball,\n"a blue cube, slowly",3\n'),
         ("p.tsv", "seed\tprompt\n\ta red ball\n3\ta blue cube, slowly\n"),
         ("p.txt", 'a red ball\n{"prompt": "a blue cube, slowly", "seed": 3}'.encode("utf-16")),
     ],
@@ -193,6 +197,21 @@ def test_a_stream_may_have_options_and_a_wrong_line_costs_no_other(capsys, monke
     ]
     assert err.splitlines()[0].startswith("error: line 3 has no prompt")
     assert err.splitlines()[1].startswith("error: line 4: it is not JSON")
+
+
+def test_the_longest_prompt_is_a_layout_and_a_recipe(capsys):
+    """All that is made of a prompt that is taken is taken again."""
+    for filler in ("in the morning light, ", "&amp; fog ", "a ﷺ sky ", "\t, "):
+        for end in (0, 1, 2):
+            prompt = ("a red ball rolls right " + filler * 999)[: LONGEST + end]
+            if main(["plan", prompt, "--json"]):
+                said = capsys.readouterr().err
+                assert end or filler.startswith("a"), said
+                assert f"say it in {LONGEST} at most" in said
+                continue
+            made = json.loads(capsys.readouterr().out)
+            assert layout_from_json(made).to_json() == made
+            assert not list(schema_faults({"prompt": made["prompt"], "layout": made}, recipe_schema()))
 
 
 def test_a_prompt_of_many_words(capsys):

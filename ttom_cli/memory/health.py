@@ -67,6 +67,9 @@ def examine(bank: MemoryBank) -> Report:
     named |= {f"adapters/{record.sha256}.safetensors" for record in aside}
     found = {f"adapters/{name}" for name in _names(bank.folder / adapters.FOLDER) if name.endswith(".safetensors")}
     bad = {fault.id for fault in faults if fault.kind != "record"}
+    if found and not (bank.folder / manifest.NAME).exists():
+        there = f"there is none, and there are {counted(len(found), 'adapter')}"
+        return Report(0, [Fault("manifest", "", there)], [])
     return Report(len(entries) - len(bad), faults, sorted(found - named))
 
 
@@ -129,16 +132,18 @@ def _keep(path: Path, content: bytes) -> None:
 
 
 def _rescue(folder: Path) -> str:
-    """Make a new manifest of the whole records that stand in a damaged one, of its journal, and of adapters that no
-    record names.
+    """Make a new manifest of the whole records that stand in a damaged or missing one, of its journal, and of adapters
+    that no record names.
 
     Where it names no journal any more, it is the one that is there.
     """
     damaged = folder / f"manifest-damaged-{secrets.token_hex(4)}.json"
     try:
         with disk.lock(folder, 60):
-            content = disk.read_plain(folder / manifest.NAME, manifest.LIMIT)[0]
-            _keep(damaged, content)
+            content = b""
+            with suppress(FileNotFoundError):
+                content = disk.read_plain(folder / manifest.NAME, manifest.LIMIT)[0]
+                _keep(damaged, content)
             state = State(since=time.time() + 1)  # so that no adapter that is there now is ever swept
             text = content.decode(errors="replace")
             for record in _records(text):
@@ -155,8 +160,8 @@ def _rescue(folder: Path) -> str:
             manifest.fold(folder, state)
     except OSError as error:
         raise BankError(f"cannot mend the manifest in {folder}: {error.strerror}") from None
-    of = counted(len(state.entries), "entry", "entries")
-    return f"the manifest is made anew of {of}; the damaged one is kept as {damaged}"
+    made = f"the manifest is made anew of {counted(len(state.entries), 'entry', 'entries')}"
+    return f"{made}; the damaged one is kept as {damaged}" if damaged.exists() else made
 
 
 def _of_adapters(folder: Path) -> Iterator[dict]:

@@ -67,9 +67,12 @@ def make_planner(
 ) -> Planner:
     """The planner of a configuration; `size` is the video's (width, height), `tell` hears of repairs and doubts."""
     from .rules import RulesPlanner
+    from .template import read_template
 
     config = config or PlannerConfig()
     rules, model = RulesPlanner(tell), None
+    if config.template:
+        read_template(config.template)  # what is wrong with it is said even where no model is asked
     if config.planner == "openai" or (config.planner == "auto" and config.has_model):
         from .llm import LLMPlanner
 

@@ -26,7 +26,7 @@ def verify(
     """Look at every record, layout and adapter. Prints what is wrong, a line each; the exit code is 1 if anything is."""
     from ...memory import health
 
-    store = opened(bank, tell=lambda line: None)
+    store = opened(bank, must=True, tell=lambda line: None)
     with console.waiting("looking at the bank"):
         report = health.examine(store)
     done = []

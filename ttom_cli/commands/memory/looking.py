@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -210,13 +211,14 @@ def _cut(text: str) -> Text:
 
 
 def _print(table: Table) -> None:
-    """As wide as the terminal; elsewhere 80 columns, or what COLUMNS says. Where that is too narrow, row by row."""
+    """As wide as the terminal, or as COLUMNS says; elsewhere as wide as it is. Where there is no room, row by row."""
     from rich.cells import cell_len
     from rich.console import Console
 
-    terminal = Console(highlight=False, markup=False)
     names, columns = [str(column.header) for column in table.columns], [[*column.cells] for column in table.columns]
     widths = [max(map(cell_len, map(str, (name, *cells)))) + 2 for name, cells in zip(names, columns, strict=True)]
+    free = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    terminal = Console(highlight=False, markup=False, width=sum(widths) if free else None)
     if sum(widths[:-1]) + LEAST <= terminal.width:
         return terminal.print(table)
     for row in zip(*columns, strict=True):

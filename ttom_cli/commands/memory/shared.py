@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from ...errors import TTOMError
+from ...settings import OPTIONS
 from ..inputs import open_bank
 from ..parameters import parameter
 
@@ -21,11 +23,16 @@ IdArg = Annotated[str, typer.Argument(help="An id, or the beginning of one.")]
 OverwriteOpt = Annotated[bool, typer.Option("--overwrite", help="Write over what is there.")]
 
 
-def opened(bank: Path | None, **more) -> MemoryBank:
-    """The bank, as `open_bank` gives it. Raises TTOMError for one that is named and not there."""
-    if bank is not None and not bank.exists():
-        raise TTOMError(f"there is no bank {bank}", "see --bank")
-    return open_bank(bank, **more)
+def opened(bank: Path | None, *, must: bool = False, **more) -> MemoryBank:
+    """The bank, as `open_bank` gives it. Raises TTOMError for one that is not there, but is named, or `must` be.
+
+    What the variable names, as the default one, may come to be with the first video.
+    """
+    named = bank is not None and str(bank) != os.environ.get(OPTIONS["bank"].env)
+    store = open_bank(bank, **more)
+    if (named or must) and not store.folder.exists():
+        raise TTOMError(f"there is no bank {store.folder}", "see --bank")
+    return store
 
 
 def each_once(find: Callable, ids: list[str]) -> list:
