@@ -132,7 +132,7 @@ def _read(file: Path) -> dict:
 def _fetch(repository: str, file: str) -> Path:
     """A file of a hub repository, from the cache if it is there. Raises ModelError."""
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(hf_hub_download(repository, file))
@@ -142,7 +142,8 @@ def _fetch(repository: str, file: str) -> Path:
             f"do so at https://huggingface.co/{repository}, then `hf auth login`",
         ) from None
     except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
-        reason = " ".join(str(error).split())[:200]
+        unreached = isinstance(error, LocalEntryNotFoundError)  # and not here either
+        reason = "it is not reached" if unreached else " ".join(str(error).split())[:200]
         raise ModelError(
             f"cannot read {repository} from the hub: {reason}",
             "check the name and the network, or give a local folder in diffusers' layout",

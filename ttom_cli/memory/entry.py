@@ -12,6 +12,7 @@ from functools import cached_property
 from ..errors import BankError
 from ..files import to_json
 from ..layout import Keyframe, Layout, Track, layout_from_json
+from ..options import shown
 from ..text import plain
 
 ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
@@ -143,7 +144,7 @@ def to_entry(data, layout_json: str | None = None) -> Entry:
         if name in data:
             known[name] = value = data[name]
             if not check(value):
-                raise ValueError(f"its {name} is not what it must be: {plain(repr(value)[:60])}")
+                raise ValueError(f"its {name} is not what it must be: {plain(shown(value))}")
         elif name in _NEEDED:
             raise ValueError(f"it has no {name}")
     for name in ("model", "prompt", "scene"):
