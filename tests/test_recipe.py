@@ -124,7 +124,12 @@ def test_show_tells_what_there_is(capsys):
     assert main(["show", "d.mp4"]) == 1
     assert "check has no 'score'" in capsys.readouterr().err
     Path("e.mp4").write_text("no video")
-    for path, said in (("e.mp4", "carries no ttom recipe"), (".", ". is a folder"), ("/dev/null", "/dev/null is no file"), ("none", "there is no file")):
+    for path, said in (
+        ("e.mp4", "carries no ttom recipe"),
+        (".", ". is a folder"),
+        ("/dev/null", "/dev/null is no file"),
+        ("none", "there is no file"),
+    ):
         assert main(["show", path]) == 1
         out, err = capsys.readouterr()
         assert out == "" and err.count("\n") == 1 and said in err
