@@ -73,6 +73,20 @@ def wan_parts() -> dict:
     )
 
 
+def wan_config() -> dict:
+    """Of the transformer, for one that is like it."""
+    return {name: value for name, value in wan_transformer().config.items() if not name.startswith("_")}
+
+
+def wan_vae():
+    """Without patches, as Wan2.1's."""
+    from diffusers import AutoencoderKLWan
+
+    return AutoencoderKLWan(
+        base_dim=8, z_dim=16, dim_mult=[1, 1, 1, 1], num_res_blocks=1, temperal_downsample=[False, True, True]
+    )
+
+
 def wan_image(kind: str):
     """Image-to-video: Wan2.1, which attends to the picture; of Wan2.2 A14B, or the 5B, whose first frame it is."""
     from diffusers import WanImageToVideoPipeline
@@ -90,6 +104,13 @@ def wan_image(kind: str):
         image_encoder=CLIPVisionModel(vision).eval(),
         image_processor=CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}),
     )  # fmt: skip
+
+
+def wan_vace():
+    from diffusers import WanVACEPipeline, WanVACETransformer3DModel
+
+    control = WanVACETransformer3DModel.from_config(wan_config(), vace_layers=[0, 2], vace_in_channels=2 * 16 + 64)
+    return WanVACEPipeline(**(wan_parts() | {"vae": wan_vae()}), transformer=control)
 
 
 def cogvideox(*, newer: bool = False):
@@ -154,14 +175,10 @@ def ltx_condition():
 
 
 def skyreels():
-    from diffusers import AutoencoderKLWan, SkyReelsV2Pipeline, SkyReelsV2Transformer3DModel
+    from diffusers import SkyReelsV2Pipeline, SkyReelsV2Transformer3DModel
 
-    config = {name: value for name, value in wan_transformer().config.items() if not name.startswith("_")}
-    vae = AutoencoderKLWan(
-        base_dim=8, z_dim=16, dim_mult=[1, 1, 1, 1], num_res_blocks=1, temperal_downsample=[False, True, True]
-    )
-    parts = wan_parts() | {"vae": vae}
-    return SkyReelsV2Pipeline(**parts, transformer=SkyReelsV2Transformer3DModel.from_config(config))
+    parts = wan_parts() | {"vae": wan_vae()}
+    return SkyReelsV2Pipeline(**parts, transformer=SkyReelsV2Transformer3DModel.from_config(wan_config()))
 
 
 def hunyuan():
@@ -302,6 +319,8 @@ FAMILIES = {
     "wan2.1-i2v": Toy(partial(wan_image, "2.1"), "wan2.1-i2v-14b-480p", length=512, sample=pictured),
     "wan2.2-i2v-a14b": Toy(partial(wan_image, "a14b"), "wan2.2-i2v-a14b", sample=pictured),
     "wan2.2-i2v-5b": Toy(partial(wan_image, "5b"), "wan2.2-i2v-5b", sample=pictured),
+    "wan2.1-vace": Toy(wan_vace, "wan2.1-vace-1.3b"),
+    "wan2.1-vace-reference": Toy(wan_vace, "wan2.1-vace-1.3b", sample=pictured),
     "cogvideox": Toy(cogvideox, "cogvideox-2b"),
     "cogvideox1.5": Toy(partial(cogvideox, newer=True), "cogvideox1.5-5b"),
     "ltx": Toy(ltx, "ltx-video"),

@@ -271,7 +271,8 @@ def test_attention_and_its_gradient_are_those_of_the_full_softmax(runtime):
     grid = runtime.backbone.grid(denoiser, call)
     assert grid[0] * grid[1] * grid[2] == L and grid == tuple(targets.mass.shape[1:])
     text = call["encoder_hidden_states"].shape[1]
-    first = {"cogvideox": text, "qwen-image": text}.get(runtime.backbone.family, 0)  # where the video's queries begin
+    queries = seen["map"].shape[1]  # the video's begin behind the text's, or behind those of a reference picture
+    first = {"cogvideox": text, "qwen-image": text, "wan-vace": queries - L}.get(runtime.backbone.family, 0)
     keys = L if runtime.backbone.family in ("hunyuan", "hunyuan1.5") else 0  # where the text's keys begin
     whole = [seen["map"][:, first : first + L, [keys + t for t in tokens]].mean(-1) for tokens in targets.phrases]
     expected, weights = torch.stack(whole, 1), torch.randn(maps.shape)
@@ -337,7 +338,7 @@ def test_the_adapter_loads_with_load_lora_weights(runtime, tmp_path):
     entry = bank.insert(LAYOUT, state, model="toy", guide={}, losses=[1.0, 0.5], consolidated=0, seed=0)
     files = [bank.folder / entry.file]
     for names in ("diffusers", "comfyui"):
-        if names == "comfyui" and runtime.backbone.family not in ("wan", "skyreels-v2", "ltx", "ltx-condition"):
+        if names == "comfyui" and not runtime.backbone.family.startswith(("wan", "skyreels", "ltx")):
             with pytest.raises(BankError, match="ComfyUI"):
                 trade.export(bank, [entry], tmp_path / "none.safetensors", names)
         else:
@@ -368,7 +369,7 @@ def test_a_stored_adapter_that_is_used_as_it_is_is_folded_into_the_weights_and_t
 
 def test_all_of_the_loss_is_where_the_model_is(runtime, monkeypatch):
     """On another device than the CPU: an operation of two devices raises."""
-    if runtime.backbone.family in ("hunyuan1.5", "ltx-condition"):
+    if runtime.backbone.family in ("hunyuan1.5", "ltx-condition", "wan-vace"):
         pytest.skip("what the call is given is looked into, and has no content there")
 
     def moved(value):

@@ -11,10 +11,12 @@ from .qwen_image import QwenImage
 from .skyreels import SkyReels
 from .wan import Wan
 from .wan_image import WanImage
+from .wan_vace import WanVACE
 
 FAMILIES: dict[str, Backbone] = {
     "WanPipeline": Wan(),
     "WanImageToVideoPipeline": WanImage(),
+    "WanVACEPipeline": WanVACE(),
     "CogVideoXPipeline": CogVideoX(),
     "SkyReelsV2Pipeline": SkyReels(),
     "LTXPipeline": LTX(),
@@ -29,7 +31,6 @@ LEFT_OUT = {
     "LTX2Pipeline": "layers ahead of its denoiser mix the prompt's words, and nobody has measured how far",
     "MochiPipeline": "it runs an attention for each sample of a batch",
     "Kandinsky5T2VPipeline": "its sparse attention has the video's tokens in an order of its own",
-    "WanVACEPipeline": "its reference pictures are further frames of the latents",
 }
 """Why pipelines that one might look for are not among them."""
 

@@ -129,6 +129,10 @@ class Backbone:
         """What reads the prompt's words."""
         return pipe.text_encoder
 
+    def beside(self, denoiser) -> list[torch.nn.Module]:
+        """Modules that run ahead of all blocks and carry no adapter."""
+        return []
+
     # ------------------------------------------------------------ the shapes
 
     def grid(self, denoiser, kwargs: dict) -> tuple[int, int, int]:

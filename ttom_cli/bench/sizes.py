@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..backbones import FAMILIES, Backbone
 from ..backbones.card import ModelCard
+from ..backbones.wan_vace import WanVACE
 from ..errors import ModelError
 
 # As in each hub repository's transformer/config.json; what is not named is diffusers' default.
@@ -29,6 +30,8 @@ SIZES = {
     "wan2.1-i2v-14b-720p": WAN_IMAGE,
     "wan2.2-i2v-a14b": dict(WAN_14B, in_channels=36),
     "wan2.2-i2v-5b": WAN_5B,
+    "wan2.1-vace-14b": WAN_14B,
+    "wan2.1-vace-1.3b": dict(WAN, num_attention_heads=12, ffn_dim=8960, num_layers=30, vace_layers=[*range(0, 30, 2)]),
     "skyreels-v2-14b-540p": WAN_14B,
     "skyreels-v2-14b-720p": WAN_14B,
     "cogvideox-2b": {},
@@ -61,7 +64,17 @@ VAE = {
     "ltx-video-0.9.5": LTX_VAE_095,
     "ltx-video-0.9.7-13b": LTX_VAE_095,
 }
-COUNTED_AS = {"ltx-condition": FAMILIES["LTXPipeline"]}
+
+
+class Unreferenced(WanVACE):
+    """Without a reference picture, which cannot be told without content."""
+
+    @staticmethod
+    def _references(kwargs):
+        return 0
+
+
+COUNTED_AS = {"ltx-condition": FAMILIES["LTXPipeline"], "wan-vace": Unreferenced()}
 """The family by whose calls another is counted: without a picture LTX since 0.9.5 is called as before, but for tokens'
 coordinates, whose number cannot be told without content."""
 
@@ -96,9 +109,15 @@ def real_size(card: ModelCard) -> RealSize:
 
 
 def _wan(card: ModelCard):
-    from diffusers import AutoencoderKLWan, SkyReelsV2Transformer3DModel, WanTransformer3DModel
+    from diffusers import (
+        AutoencoderKLWan,
+        SkyReelsV2Transformer3DModel,
+        WanTransformer3DModel,
+        WanVACETransformer3DModel,
+    )
 
-    kind = SkyReelsV2Transformer3DModel if card.pipeline == "SkyReelsV2Pipeline" else WanTransformer3DModel
+    kinds = {"SkyReelsV2Pipeline": SkyReelsV2Transformer3DModel, "WanVACEPipeline": WanVACETransformer3DModel}
+    kind = kinds.get(card.pipeline, WanTransformer3DModel)
     denoiser, vae = kind(**SIZES[card.name]), AutoencoderKLWan(**VAE.get(card.name, {})).float()
     config = denoiser.config
     latents = _latents(card, denoiser, vae.config.scale_factor_temporal, vae.config.scale_factor_spatial)
@@ -107,6 +126,8 @@ def _wan(card: ModelCard):
         hidden_states=latents, encoder_hidden_states=_words(card), return_dict=False,
         timestep=torch.empty(1, each) if config.out_channels == 48 else torch.empty(1),
     )  # fmt: skip
+    if card.pipeline == "WanVACEPipeline":
+        call["control_hidden_states"] = latents.new_empty(1, config.vace_in_channels, *latents.shape[2:])
     if config.image_dim:
         call["encoder_hidden_states_image"] = torch.empty(1, 257, config.image_dim)
     return SimpleNamespace(transformer=denoiser, vae=vae), call, (latents[:, : config.out_channels].float(),), 2
@@ -214,8 +235,8 @@ def _qwen_image(card: ModelCard):
 
 
 MAKERS = {
-    "wan": _wan, "skyreels-v2": _wan, "cogvideox": _cogvideox, "ltx": _ltx, "ltx-condition": _ltx, "hunyuan": _hunyuan,
-    "hunyuan1.5": _hunyuan15, "qwen-image": _qwen_image,
+    "wan": _wan, "wan-vace": _wan, "skyreels-v2": _wan, "cogvideox": _cogvideox, "ltx": _ltx, "ltx-condition": _ltx,
+    "hunyuan": _hunyuan, "hunyuan1.5": _hunyuan15, "qwen-image": _qwen_image,
 }  # fmt: skip
 
 

@@ -29,14 +29,15 @@ class Thrift:
     def prefix_kept(self):
         """Within it what is ahead of all that is trained runs once: as long as the latents stand, its output does.
 
-        The first blocks, and in the first that is trained the self-attention, where it is ahead of the adapter.
+        What is beside the blocks, the first blocks, and in the first that is trained the self-attention, where it is
+        ahead of the adapter.
         """
         if "latents" in self.config.ways:
             yield
             return
         first = self.config.trained_from
         blocks = [self.backbone.block(self.denoiser, b) for b in range(first)]
-        parts = self._self_attentions([first])
+        parts = [*self.backbone.beside(self.denoiser), *self._self_attentions([first])]
         before = [vars(module).get("forward") for module in (*blocks, *parts)]
         kept = []
 
@@ -59,7 +60,7 @@ class Thrift:
                 if kept and kept[0] < self.forwards:
                     return kept[1]
                 output = forward(*args, **kwargs)
-                if not kept and isinstance(output, torch.Tensor) and not output.requires_grad:
+                if not kept and not any(tensor.requires_grad for tensor in _tensors(output)):
                     kept.extend((self.forwards, output))
                 return output
 
@@ -135,6 +136,10 @@ _again = functools.partial(
     checkpoint, use_reentrant=False, preserve_rng_state=False,
     context_fn=functools.partial(create_selective_checkpoint_contexts, _kept),
 )  # fmt: skip
+
+
+def _tensors(output) -> tuple:
+    return output if isinstance(output, tuple) else (output,)
 
 
 def restore(module: torch.nn.Module, own_forward) -> None:
