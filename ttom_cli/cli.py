@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run a command line; one clear line on stderr for what the user can mend."""
     argv = sys.argv[1:] if argv is None else argv
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it tells of speed-ups that are not installed
-    sys.stdout = sys.stdout or io.StringIO()  # where whoever started it closed that
+    _open_standard_streams()
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # what comes of its retries is said in one line
     try:
         with stoppable():
@@ -76,16 +76,16 @@ def main(argv: list[str] | None = None) -> int:
             return code
     except Stopped as stopped:
         console.say(f"interrupted{stopped.done}")
-        _to_nowhere()
+        console.to_nowhere(sys.stdout)
         return stopped.exit_code
     except BrokenPipeError:
-        _to_nowhere()
+        console.to_nowhere(sys.stdout)
         return 1
     except Exception as error:
         if "--debug" in argv and not isinstance(error, UsageError):
             raise
         console.error(*explained(error))
-        _to_nowhere()
+        console.to_nowhere(sys.stdout)
         return getattr(error, "exit_code", 1)
 
 
@@ -104,7 +104,12 @@ def _run(argv: list[str]) -> int:
         return done.code if isinstance(done.code, int) else int(done.code is not None)
 
 
-def _to_nowhere() -> None:
-    """What is left in the buffer of a standard output that takes no more is dropped quietly."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _open_standard_streams() -> None:
+    """Where whoever started it closed one, no file of ours may take its number, and what is said there goes nowhere."""
+    for number in range(3):
+        with contextlib.suppress(OSError):
+            os.fstat(number)
+            continue
+        os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    sys.stdout = sys.stdout or io.StringIO()
+    sys.stderr = sys.stderr or io.StringIO()

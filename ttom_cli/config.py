@@ -120,8 +120,8 @@ class SampleConfig(Checked):
     )
     negative_prompt: str = option("", "What the video should not show.", elsewhere=("negative", "neg-prompt"))
     image: str = option(
-        "", "A picture that the video starts from (with VACE: refers to), for models that want one; its middle is cut to "
-        "the video's shape.",
+        "", "A picture that the video starts from (with VACE: refers to), for models that want one; its middle is cut "
+        "to the video's shape.",
         like="a picture's file", into=_picture, back=lambda sample: sample.image,
     )  # fmt: skip
     enlarge: int = option(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,7 +15,33 @@ from rich.text import Text
 from .errors import TTOMError
 from .text import plain
 
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class Talk:
+    """The stderr of the moment. What nobody can hear is dropped: one that is full, or closed, costs no video."""
+
+    def write(self, text: str) -> None:
+        try:
+            sys.stderr.write(text)
+        except OSError:
+            to_nowhere(sys.stderr)
+
+    def flush(self) -> None:
+        try:
+            sys.stderr.flush()
+        except OSError:
+            to_nowhere(sys.stderr)
+
+    def __getattr__(self, name: str):
+        return getattr(sys.stderr, name)
+
+
+def to_nowhere(stream) -> None:
+    """What is left in the buffer of a standard stream that takes no more is dropped quietly, as all that follows."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+err = Console(file=Talk(), highlight=False, soft_wrap=True)
 MEDIUM, WIDE = 80, 110  # columns from which the display says more
 
 STAGES = {

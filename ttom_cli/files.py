@@ -192,6 +192,11 @@ def _parse_yaml(text: str, source: str):
             self.depth -= 1
             return node
 
+        def construct_yaml_int(self, node):
+            """Decimal numbers as YAML 1.2, JSON and the command line have them: 010 is ten, and 1:30 no number."""
+            text = node.value.replace("_", "").lower()
+            return int(text) if re.fullmatch(r"[-+]?\d+", text) else int(text, 0) if ":" not in text else node.value
+
         def construct_mapping(self, node, deep=False):
             made = super().construct_mapping(node, deep)
             if len(made) < len(node.value):
@@ -200,6 +205,7 @@ def _parse_yaml(text: str, source: str):
                 raise _twice(f"{source}, {_place(node.start_mark)}:", name)
             return made
 
+    Bounded.add_constructor("tag:yaml.org,2002:int", Bounded.construct_yaml_int)
     if len(text) > LONGEST_YAML:
         raise TTOMError(f"{source} is no JSON, and as YAML it is too long: more than {LONGEST_YAML:,} characters")
     try:
