@@ -1,6 +1,10 @@
 """What people see while they wait."""
 
 import io
+import os
+import shlex
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
@@ -80,3 +84,13 @@ def test_the_time_left_is_told():
 
 def test_which_of_a_batch():
     assert [console.nth(3, 30), console.nth(3, None), console.nth(1, 1)] == ["3/30", "3", ""]
+
+
+@pytest.mark.parametrize("stderr", ["2>/dev/full", "2>&-", "<&- 2>&-"])
+def test_what_cannot_be_said_costs_nothing(stderr):
+    """A stderr that is full or closed: what was asked for is done, and the exit code is what it would be."""
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    for prompt, code in (("a red ball rolls right, and a sprocket", 0), ("", 1)):
+        command = f"{shlex.quote(sys.executable)} -m ttom_cli plan --json {shlex.quote(prompt)} {stderr}"
+        done = subprocess.run(command, shell=True, env=env, stdout=subprocess.PIPE, text=True)
+        assert done.returncode == code and bool(done.stdout) == (not code)

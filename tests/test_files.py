@@ -66,3 +66,11 @@ def test_what_is_within_the_bounds_is_read():
     assert json.dumps(parse_data(deep, "it")) == deep == json.dumps(parse_data(f"# YAML\n{deep}", "it"))
     assert parse_data("a: &a 5\nb: {<<: {c: 1}}", "it") == {"a": 5, "b": {"c": 1}}  # an anchor alone repeats nothing
     assert len(parse_data("- a\n" * 9_999, "it")) == 9_999
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("010", 10), ("-7", -7), ("+7", 7), ("1_000", 1000), ("0x10", 16), ("1:30", "1:30"), ("0o17", "0o17")],
+)
+def test_whole_numbers_of_yaml_are_those_of_the_command_line(text, value):
+    assert parse_data(f"a: {text}", "") == {"a": value}

@@ -161,7 +161,7 @@ def test_a_phrase_that_the_model_does_not_read(runtime, job):
 def test_refining_an_entry(runtime, job):
     generate(runtime, job)
     (before,) = runtime.bank.entries()
-    refine(runtime.bank, before, consolidate=1, seed=None, out=None)
+    refine(runtime.bank, before, consolidate=1)
     (after,) = runtime.bank.entries()
     assert after.id == before.id and after.updates == 1 and after.sha256 != before.sha256
     assert after.losses[0] < before.losses[0]

@@ -198,10 +198,29 @@ def test_a_refined_entry_s_video_is_written_over_nothing(capsys, toy_folder):
     assert run(capsys, "a red ball rolls right", *sampling, *guide, "-o", "a.mp4")[0] == 0
     bank = open_bank(Path(os.environ["TTOM_BANK"]))
     (entry,) = bank.entries()
-    for out, said in (("a.mp4", "a.mp4 is there already (name another file)"), ("new", "--out new is no file")):
+    for out, said in (
+        ("a.mp4", "a.mp4 is there already (--overwrite writes over it)"),
+        ("new", "--out new is no file"),
+    ):
         assert main(["memory", "update", entry.id, "--optimise", "--out", out]) == 1
         assert said in capsys.readouterr().err
     assert bank.entries() == [entry] and not Path("new").exists()
+    before = Path("a.mp4").read_bytes()
+    main(["memory", "update", entry.id, "--optimise", "--out", "a.mp4", "--overwrite"])
+    assert Path("a.mp4").read_bytes() != before and not list(Path().glob("a-*.mp4"))
+
+
+def test_what_does_not_pass_is_not_left_out_as_if_it_did(capsys):
+    """Where it must: the same command run again says the same."""
+    argv = ["a red ball rolls right", *QUICK, "--check", "--strict", "--seed", "1"]
+    argv.remove("--no-check") if "--no-check" in argv else None
+    code, (path, *_), err = run(capsys, *argv)
+    assert code == 1 and "does not pass" in err
+    code, lines, err = run(capsys, *argv, "--resume", "--json")
+    (line,) = map(json.loads, lines)
+    assert code == 1 and f"{path} is there, and does not pass" in err
+    assert line["left_out"] and line["path"] == path and line["error"] == f"{path} is there, and does not pass"
+    assert run(capsys, *argv[:-3], "--seed", "1", "--resume")[0] == 0  # without --strict
 
 
 def test_one_plan_and_one_word_on_it_for_all_seeds(capsys):
@@ -327,7 +346,7 @@ def test_a_bank_in_a_file_goes_before_the_variable(capsys, monkeypatch):
     monkeypatch.setenv("TTOM_LLM_MODEL", "x" * 5000)
     with pytest.raises(TTOMError, match=r"^\$TTOM_LLM_MODEL: llm-model has 5,000 characters"):
         given_fields()
-    assert main(["generate", "--help"]) == 0 and "$TTOM_BANK" in capsys.readouterr().out
+    assert main(["generate", "--help"]) == 0 and "[env var: TTOM_BANK]" in capsys.readouterr().out
 
 
 PRINTS = """

@@ -69,7 +69,7 @@ def test_the_guide_works_beside_loras_and_the_memory_tells_them_apart(toy_folder
     assert generate(opened(toy_folder, bank=bank), job(layout, "c.mp4")).memory["outcome"] == "miss"
     entry = bank.find(first.memory["entry"])
     assert entry.guide["lora"] == [f"{style}:0.5"]
-    assert refine(bank, entry, consolidate=None, seed=None, out=None).memory["action"] == "continue"
+    assert refine(bank, entry).memory["action"] == "continue"
 
 
 @pytest.mark.parametrize("quantize", ["none", "int8"])

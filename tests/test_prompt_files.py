@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ttom_cli.cli import main
-from ttom_cli.commands.inputs import LONGEST
+from ttom_cli.commands.inputs import LONGEST, read_source
 from ttom_cli.errors import TTOMError
 from ttom_cli.layout import layout_from_json, schema_faults
 from ttom_cli.prompt_files import read_prompts
@@ -197,6 +197,26 @@ def test_a_stream_may_have_options_and_a_wrong_line_costs_no_other(capsys, monke
     ]
     assert err.splitlines()[0].startswith("error: line 3 has no prompt")
     assert err.splitlines()[1].startswith("error: line 4: it is not JSON")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# by hand\n\nprompt,seed,notes\na red ball,,\n\"a blue cube, slowly\",3,hi\n",
+        "- prompt: a red ball\n- {prompt: 'a blue cube, slowly', seed: 3}\n",
+        json.dumps(TWO), json.dumps(TWO, indent=2), "\n".join(map(json.dumps, TWO)),
+    ],
+)  # fmt: skip
+def test_lists_and_tables_on_standard_input(capsys, monkeypatch, text):
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    assert [dict(item) for item in read_source("-", None, None).items] == TWO
+    assert ("notes" in text) == ("what is no option is left alone: notes" in capsys.readouterr().err)
+
+
+def test_a_prompt_in_brackets_is_no_list(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("[Shot 1] a red ball rolls right\n- a blue cube\n"))
+    found = [item["prompt"] for item in read_source("-", None, None).items]
+    assert found == ["[Shot 1] a red ball rolls right", "- a blue cube"]
 
 
 def test_the_longest_prompt_is_a_layout_and_a_recipe(capsys):

@@ -289,10 +289,13 @@ def _compare(runtime: Runtime, outcome: Outcome, report: Report) -> Path:
     return write_video(path, side_by_side(drawn), fps=job.sample.fps, recipe=recipe, overwrite=job.overwrite)
 
 
-def refine(bank, entry, *, consolidate: int | None, seed: int | None, out: Path | None, report: Report | None = None):
+def refine(
+    bank, entry, *, consolidate: int | None = None, seed: int | None = None, out: Path | None = None,
+    overwrite: bool = False, report: Report | None = None,
+):  # fmt: skip
     """Optimise an entry further on its own prompt and layout, and store it: the Outcome.
 
-    The video that comes of it is kept at `out`, if given. Raises TTOMError; the entry is as before then.
+    The video that comes of it is kept at `out`, if given; what is there only goes with `overwrite`. Raises TTOMError; the entry is as before then.
     """
     if "image_sha256" in entry.guide:
         raise BankError(
@@ -307,7 +310,7 @@ def refine(bank, entry, *, consolidate: int | None, seed: int | None, out: Path 
         job = Job(
             layout=entry.checked_layout(), seed=entry.seed if seed is None else seed,
             path=out or Path(folder, "made.png" if runtime.backbone.still else "made.mp4"), guide=guide,
-            memory=MemoryConfig(on_hit="continue"), sample=sampled, entries=((entry.id, 1.0),),
+            memory=MemoryConfig(on_hit="continue"), sample=sampled, entries=((entry.id, 1.0),), overwrite=overwrite,
         )  # fmt: skip
         return generate(runtime, job, report)
 

@@ -28,7 +28,11 @@ def read_prompts(path: Path, tell: Callable[[str], None] = lambda line: None) ->
     An item is a layer with `prompt`, which is None where its layout alone has it, and perhaps `layout` and options.
     `tell` is given a line about what is left alone. Raises TTOMError for what is no list of prompts.
     """
-    text, kind = read_text(path, "--prompts"), path.suffix.lower()
+    return prompts_in(read_text(path, "--prompts"), path, path.suffix.lower(), tell)
+
+
+def prompts_in(text: str, path: Path | str, kind: str, tell: Callable[[str], None]) -> list[Layer]:
+    """As `read_prompts`, of a text; `path` is what errors name, `kind` its suffix."""
     if kind in (".csv", ".tsv") or (kind in PLAIN and _heads_table(text)):
         rows = _table(text, path)
     elif kind in (".yaml", ".yml") or re.match(r"(\s*#.*\n|\s)*- *prompt *:", text):
@@ -52,6 +56,12 @@ def read_prompts(path: Path, tell: Callable[[str], None] = lambda line: None) ->
     if left:
         tell(f"{path}: {left_alone(left)}")
     return items
+
+
+def is_whole(line: str) -> bool:
+    """Whether a first line begins a list or a table, which lines one at a time do not say."""
+    begun = re.match(r"""[\[{]\s*$|\[\s*["\[{]|-\s*\{?\s*prompt\s*:""", line.strip())
+    return bool(begun) or _heads_table(line)
 
 
 def left_alone(names: Iterable[str]) -> str:
@@ -106,7 +116,7 @@ def as_item(entry, source: str, left: dict | None) -> Layer:
     return item
 
 
-def _lines(lines: Iterable[str], path: Path, *, objects: bool) -> Iterator[tuple[str, str | dict]]:
+def _lines(lines: Iterable[str], path: Path | str, *, objects: bool) -> Iterator[tuple[str, str | dict]]:
     for number, line in enumerate(lines, start=1):
         place = f"line {number}"
         if (entry := entry_of(line, f"{path}, {place}", objects=objects)) is not None:
@@ -121,7 +131,7 @@ def _json(text: str, source: str):
         return None
 
 
-def _listed(data, path: Path) -> Iterator[tuple[str, object]]:
+def _listed(data, path: Path | str) -> Iterator[tuple[str, object]]:
     """The entries of a list, that of a single object, or those of an object's one list of `prompts`."""
     if isinstance(data, dict) and isinstance(data.get("prompts"), list) and len(data) == 1:
         data = data["prompts"]
@@ -132,7 +142,7 @@ def _listed(data, path: Path) -> Iterator[tuple[str, object]]:
     yield from ((f"prompt {number}", entry) for number, entry in enumerate(data, start=1))
 
 
-def _table(text: str, path: Path) -> Iterator[tuple[str, dict]]:
+def _table(text: str, path: Path | str) -> Iterator[tuple[str, dict]]:
     """The rows of a table, by the names in its first one; cells are read as on the command line."""
     first = text.lstrip().partition("\n")[0]
     divider = max(",;\t", key=lambda d: (_cells(first, d) & set(PROMPT) != set(), first.count(d)))

@@ -63,7 +63,6 @@ def generate(
     One model load serves all prompts that name no other; a prompt that fails is reported and the rest are done.
     """
     from ..asked import Finished, Places, videos_of
-    from ..video import read_recipe
 
     common = read_config(config)
     run = resolve_slice(RunConfig, common, given)
@@ -89,11 +88,9 @@ def generate(
             wanted = [a for a, path in zip(asked, there, strict=True) if not path]
             for a in wanted:
                 places.claim(a, finished.cut(a) if run.resume else None)
-        for path in filter(None, there):
-            console.note(f"{path} is there, and is left out: {title(item)}")
-            if json_:
-                seed = read_recipe(path).get("seed")  # another than is drawn now
-                print(to_json(_line(item, seed, path=str(path)) | {"left_out": True}), flush=True)
+        for a, path in zip(asked, there, strict=True):
+            if path:
+                source.failed |= not _left_out(path, item, a.settings.check.strict, json_)
         return wanted
 
     videos = itertools.chain.from_iterable(source.tried(ask, source.items, title))
@@ -101,6 +98,21 @@ def generate(
     with console.waiting("getting ready"):
         _check_start(card, shared, pattern)
     _make_all(source, ahead, videos, places, json_)
+
+
+def _left_out(path: Path, item: Layer, strict: bool, json_: bool) -> bool:
+    """Say that a video is there already. Whether that is as well: not where, if strict, it does not pass."""
+    from ..video import read_recipe
+
+    recipe, trouble = read_recipe(path), None
+    if strict and not (recipe.get("check") or {}).get("passed"):
+        trouble = f"{path} is there, and does not pass"
+        console.error(f"{title(item)!r}: {trouble}", "--overwrite without --resume makes it again")
+    else:
+        console.note(f"{path} is there, and is left out: {title(item)}")
+    if json_:  # its seed may be another than is drawn now
+        print(to_json(_line(item, recipe.get("seed"), path=str(path), error=trouble) | {"left_out": True}), flush=True)
+    return not trouble
 
 
 def _line(item: Layer | TTOMError, seed: int | None, *, path: str | None = None, error: str | None = None) -> dict:

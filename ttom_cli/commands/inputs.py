@@ -18,7 +18,7 @@ from ..catalog import find_card
 from ..config import MemoryConfig, PlannerConfig, RunConfig
 from ..errors import TTOMError, explained
 from ..options import shown
-from ..prompt_files import as_item, entry_of, left_alone, read_prompts
+from ..prompt_files import as_item, entry_of, is_whole, left_alone, prompts_in, read_prompts
 from ..settings import PER_PROMPT, Layer, Settings, option_name, resolve, resolve_slice
 from .parameters import file
 
@@ -125,11 +125,20 @@ def read_source(prompt: str | None, prompts: Path | None, layout: Path | None) -
 
 
 def _stream(lines: Iterable[str]) -> Iterator[Layer | TTOMError]:
-    """The items of lines as they come, an error in the place of a wrong one. Raises TTOMError for what is no text."""
+    """The items of lines as they come, an error in the place of a wrong one, or those of a list or table as a whole.
+
+    Raises TTOMError for what is no text, or no such list or table.
+    """
     told: set[str] = set()
+    lines, first = iter(lines), True
     try:
         for number, line in enumerate(lines, start=1):
-            source = f"line {number}"
+            source, blank = f"line {number}", not line.strip() or line.lstrip().startswith("#")
+            if first and not blank and is_whole(line):
+                text = "\n" * (number - 1) + line + "".join(lines)
+                yield from prompts_in(text, "standard input", "", console.note)
+                return
+            first = first and blank
             try:
                 if (entry := entry_of(line, source)) is None:
                     continue

@@ -32,7 +32,7 @@ def plan(
     prompt: PromptArg = None,
     prompts: PromptsOpt = None,
     import_: file("--import", help="A layout cache of the TTOM reference code, in place of prompts.") = None,
-    out: file("--out", "-o", help="A folder for a JSON file per prompt, or for one prompt a .json.") = None,
+    out: file("--out", "-o", help="A folder for a JSON file per prompt, or for one prompt a .json; - is standard output.") = None,
     preview: file("--preview", help="Draw the layout: a .gif or .mp4 that moves, or a .png.") = None,
     edit: Annotated[bool, typer.Option("--edit", help="Open the layout in $EDITOR, and check it when that closes.")] = False,
     json_: JsonOpt = False,
@@ -48,8 +48,12 @@ def plan(
     """
     from ..layout.parse import layout_schema
 
+    if schema and out:
+        raise TTOMError("--schema is printed, and takes no --out", "such as ttom plan --schema > schema.json")
     if schema:
         return print(to_json(layout_schema(), indent=2))
+    if out == Path("-"):
+        out, json_ = None, True
     common = read_config(config)
     _planning(common, given)  # bad options are said before anything is asked of a model
     run = resolve_slice(RunConfig, common, given)

@@ -118,7 +118,8 @@ def _build(data: dict, prompt: str | None) -> Layout:
 def layout_faults(layout: Layout):
     """What cannot be meant: yields one message for each fault, naming the object and the value."""
     if not layout.text.strip():
-        yield "the prompt is empty"
+        yield "it has no prompt, and none is given"
+        return
     ids = [track.id for track in layout.objects]
     for name in sorted({i for i in ids if ids.count(i) > 1}):
         yield f"object id {name!r} is used {ids.count(name)} times"

@@ -133,7 +133,7 @@ def update(
     if optimise:
         from ...generate import refine
 
-        outcome = refine(store, entry, consolidate=consolidate, seed=seed, out=out)
+        outcome = refine(store, entry, consolidate=consolidate, seed=seed, out=out, overwrite=overwrite)
         console.say(console.outcome_line(outcome))
         if outcome.trouble:
             raise outcome.trouble
