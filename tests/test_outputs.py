@@ -346,7 +346,8 @@ def test_a_bank_in_a_file_goes_before_the_variable(capsys, monkeypatch):
     monkeypatch.setenv("TTOM_LLM_MODEL", "x" * 5000)
     with pytest.raises(TTOMError, match=r"^\$TTOM_LLM_MODEL: llm-model has 5,000 characters"):
         given_fields()
-    assert main(["generate", "--help"]) == 0 and "[env var: TTOM_BANK]" in capsys.readouterr().out
+    assert main(["generate", "--help"]) == 0
+    assert "[env var: TTOM_BANK]" in " ".join(capsys.readouterr().out.replace("│", " ").split())
 
 
 PRINTS = """
