@@ -295,8 +295,8 @@ def refine(
 ):  # fmt: skip
     """Optimise an entry further on its own prompt and layout, and store it: the Outcome.
 
-    The video that comes of it is kept at `out`, if given; what is there only goes with `overwrite`. Raises TTOMError; the entry
-    is as before then.
+    The video that comes of it is kept at `out`, if given; what is there only goes with `overwrite`. Raises TTOMError;
+    the entry is as before then.
     """
     if "image_sha256" in entry.guide:
         raise BankError(
