@@ -362,3 +362,20 @@ def call(pipe, name: str, prompt: str, *, guidance: float = 4.0) -> torch.Tensor
 def build(name: str):
     torch.manual_seed(0)
     return FAMILIES[name].make()
+
+
+def write_gguf(file: Path, weights: dict[str, torch.Tensor]) -> None:
+    """A denoiser's weights as a single file, the matrices of its blocks in 8 bits."""
+    import gguf
+
+    eight = gguf.GGMLQuantizationType.Q8_0
+    writer = gguf.GGUFWriter(file, "wan")
+    for name, tensor in weights.items():
+        small, array = tensor.ndim == 2 and name.startswith("blocks."), tensor.numpy()
+        writer.add_tensor(
+            name, gguf.quants.quantize(array, eight) if small else array, raw_dtype=eight if small else None
+        )
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()

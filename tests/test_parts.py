@@ -155,20 +155,9 @@ def test_a_denoiser_in_fp8(toy_folder, own_weights, tmp_path, scaled):
 
 
 def test_the_guide_works_through_a_gguf_file(toy_folder, own_weights, layout, tmp_path):
-    gguf = pytest.importorskip("gguf")
-    file, eight = tmp_path / "mine.gguf", gguf.GGMLQuantizationType.Q8_0
-    writer = gguf.GGUFWriter(file, "wan")
-    for name, tensor in own_weights.items():
-        small = tensor.ndim == 2 and name.startswith("blocks.")
-        array = tensor.numpy()
-        writer.add_tensor(
-            name, gguf.quants.quantize(array, eight) if small else array, raw_dtype=eight if small else None
-        )
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    runtime = opened(toy_folder, transformer=str(file))
+    pytest.importorskip("gguf")
+    families.write_gguf(tmp_path / "mine.gguf", own_weights)
+    runtime = opened(toy_folder, transformer=str(tmp_path / "mine.gguf"))
     assert runtime.pipe.transformer.blocks[0].attn2.to_q.weight.dtype == torch.uint8
     losses = generate(runtime, job(layout)).losses
     assert losses[0][-1] < losses[0][0]

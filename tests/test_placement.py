@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import families
 import pytest
 import torch
 from diffusers.hooks.group_offloading import ModuleGroup, apply_group_offloading
@@ -113,8 +114,15 @@ def test_a_guide_that_reaches_into_what_is_compiled_is_refused(toy_folder, layou
         generate(runtime, job(layout))
 
 
-@pytest.mark.parametrize("more", [{"quantize": "int8"}, {"lora": "style"}])
-def test_quantised_blocks_and_loras_are_compiled_too(toy_folder, traced, tmp_path, more):
+@pytest.mark.parametrize(
+    "more",
+    [{"quantize": "int8"}, {"quantize": "nf4"}, {"lora": "style"}, {"transformer": "mine.gguf"}],
+)
+def test_blocks_held_otherwise_and_loras_are_compiled_too(toy_folder, traced, tmp_path, more):
+    if "transformer" in more:
+        pytest.importorskip("gguf")
+        families.write_gguf(tmp_path / "mine.gguf", opened(toy_folder).pipe.transformer.state_dict())
+        more = {"transformer": str(tmp_path / "mine.gguf")}
     if "lora" in more:
         from diffusers import WanPipeline
 

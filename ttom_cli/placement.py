@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
 
@@ -85,7 +86,21 @@ def _compile(pipe, backbone: Backbone, resident: int) -> None:
     """
     for _, blocks in _denoisers(pipe, backbone, resident):
         for block in blocks:
-            block.requires_grad_(False).forward = torch.compile(block.forward)
+            block.requires_grad_(False).forward = _plainly(torch.compile(block.forward))
+
+
+def _plainly(forward):
+    """The forward with plain tensors: the kind that diffusers holds GGUF's weights in comes out of compiled code."""
+
+    def plain(part):
+        return part.as_subclass(torch.Tensor) if torch.is_tensor(part) else part
+
+    @functools.wraps(forward)
+    def run(*args, **kwargs):
+        output = forward(*args, **kwargs)
+        return tuple(map(plain, output)) if isinstance(output, tuple) else plain(output)
+
+    return run
 
 
 def _offload_groups(pipe, backbone: Backbone, load: LoadConfig, resident: int) -> None:
