@@ -44,18 +44,24 @@ Runs = dict[str, list[Step]]
 
 
 def run_stream(runtime: Runtime, *, name: str, prompts: int, seed: int, tell: Tell) -> Runs:
-    """The same stream for each arm: with the memory, without it, and by the bias alone, which learns nothing."""
+    """The same stream for each arm: with the memory, without it, and by the bias alone, which learns nothing.
+
+    The arms take turns, prompt by prompt, so that what slows the machine down for a while slows them all.
+    """
     card = runtime.card
     arms = {
         "without memory": (card.guide, None), "memory, skip": (card.guide, MemoryConfig(on_hit="skip")),
         "memory, auto (default)": (card.guide, MemoryConfig()), "attention alone": (card.guide_in("attention"), None),
     }  # fmt: skip
-    wanted, runs = list(stream(name, prompts, seed)), {}
-    for arm, (guide, memory) in arms.items():
-        with tempfile.TemporaryDirectory() as folder:
-            bank = MemoryBank(Path(folder, "bank"), capacity=prompts) if memory else None
+    wanted, runs, turns = list(stream(name, prompts, seed)), {arm: [] for arm in arms}, {}
+    with tempfile.TemporaryDirectory() as folder:
+        for arm, (guide, memory) in arms.items():
+            bank = MemoryBank(Path(folder, arm), capacity=prompts) if memory else None
             made = generated(replace(runtime, bank=bank), wanted, guide, tell, arm, memory)
-            runs[arm] = list(_steps(made, runtime))
+            turns[arm] = _steps(made, runtime)
+        for number in range(prompts):
+            for arm in np.roll([*arms], number):
+                runs[arm].append(next(turns[arm]))
     return runs
 
 
