@@ -14,6 +14,7 @@ import typer
 
 from . import __version__, console, usage
 from .commands import bench, generate, memory, models, plan, probe, show
+from .completion import of_named_shell
 from .errors import TTOMError, UsageError, explained
 from .stop import Stopped, stoppable
 
@@ -67,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run a command line; one clear line on stderr for what the user can mend."""
     argv = sys.argv[1:] if argv is None else argv
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it tells of speed-ups that are not installed
-    _open_standard_streams()
+    _prepare_standard_streams()
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # what comes of its retries is said in one line
     try:
         with stoppable():
@@ -92,6 +93,8 @@ def main(argv: list[str] | None = None) -> int:
 def _run(argv: list[str]) -> int:
     """The exit code of a command line. Raises UsageError where it cannot be read."""
     try:
+        if of_named_shell(argv):
+            return 0
         # A command that keeps its own command line finds it in `obj`.
         return app(args=argv, obj=argv, prog_name="ttom", standalone_mode=False) or 0
     except typer.TyperException as error:
@@ -104,7 +107,7 @@ def _run(argv: list[str]) -> int:
         return done.code if isinstance(done.code, int) else int(done.code is not None)
 
 
-def _open_standard_streams() -> None:
+def _prepare_standard_streams() -> None:
     """Where whoever started it closed one, no file of ours may take its number, and what is said there goes nowhere."""
     for number in range(3):
         with contextlib.suppress(OSError):
@@ -113,3 +116,5 @@ def _open_standard_streams() -> None:
         os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
     sys.stdout = sys.stdout or io.StringIO()
     sys.stderr = sys.stderr or io.StringIO()
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: what its encoding has not is escaped
