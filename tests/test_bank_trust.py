@@ -12,7 +12,7 @@ import torch
 from bank_process import FACTS, LAYOUT, made_up, named, read_only, state, value
 
 from ttom_cli.cli import main
-from ttom_cli.errors import BankError
+from ttom_cli.errors import BankError, DamagedError
 from ttom_cli.memory import MemoryBank, keys
 from ttom_cli.memory.entry import to_entry
 
@@ -51,8 +51,8 @@ def edited(bank, change, by_line=True) -> None:
 WRONG = {
     "id": ["../../etc/passwd", "", "a" * 65, 3, None, "a\u202eb", "é"],
     "model": [3, None, "x" * 5000, ["toy"]],
-    "prompt": [3, None, {}, "x" * 4001],
-    "scene": [None, [], "x" * 4001],
+    "prompt": [3, None, {}, "x" * 8001],
+    "scene": [None, [], "x" * 8001],
     "layout": [None, [], {}, {"objects": []}, {"objects": [{}]}, {"objects": 3}, {"objects": [{"phrase": 3}]}],
     "guide": [None, [], {"rank": {"deep": 1}}, {"rank": [[1]]}, {"rank": float("inf")}],
     "seed": ["1", 1.5, True, None, 2**70],
@@ -303,13 +303,14 @@ def test_what_is_set_aside_can_be_removed(capsys, bank):
     assert bank.aside() == [] and not list((bank.folder / "adapters").iterdir())
 
 
-def test_a_manifest_that_was_moved_away_leaves_its_adapters(bank):
+def test_a_manifest_that_was_moved_away_is_missed_and_leaves_its_adapters(bank):
     entry = bank.insert(LAYOUT, state(1), **FACTS)
     os.utime(bank.folder / entry.file, (1, 1))
     (bank.folder / "manifest.json").rename(bank.folder / "manifest.old")
-    MemoryBank(bank.folder).insert(named("b"), state(2), **FACTS)
-    MemoryBank(bank.folder).prepare()
-    assert (bank.folder / entry.file).exists()
+    for change in (lambda fresh: fresh.insert(named("b"), state(2), **FACTS), MemoryBank.prepare, MemoryBank.entries):
+        with pytest.raises(DamagedError, match="is missing, and there are adapters"):
+            change(MemoryBank(bank.folder))
+    assert (bank.folder / entry.file).exists() and not (bank.folder / "manifest.json").exists()
 
 
 def test_a_bank_that_is_read_only_is_read(bank, told):

@@ -1,5 +1,6 @@
 """The sets of prompts, and the tables on real models."""
 
+import json
 from dataclasses import replace
 from itertools import combinations
 
@@ -11,6 +12,7 @@ from ttom_cli.bench.report import Row, Table, joined, markdown
 from ttom_cli.bench.shapes import found_table, guide_tables, memory_table, tries_table
 from ttom_cli.bench.suite import EACH, MAKERS, SETS, cases, other_objects, singles_and_pairs, triples
 from ttom_cli.catalog import CARDS
+from ttom_cli.cli import main
 from ttom_cli.config import CheckConfig, LoadConfig
 from ttom_cli.planning import make_planner
 from ttom_cli.runtime import Runtime
@@ -130,6 +132,21 @@ def quickly(runtime):
     """Of few steps, which shows nothing but that all is counted."""
     guide = replace(runtime.card.guide, steps=1)
     return replace(runtime, card=replace(runtime.card, sample=replace(runtime.card.sample, steps=2), guide=guide))
+
+
+def test_tables_are_written_over_nothing(capsys, tmp_path):
+    """And go to standard output, or as JSON instead."""
+    file, argv = tmp_path / "a.md", ["bench", "speed", "--count", "--model", "wan2.1-1.3b"]
+    assert main([*argv, "--markdown", str(file)]) == 0
+    assert "cold, params" in capsys.readouterr().out and "| cold, params |" in file.read_text()
+    file.write_text("mine")
+    for more in (["--markdown", str(file)], ["--json", "--markdown", str(file)]):
+        assert main([*argv, *more]) == 1
+        assert "a.md is there already" in capsys.readouterr().err and file.read_text() == "mine"
+    assert main(["bench", "stream", "--plot", str(file)]) == 1 and "is there already" in capsys.readouterr().err
+    assert main([*argv, "--json", "--markdown", str(file), "--overwrite"]) == 0 and file.read_text() != "mine"
+    out, err = capsys.readouterr()
+    assert json.loads(out)[0]["title"] == "The cost, counted" and "cold" not in err
 
 
 def test_a_stream_is_measured_and_drawn(shapes, tmp_path, monkeypatch):

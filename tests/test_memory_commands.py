@@ -393,7 +393,10 @@ def test_verify_rescues_the_whole_records_of_a_damaged_manifest(run, bank, cut, 
 def test_a_manifest_that_is_gone_is_made_of_the_adapters(run, bank):
     before = {entry.prompt for entry in bank.entries()}
     (bank.folder / "manifest.json").unlink()
-    assert run("verify")[:2] == (1, "manifest: there is none, and there are 3 adapters\n")
+    for command in (["ls"], ["stats"], ["rm", "--all", "-y"], ["verify"]):
+        code, out, err = run(*command)
+        assert code == 1 and "manifest.json is missing, and there are adapters" in out + err
+        assert "--repair" in err
     code, out, err = run("verify", "--repair")
     assert (code, out) == (0, "") and "made anew of 3 entries" in err
     assert {entry.prompt for entry in bank.entries()} == before and not list(bank.folder.glob("manifest-damaged*"))

@@ -11,9 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from ttom_cli.catalog import CARDS
 from ttom_cli.cli import main
+from ttom_cli.config import MemoryConfig
 from ttom_cli.errors import TTOMError
 from ttom_cli.files import put
+from ttom_cli.jobs import Job
+from ttom_cli.layout import Layout
 from ttom_cli.outputs import read_pattern
 from ttom_cli.settings import OPTIONS, Layer, seeds_of
 from ttom_cli.video import read_recipe
@@ -221,6 +225,20 @@ def test_what_does_not_pass_is_not_left_out_as_if_it_did(capsys):
     assert code == 1 and f"{path} is there, and does not pass" in err
     assert line["left_out"] and line["path"] == path and line["error"] == f"{path} is there, and does not pass"
     assert run(capsys, *argv[:-3], "--seed", "1", "--resume")[0] == 0  # without --strict
+
+
+def test_a_link_that_leads_nowhere_is_there(capsys):
+    Path("d.mp4").symlink_to("nowhere/d.mp4")
+    code, lines, err = run(capsys, "a red ball", *QUICK, "-o", "d.mp4")
+    assert code == 1 and lines == [] and "d.mp4 is there already" in err
+
+
+def test_seeds_stay_within_their_bits(capsys):
+    code, lines, err = run(capsys, "a red ball", *QUICK, "--seed", str(2**63 - 2), "--num-videos", "3")
+    assert code == 1 and lines == [] and "lead beyond 64 bits" in err
+    layout = Layout(prompt="a red ball", objects=())
+    settings = dict(sample=CARDS["shapes"].sample, guide=CARDS["shapes"].guide, memory=MemoryConfig(enabled=False))
+    assert Job(layout=layout, seed=2**63 - 1, path=Path("a.mp4"), **settings).again(1).seed == -(2**63)
 
 
 def test_one_plan_and_one_word_on_it_for_all_seeds(capsys):

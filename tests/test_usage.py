@@ -83,7 +83,7 @@ def test_help_is_a_word_away(capsys, argv):
         ("ttom ge", {"generate"}),
         ("ttom memory ", set("ls show search rm update merge prune verify export import stats".split())),
         ("ttom generate --guided", {"--guided-steps", "--guided-share"}),
-        ("ttom generate --model wan2.1", {"wan2.1-14b", "wan2.1-1.3b", "wan2.1-i2v-14b-480p", "wan2.1-i2v-14b-720p"}),
+        ("ttom generate --model wan2.2", {"wan2.2-a14b", "wan2.2-5b", "wan2.2-i2v-a14b", "wan2.2-i2v-5b"}),
         ("ttom probe -m sha", {"shapes", "shapes-cog"}),
         ("ttom plan --planner ", {"auto", "rules", "openai"}),
         ("ttom generate --guide ", set(MODES)),

@@ -1,4 +1,4 @@
-"""`ttom --show-completion SHELL` and `--install-completion SHELL`: the library of commands takes the shell at hand alone."""
+"""`ttom --show-completion SHELL` and `--install-completion SHELL`: the library has that of the shell at hand alone."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Job:
 
     def again(self, n: int) -> Job:
         """The same with the seed of the n-th try after this one, and the path that goes with it."""
-        seed = self.seed + n * self.stride
+        seed = (self.seed + n * self.stride + 2**63) % 2**64 - 2**63  # of 64 bits, as all seeds
         return replace(self, seed=seed, path=self.named(seed) if self.named else self.path)
 
 

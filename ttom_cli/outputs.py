@@ -64,7 +64,7 @@ def refuse_existing(path: Path, overwrite: bool = False, hint: str = "--overwrit
     """Raises TTOMError where a file that the user has named is there, unless it may be written over."""
     if path.is_dir():
         raise TTOMError(f"{path} is a folder", "name a file")
-    if path.exists() and not overwrite:
+    if os.path.lexists(path) and not overwrite:  # a link that leads nowhere is there as well
         raise TTOMError(f"{path} is there already", hint)
 
 

@@ -138,9 +138,11 @@ def seeds_of(*layers: dict) -> tuple[list[int], bool]:
             said = {name: value for name, value in said.items() if name != "seeds"} | own
     if "seeds" in said:
         return list(said["seeds"]), False
-    first = said.get("seed")
+    first, count = said.get("seed"), said.get("num-videos", 1)
     start = random.randrange(2**31) if first is None else first
-    return [start + i for i in range(said.get("num-videos", 1))], first is None
+    if start + count > 2**63:
+        raise TTOMError(f"seed {start} and {count} videos lead beyond 64 bits", "the seeds of several count up")
+    return [start + i for i in range(count)], first is None
 
 
 def _with_profile(card: ModelCard, layer: dict) -> dict:

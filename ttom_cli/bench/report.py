@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, dataclass
 
 from rich import box
@@ -10,6 +11,7 @@ from rich.table import Table as RichTable
 
 from .estimate import Estimate
 
+WIDE = 160  # columns, where no terminal says how many
 SHARES = (
     "pass in 1",
     "pass in 2",
@@ -62,8 +64,8 @@ def joined(tables: dict[str, Table]) -> Table:
     return Table(first.title, first.note, rows)
 
 
-def show(table: Table, console: Console) -> None:
-    """Print a table; shares as per cent, other figures with three digits."""
+def show(table: Table) -> None:
+    """Print a table; shares as per cent, other figures with three digits. Outside a terminal it is as wide as it is."""
     rich = RichTable(
         title=table.title, title_justify="left", caption=table.note, caption_justify="left",
         box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False,
@@ -74,7 +76,9 @@ def show(table: Table, console: Console) -> None:
         rich.add_column(column, justify="right")
     for row in table.rows:
         rich.add_row(row.name, *(cell(c, row.figures[c]) for c in columns))
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
     console.print(rich)
+    sys.stdout.flush()
 
 
 def _plain(value):

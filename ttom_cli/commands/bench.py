@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -12,9 +12,13 @@ from .. import console
 from ..config import CheckConfig, LoadConfig, PlannerConfig
 from ..errors import TTOMError, UsageError, unknown
 from ..files import to_json
+from ..outputs import refuse_existing
 from ..settings import resolve_slice
-from .inputs import JsonOpt, settle
+from .inputs import JsonOpt, OverwriteOpt, settle
 from .parameters import file, number, parameter, takes, whole
+
+if TYPE_CHECKING:
+    from ..bench.report import Table
 
 MarkdownOpt = file("--markdown", help="Write the tables as Markdown too.")
 
@@ -38,6 +42,7 @@ def bench_shapes(
     ] = None,
     json_: JsonOpt = False,
     markdown: MarkdownOpt = None,
+    overwrite: OverwriteOpt = False,
 ) -> None:
     """Are the embedded models sound, does the guide guide, does the memory remember, do more tries help: five tables."""
     from ..bench import report, shapes
@@ -54,22 +59,20 @@ def bench_shapes(
     for name in wanted:
         if name not in makers:
             raise unknown("table", name, makers, of=UsageError)
+    results = Results(json_, markdown, overwrite)
     models = _names(model) if model is not None else [card.name for card in CARDS.values() if card.embedded]
     for name in models:
         _of_the_world(name, set_)
     with console.waiting("loading the models"):
         runtimes = {name: _opened(name) for name in models}
-    tables = []
     for name in wanted:
         parts = {}
         for label, runtime in runtimes.items():
             with console.status() as tell:
                 parts[label] = makers[name](runtime, name=set_, each=each or EACH, tell=tell)
         for same in zip(*parts.values(), strict=True):
-            tables.append(table := report.joined(dict(zip(parts, same, strict=True))))
-            report.show(table, console.err)
-        _keep(tables, False, markdown)
-    _keep(tables, json_, None)
+            results.add(report.joined(dict(zip(parts, same, strict=True))))
+    results.close()
 
 
 def _of_the_world(model: str, set_: str) -> str:
@@ -108,13 +111,15 @@ def bench_speed(
     seed: parameter("seed", "Of the noise.") = 0,
     json_: JsonOpt = False,
     markdown: MarkdownOpt = None,
+    overwrite: OverwriteOpt = False,
     *,
     given: dict,
 ) -> None:
     """What guidance costs, beside plain sampling and the reference's way."""
-    from ..bench import report, speed
+    from ..bench import speed
     from ..runtime import Runtime
 
+    results = Results(json_, markdown, overwrite)
     card, settings = settle(given)
     card = replace(card, sample=settings.sample, guide=settings.guide)
     if count:
@@ -123,8 +128,8 @@ def bench_speed(
         runtime = replace(Runtime.open(settings.run.model, load=settings.load), card=card)
         with console.status() as tell:
             table = speed.speed_table(runtime, repeats=repeats, seed=seed, tell=tell)
-    report.show(table, console.err)
-    _keep([table], json_, markdown)
+    results.add(table)
+    results.close()
 
 
 @app.command("memory")
@@ -145,9 +150,9 @@ def bench_memory(
     seed: parameter("seed", "Of made-up entries and streams.") = 0,
     json_: JsonOpt = False,
     markdown: MarkdownOpt = None,
+    overwrite: OverwriteOpt = False,
 ) -> None:
     """What the memory bank costs as it grows, what should go from it, and when what it holds is of use."""
-    from ..bench import report
     from ..bench.eviction import eviction_tables
     from ..bench.growth import growth_tables
     from ..bench.reuse import reuse_tables
@@ -161,14 +166,13 @@ def bench_memory(
     ]
     if not makers:
         raise TTOMError("say what to measure", "give --growth, --eviction or --reuse, or several of them")
-    tables = []
+    results = Results(json_, markdown, overwrite)
     for maker in makers:
         with console.status() as tell:
             made = maker(seed=seed, tell=tell)
-        tables += made
         for table in made:
-            report.show(table, console.err)
-    _keep(tables, json_, markdown)
+            results.add(table)
+    results.close()
 
 
 @app.command("stream")
@@ -180,19 +184,22 @@ def bench_stream(
     plot: file("--plot", help="Draw seconds and score by prompt, as PNG.") = None,
     json_: JsonOpt = False,
     markdown: MarkdownOpt = None,
+    overwrite: OverwriteOpt = False,
 ) -> None:  # fmt: skip
     """Does a stream of prompts get better and cheaper with the memory: seconds, score and hits as it goes on."""
-    from ..bench import report, stream
+    from ..bench import stream
 
+    results = Results(json_, markdown, overwrite)
+    if plot:
+        refuse_existing(plot, overwrite)
     name = _of_the_world(model, set_)
     with console.waiting("loading the model"):
         runtime = _opened(name)
     with console.status() as tell:
         runs = stream.run_stream(runtime, name=set_, prompts=prompts, seed=seed, tell=tell)
-    tables = stream.stream_tables(runs, f"{name}, set {set_}, seed {seed}")
-    for table in tables:
-        report.show(table, console.err)
-    _keep(tables, json_, markdown)
+    for table in stream.stream_tables(runs, f"{name}, set {set_}, seed {seed}"):
+        results.add(table)
+    results.close()
     if plot:
         try:
             stream.plot(runs, plot, f"{name}: a stream of {prompts} prompts")
@@ -213,30 +220,49 @@ def bench_plan(
     wrong: Annotated[bool, typer.Option("--wrong", help="List the prompts that are planned wrong, and why.")] = False,
     json_: JsonOpt = False,
     markdown: MarkdownOpt = None,
+    overwrite: OverwriteOpt = False,
     *,
     given: dict,
 ) -> None:
     """How right a planner's layouts are, by the benchmarks' own metadata, or by answers beside the prompts."""
-    from ..bench import plans, report
+    from ..bench import plans
     from ..planning import make_planner
 
+    results = Results(json_, markdown, overwrite)
     config = resolve_slice(PlannerConfig, given)
     verdicts = plans.judge_path(path or plans.OWN, lambda tell: make_planner(config, tell=tell))
-    table = plans.plans_table(verdicts, config.label)
-    report.show(table, console.err)
+    results.add(plans.plans_table(verdicts, config.label))
     if wrong:
         for verdict in (v for v in verdicts if v.grade != "right"):
             console.note(f"{verdict.category}, {verdict.grade}: {verdict.prompt!r}: {verdict.reason}")
-    _keep([table], json_, markdown)
+    results.close()
 
 
-def _keep(tables: list, json_: bool, markdown: Path | None) -> None:
-    from ..bench import report
+class Results:
+    """Where tables go, one by one: to standard output, or as JSON at the end, and to a file of Markdown.
 
-    if markdown:
-        try:
-            markdown.write_text("\n".join(report.markdown(t) for t in tables), encoding="utf-8")
-        except OSError as error:
-            raise TTOMError(f"cannot write {markdown}: {error.strerror}", "choose another --markdown") from None
-    if json_:
-        print(to_json([t.to_json() for t in tables]))
+    Raises TTOMError for a file that is there and may not be written over, or that cannot be written.
+    """
+
+    def __init__(self, json_: bool, markdown: Path | None, overwrite: bool):
+        self.json, self.markdown, self.tables = json_, markdown, []
+        if markdown:
+            refuse_existing(markdown, overwrite)
+
+    def add(self, table: Table) -> None:
+        from ..bench import report
+
+        self.tables.append(table)
+        if not self.json:
+            report.show(table)
+        if self.markdown:
+            try:
+                self.markdown.write_text("\n".join(map(report.markdown, self.tables)), encoding="utf-8")
+            except OSError as error:
+                raise TTOMError(
+                    f"cannot write {self.markdown}: {error.strerror}", "choose another --markdown"
+                ) from None
+
+    def close(self) -> None:
+        if self.json:
+            print(to_json([table.to_json() for table in self.tables]))

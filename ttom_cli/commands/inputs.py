@@ -35,6 +35,7 @@ PromptsOpt = file(
     "standard input.",
 )
 ConfigOpt = file("--config", help="Options from a YAML file.")
+OverwriteOpt = Annotated[bool, typer.Option("--overwrite", help="Write over what is there.")]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 

@@ -67,9 +67,6 @@ def examine(bank: MemoryBank) -> Report:
     named |= {f"adapters/{record.sha256}.safetensors" for record in aside}
     found = {f"adapters/{name}" for name in _names(bank.folder / adapters.FOLDER) if name.endswith(".safetensors")}
     bad = {fault.id for fault in faults if fault.kind != "record"}
-    if found and not (bank.folder / manifest.NAME).exists():
-        there = f"there is none, and there are {counted(len(found), 'adapter')}"
-        return Report(0, [Fault("manifest", "", there)], [])
     return Report(len(entries) - len(bad), faults, sorted(found - named))
 
 

@@ -170,6 +170,9 @@ def _read_manifest(folder: Path) -> State:
     try:
         content, status = disk.read_plain(path, LIMIT)
     except (FileNotFoundError, NotADirectoryError):
+        if any(folder.glob("adapters/*.safetensors")):  # the first is written after a manifest
+            hint = f"ttom memory verify --repair --bank {folder} makes it anew of those"
+            raise DamagedError(f"the bank's manifest {path} is missing, and there are adapters", hint) from None
         return State()
     state = from_bytes(
         content, f"the bank's manifest {path}",

@@ -1,7 +1,7 @@
 """The bank's folder as one state: who reads it takes no lock, and all that changes, changes under one.
 
-An adapter is written before the manifest names it, and is named no more before it is removed, so that
-a crash leaves at worst a file that nothing names.
+An adapter is written before the manifest names it (the first after there is a manifest), and is named no more before it
+is removed, so that a crash leaves at worst a file that nothing names.
 """
 
 from __future__ import annotations
@@ -131,6 +131,8 @@ class Store:
         """Write adapters, then, once all are written, the changes that name them and no more those that are `gone`."""
         hashes = []
         try:
+            if not held.token:
+                manifest.fold(self.folder, held)  # else a crash here would look like a manifest that is lost
             for entry, content in written:
                 hashes.append(entry.sha256)
                 adapters.write(self.folder, entry, content)

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..layout.model import Box
-from ..shapes.captions import Look, look_of
+from ..shapes.captions import Look, cannot_draw, look_of
 from ..shapes.world import COLORS, EXTENT, SHAPES, signed_distance
 from .detector import Sighting, distance, link
 
@@ -66,7 +66,7 @@ class Found:
         """
         color, shape = look
         there = [d.color for d in self.detections if d]
-        return any(look) and shape in (None, self.shape) and (color is None or 3 * there.count(color) >= len(there))
+        return shape == self.shape and (color is None or 3 * there.count(color) >= len(there))
 
     def sighting(self, size: tuple[int, int]) -> Sighting:
         """As the protocol wants it, in frames of `size` (H, W)."""
@@ -177,9 +177,10 @@ class ShapesDetector:
     name = "shapes"
 
     def see(self, frames_FHWC: np.ndarray, phrases: Sequence[str]) -> list[list[Sighting]]:
-        """A thing that several phrases name is the same object in the list of each."""
+        """A thing that several phrases name is the same object in the list of each. What the world does not hold, a red
+        dog or a pink ball, is not seen, whatever is red or a ball."""
         found = [(f, f.sighting(frames_FHWC.shape[1:3])) for f in track(frames_FHWC)]
-        looks = [look_of(phrase) for phrase in phrases]
+        looks = [(None, None) if cannot_draw(phrase) else look_of(phrase) for phrase in phrases]
         return [[sighting for f, sighting in found if f.is_a(look)] for look in looks]
 
     def to(self, device: str) -> None:

@@ -14,8 +14,9 @@ from ...memory.choice import Choice, surplus
 from ...options import fill
 from ...outputs import read_pattern, refuse_existing
 from ...text import plain
+from ..inputs import OverwriteOpt
 from ..parameters import file, number, parameter, takes, whole
-from .shared import BankOpt, IdArg, IdsArg, OverwriteOpt, each_once, opened
+from .shared import BankOpt, IdArg, IdsArg, each_once, opened
 
 YesOpt = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal to ask at.")]
 DryRunOpt = Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")]

@@ -13,9 +13,9 @@ from ...memory.choice import Choice
 from ...options import fill
 from ...outputs import refuse_existing
 from ...text import counted, plain
-from ..inputs import JsonOpt, open_bank
+from ..inputs import JsonOpt, OverwriteOpt, open_bank
 from ..parameters import file, takes
-from .shared import BankOpt, IdsArg, OverwriteOpt, each_once, opened
+from .shared import BankOpt, IdsArg, each_once, opened
 
 
 def verify(

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 BankOpt = parameter("bank")
 IdsArg = Annotated[Optional[list[str]], typer.Argument(help="Ids, or beginnings of ids.")]
 IdArg = Annotated[str, typer.Argument(help="An id, or the beginning of one.")]
-OverwriteOpt = Annotated[bool, typer.Option("--overwrite", help="Write over what is there.")]
 
 
 def opened(bank: Path | None, *, must: bool = False, **more) -> MemoryBank:
