@@ -194,7 +194,7 @@ def test_a_replay_leaves_a_file_of_options_alone_and_says_so(capsys):
     write_video(Path("a.mp4"), FRAMES, fps=8, recipe=a_recipe())
     Path("o.yaml").write_text("steps: 3\ndtype: float64\n")
     assert main(["generate", "--replay", "a.mp4", "--no-check"]) == 1
-    assert "--no-check would change it (leave --no-check out)" in capsys.readouterr().err
+    assert "as it was made, without --no-check (leave --no-check out)" in capsys.readouterr().err
     Path("o.yaml").write_text("steps: 3\nout: a.mp4\n")
     assert main(["generate", "--replay", "a.mp4", "--config", "o.yaml"]) == 1
     assert "note: o.yaml: a replay makes the video as it was made, without steps of here" in capsys.readouterr().err

@@ -98,7 +98,8 @@ class SampleConfig(Checked):
     height: int
     """Pixels."""
     width: int = option(
-        help="WIDTHxHEIGHT in pixels.", name="size", kind=str, like="WIDTHxHEIGHT in pixels, such as 832x480",
+        help="WIDTHxHEIGHT in pixels.", name="size", kind=str,
+        like="WIDTHxHEIGHT in pixels, such as 832x480, at most 16384 each",
         into=_size, back=lambda sample: f"{sample.width}x{sample.height}", elsewhere=("resolution", "width", "height"),
     )  # fmt: skip
     frames: int = option(

@@ -206,6 +206,8 @@ def _parse_yaml(text: str, source: str):
             return made
 
     Bounded.add_constructor("tag:yaml.org,2002:int", Bounded.construct_yaml_int)
+    powers = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$")  # 1e-4, which YAML 1.1 has for a word
+    Bounded.add_implicit_resolver("tag:yaml.org,2002:float", powers, list("-+0123456789"))
     if len(text) > LONGEST_YAML:
         raise TTOMError(f"{source} is no JSON, and as YAML it is too long: more than {LONGEST_YAML:,} characters")
     try:

@@ -174,6 +174,8 @@ def read_config(path: Path | None) -> Layer:
     if path is None:
         return Layer()
     data = read_data(path, "--config")
+    if data is None:  # nothing but comments
+        return Layer()
     if not isinstance(data, dict):
         raise TTOMError(f"{path} must hold options as 'name: value' lines", "such as 'steps: 25'")
     return Layer(data, str(path))

@@ -22,7 +22,7 @@ def one_line(error: typer.TyperException) -> UsageError:
             f"`{path}` has no option {error.option_name}", _like_option(error.option_name, context) or see
         )
     if hasattr(error, "param_type"):
-        return UsageError(f"{error.param.name!r} is missing", see)
+        return UsageError(f"{(error.param.metavar or error.param.name).lower()!r} is missing", see)
     if getattr(error, "param", None):
         return UsageError(f"{error.param.opts[0]}: {error.message}", see)
     if hasattr(command, "commands"):

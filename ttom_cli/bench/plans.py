@@ -61,7 +61,8 @@ def judge_path(path: Path, make: Callable[[Callable[[str], None]], Planner]) -> 
             prompt = entry.get("prompt") or entry["prompt_en"]
             verdicts.append(_judged(category, prompt, planner, lambda e=entry, j=judge, **k: j(e, **k), told))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise TTOMError(f"{path}: an entry of {category} is malformed ({error!r})") from None
+            reason = f"it has no {error}" if isinstance(error, KeyError) else "it is built otherwise than those are"
+            raise TTOMError(f"{path}: an entry of {category} is not as it must be: {reason}") from None
     if not verdicts:
         raise TTOMError(f"{path} holds none of {', '.join(f'{n}.json' for n in JUDGES)}, nor VBench's dimensions")
     return verdicts

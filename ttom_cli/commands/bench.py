@@ -44,7 +44,7 @@ def bench_shapes(
     markdown: MarkdownOpt = None,
     overwrite: OverwriteOpt = False,
 ) -> None:
-    """Are the embedded models sound, does the guide guide, does the memory remember, do more tries help: five tables."""
+    """Are the embedded models sound, does the guide guide, does the memory remember, do more tries help."""
     from ..bench import report, shapes
     from ..bench.suite import EACH
     from ..catalog import CARDS
@@ -181,7 +181,7 @@ def bench_stream(
     model: Annotated[str, typer.Option("--model", "-m", help="An embedded model, or a folder of one.")] = "shapes",
     set_: Annotated[str, typer.Option("--set", help="Of tune, validate or report: where the compositions are of.")] = "report",
     seed: parameter("seed", "Of the order, and of how the boxes are moved.") = 0,
-    plot: file("--plot", help="Draw seconds and score by prompt, as PNG.") = None,
+    plot: file("--plot", help="Draw seconds and score by prompt, as .png or what its name ends in.") = None,
     json_: JsonOpt = False,
     markdown: MarkdownOpt = None,
     overwrite: OverwriteOpt = False,

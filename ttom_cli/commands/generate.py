@@ -20,7 +20,7 @@ from ..config import OUTPUT, LoadConfig, RunConfig
 from ..errors import TTOMError, VideoError, explained
 from ..files import to_json
 from ..options import options_of
-from ..outputs import STILLS, Pattern, read_pattern, refuse_existing
+from ..outputs import STILLS, SUFFIXES, Pattern, read_pattern, refuse_existing
 from ..settings import OPTIONS, Layer, Settings, given_fields, option_name, read_config, resolve_slice
 from ..text import plain
 from .inputs import (
@@ -287,7 +287,7 @@ def _refuse_changes(common: Layer, given: dict) -> None:
     fit = {"out", "overwrite", "bank", *(option.name for option in options_of(LoadConfig))}
     for name in given.keys() - fit:
         said = f"--no-{name}" if given[name] is False else f"--{name}"
-        raise TTOMError(f"--replay makes the video as it was made, and {said} would change it", f"leave {said} out")
+        raise TTOMError(f"--replay makes the video as it was made, without {said}", f"leave {said} out")
     if idle := [name for name in map(option_name, common) if name not in fit]:
         console.note(f"{common.source}: a replay makes the video as it was made, without {', '.join(idle)} of here")
 
@@ -324,4 +324,4 @@ def _replay_path(source: Path, options: RunConfig) -> Path:
         path = pattern.path(prompt="", seed=0)
         refuse_existing(path, options.overwrite)
         return path
-    return pattern.root / f"{source.stem}.replay{source.suffix if still else '.mp4'}"
+    return pattern.root / f"{source.stem}.replay{source.suffix if source.suffix.lower() in SUFFIXES else '.mp4'}"

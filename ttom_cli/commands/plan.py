@@ -69,6 +69,8 @@ def plan(
         from ..layout.draw import preview_kind
 
         preview_kind(preview)
+    if out and "{" in str(out):
+        raise TTOMError(f"--out {out} has braces", "of plans it is a folder, or for one prompt a .json")
     if out and out.suffix and out.suffix != ".json" and not out.is_dir():
         raise TTOMError(f"--out {out} is neither a folder nor a .json", "a layout is written as JSON")
     if batch and (preview or edit):
