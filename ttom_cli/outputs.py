@@ -60,12 +60,12 @@ class Pattern:
         return made
 
 
-def refuse_existing(path: Path, overwrite: bool = False, hint: str = "--overwrite writes over it") -> None:
+def refuse_existing(path: Path, overwrite: bool) -> None:
     """Raises TTOMError where a file that the user has named is there, unless it may be written over."""
     if path.is_dir():
         raise TTOMError(f"{path} is a folder", "name a file")
     if os.path.lexists(path) and not overwrite:  # a link that leads nowhere is there as well
-        raise TTOMError(f"{path} is there already", hint)
+        raise TTOMError(f"{path} is there already", "--overwrite writes over it")
 
 
 def read_pattern(out: str, within: Path | None = None, *, still: bool = False) -> Pattern:

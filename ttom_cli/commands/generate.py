@@ -104,7 +104,7 @@ def _left_out(path: Path, item: Layer, strict: bool, json_: bool) -> bool:
     """Say that a video is there already. Whether that is as well: not where, if strict, it does not pass."""
     from ..video import read_recipe
 
-    recipe, trouble = read_recipe(path), None
+    recipe, trouble = read_recipe(path) if strict or json_ else {}, None  # which takes a process
     if strict and not (recipe.get("check") or {}).get("passed"):
         trouble = f"{path} is there, and does not pass"
         console.error(f"{title(item)!r}: {trouble}", "--overwrite without --resume makes it again")

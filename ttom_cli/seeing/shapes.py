@@ -60,7 +60,7 @@ class Found:
         return tuple(d and d.box for d in self.detections)
 
     def is_a(self, look: Look) -> bool:
-        """Whether it has the shape of a look, and for a third of its time at least the colour, as far as it names them.
+        """Whether it has the shape of a look, and for a third of its time at least the colour, if it names one.
 
         So what turns from red to blue on its way is a red circle, and a blue one.
         """
