@@ -301,6 +301,16 @@ def test_drawn_seeds_and_named_files_are_resumed(capsys):
     assert code == 1 and "videos/b.mp4 is there already" in err
 
 
+def test_a_comparison_that_is_not_there_is_missed(capsys):
+    argv = ["a red ball", *QUICK, "--seed", "3", "--resume"]
+    assert run(capsys, *argv, "--compare")[0] == 0
+    assert "is not there" not in run(capsys, *argv, "--compare")[2]
+    Path("videos/a-red-ball-seed3.compare.mp4").unlink()
+    code, _, err = run(capsys, *argv, "--compare")
+    assert code == 0 and "note: videos/a-red-ball-seed3.compare.mp4 is not there; --overwrite" in err
+    assert "is not there" not in run(capsys, *argv)[2]
+
+
 # ---------------------------------------------------------------- batches
 
 

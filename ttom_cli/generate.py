@@ -22,6 +22,7 @@ from .library import guided, targets_on
 from .memory import Entry, Recall
 from .memory.blend import mean
 from .memory.signature import SHAPING, signature_of
+from .outputs import comparison_of
 from .parts import load_of
 from .recipe import make_recipe
 from .runtime import Runtime
@@ -284,8 +285,7 @@ def _compare(runtime: Runtime, outcome: Outcome, report: Report) -> Path:
     how = "from memory" if outcome.memory["outcome"] == "hit" else f"guided: {job.guide.mode}"
     titled = ((plain, "unguided"), (outcome.frames, how))
     drawn = [draw_boxes(frames, job.layout, scale=scale, title=title) for frames, title in titled]
-    path = job.path.with_stem(f"{job.path.stem}.compare")
-    recipe = {"prompt": job.layout.prompt, "compares": job.path.name}
+    path, recipe = comparison_of(job.path), {"prompt": job.layout.prompt, "compares": job.path.name}
     return write_video(path, side_by_side(drawn), fps=job.sample.fps, recipe=recipe, overwrite=job.overwrite)
 
 

@@ -60,6 +60,11 @@ class Pattern:
         return made
 
 
+def comparison_of(path: Path) -> Path:
+    """Where a video's comparison goes."""
+    return path.with_stem(f"{path.stem}.compare")
+
+
 def refuse_existing(path: Path, overwrite: bool) -> None:
     """Raises TTOMError where a file that the user has named is there, unless it may be written over."""
     if path.is_dir():

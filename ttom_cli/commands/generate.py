@@ -20,7 +20,7 @@ from ..config import OUTPUT, LoadConfig, RunConfig
 from ..errors import TTOMError, VideoError, explained
 from ..files import to_json
 from ..options import options_of
-from ..outputs import STILLS, SUFFIXES, Pattern, read_pattern, refuse_existing
+from ..outputs import STILLS, SUFFIXES, Pattern, comparison_of, read_pattern, refuse_existing
 from ..settings import OPTIONS, Layer, Settings, given_fields, option_name, read_config, resolve_slice
 from ..text import plain
 from .inputs import (
@@ -90,7 +90,7 @@ def generate(
                 places.claim(a, finished.cut(a) if run.resume else None)
         for a, path in zip(asked, there, strict=True):
             if path:
-                source.failed |= not _left_out(path, item, a.settings.check.strict, json_)
+                source.failed |= not _left_out(path, item, a.settings, json_)
         return wanted
 
     videos = itertools.chain.from_iterable(source.tried(ask, source.items, title))
@@ -100,16 +100,19 @@ def generate(
     _make_all(source, ahead, videos, places, json_)
 
 
-def _left_out(path: Path, item: Layer, strict: bool, json_: bool) -> bool:
+def _left_out(path: Path, item: Layer, settings: Settings, json_: bool) -> bool:
     """Say that a video is there already. Whether that is as well: not where, if strict, it does not pass."""
     from ..video import read_recipe
 
+    strict, compared = settings.check.strict, comparison_of(path)
     recipe, trouble = read_recipe(path) if strict or json_ else {}, None  # which takes a process
     if strict and not (recipe.get("check") or {}).get("passed"):
         trouble = f"{path} is there, and does not pass"
         console.error(f"{title(item)!r}: {trouble}", "--overwrite without --resume makes it again")
     else:
         console.note(f"{path} is there, and is left out: {title(item)}")
+        if settings.run.compare and not compared.exists():
+            console.note(f"{compared} is not there; --overwrite without --resume makes it, with its video")
     if json_:  # its seed may be another than is drawn now
         print(to_json(_line(item, recipe.get("seed"), path=str(path), error=trouble) | {"left_out": True}), flush=True)
     return not trouble
