@@ -498,6 +498,25 @@ def test_too_many_objects_are_said(plan, prompt):
         plan(prompt)
 
 
+@pytest.mark.parametrize(
+    ("prompt", "number"),
+    [
+        ("two hundred red balls", 200), ("thirty five dogs", 35), ("three dozen cats", 36), ("forty-two bees", 42),
+        ("2,500 birds fly", 2500), ("a couple of dozen kites", 24), ("a hundred and twenty ducks swim", 120),
+        ("the nineteen horses run", 19), ("3 thousand ants", 3000),
+    ],
+)  # fmt: skip
+def test_numbers_of_several_words(plan, prompt, number):
+    with pytest.raises(PlanningError, match=f"asks for {number} objects"):
+        plan(prompt)
+
+
+def test_numbers_up_to_the_most(plan):
+    assert len(plan("thirteen red balls").objects) == 13
+    assert len(plan("sixteen red balls").objects) == 16
+    assert len(plan("a hundred-year-old oak").objects) == 1
+
+
 def test_digits_that_are_no_numbers(plan):
     assert len(plan("a ² dog").objects) == 1
 

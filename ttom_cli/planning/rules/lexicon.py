@@ -30,9 +30,12 @@ def fullmatch(text: str, said: str) -> re.Match | None:
 
 NUMBERS = {
     "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
-    "eleven": 11, "twelve": 12, "dozen": 12, "fifteen": 15, "twenty": 20, "thirty": 30, "fifty": 50, "hundred": 100,
+    "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16, "seventeen": 17,
+    "eighteen": 18, "nineteen": 19, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70,
+    "eighty": 80, "ninety": 90, "dozen": 12, "hundred": 100, "thousand": 1000,
     "both": 2, "several": 3, "few": 3, "many": 5,
 }  # fmt: skip
+SCALES = frozenset("dozen hundred thousand".split())  # of what stands before them
 VAGUE = frozenset("several few many".split())
 ROWS = frozenset("row line column stack pile queue".split())
 STAND_INS = frozenset("one another other others".split())  # as numbers, they may stand for a noun

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from . import lexicon as lex
 from .wishes import Wish
 
-WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*|[][,.;:!?()\"]")
+WORD = re.compile(r"\d{1,3}(?:,\d{3})+\b|[^\W_]+(?:[-'’][^\W_]+)*|[][,.;:!?()\"]")
 
 
 @dataclass
@@ -196,21 +196,45 @@ def _count(tokens, i: int) -> tuple[int, int]:
     """(how many, index of the first word of the phrase proper) at a noun phrase's start."""
     words = [t[0] for t in tokens[i : i + 4]]
     if words[:3] in (["a", "pair", "of"], ["a", "couple", "of"]):
+        if words[3:] and words[3] in lex.SCALES:
+            return 2 * lex.NUMBERS[words[3]], i + 4
         return 1 if lex.PAIRED.intersection(t[0] for t in tokens[i + 3 : i + 6]) else 2, i + 3
     if words[:3] in (["a", "group", "of"], ["a", "trio", "of"]):
         return _count(tokens, i + 3) if words[3:] and words[3] in lex.NUMBERS else (3, i + 3)
     if words[:1] == ["a"] and words[2:3] == ["of"] and words[1] in lex.ROWS and len(words) > 3:
         many = words[3] in lex.NUMBERS or words[3].isdecimal()
         return _count(tokens, i + 3) if many else (1, i + 1)
-    count, j = 1, i
+    count, j = 0, i
     while j < len(tokens):
-        word = tokens[j][0]
-        if word in lex.NUMBERS or (word.isdecimal() and j == i):  # "a 747" is a name
-            count = max(1, lex.NUMBERS.get(word) or int(word[:6]))
-        elif word not in lex.DETERMINERS:
+        word, number = tokens[j][0], _number(tokens[j][0])
+        if number is not None and (j == i or not word[0].isdecimal()):  # "a 747" is a name
+            count = _and_then(count, word, number)
+        elif word not in lex.DETERMINERS and not (
+            word == "and"
+            and count >= 100
+            and tokens[j + 1 :]
+            and (_number(tokens[j + 1][0]) or tokens[j + 1][0] == "one")
+        ):
             break
         j += 1
-    return count, j
+    return max(1, count), j
+
+
+def _number(word: str) -> int | None:
+    """Of "five", "twenty-five", "25" or "1,000"."""
+    parts, digits = word.split("-"), word.replace(",", "")
+    if all(part in lex.NUMBERS for part in parts):
+        return sum(map(lex.NUMBERS.get, parts))
+    return int(digits[:6]) if digits.isdecimal() else None
+
+
+def _and_then(count: int, word: str, number: int) -> int:
+    """The number that a count and the next of its words make: "two hundred", "twenty five"; else the word's own."""
+    if word in lex.SCALES:
+        return max(1, count) * number
+    hundreds = count >= 100 and count % 100 == 0 and number < 100
+    tens = count % 100 >= 20 and count % 10 == 0 and number < 10
+    return count + number if hundreds or tens else number
 
 
 @dataclass(frozen=True)
