@@ -145,6 +145,7 @@ def test_search_says_what_is_hit_and_why_not(run, bank, monkeypatch):
     assert code == 0 and "✓" in out and f"{entry.id[:8]} is used" in err
     for argv, reason in (
         ([options[1], "--rank", 3], "rank 8, not 3"),
+        ([options[1], "--steps", 9, "--guided-steps", 4], "steps 25, not 9; guided-steps 12, not 4"),
         (["a red ball rolls left"], "it has what moves right, in the place of what moves left"),
         (["a red ball and a blue cube roll right"], "it has 1 object, not 2"),
         (["a green cross moves right"], "the objects are alike by"),
@@ -178,7 +179,7 @@ def test_search_counts_the_user_s_own_parts_as_generate_does(run, bank, tmp_path
     assert [c["id"] for c in with_it if c["hit"]] == [entry.id], "by whatever path it is named"
     (tmp_path / "style.safetensors").write_bytes(b"another of that name")
     first = json.loads(run(*options, "--lora", "style.safetensors")[1])[0]
-    assert not first["hit"] and "lora_sha256" in first["reasons"][0] and len(first["reasons"][0]) < 80
+    assert not first["hit"] and "the file of lora" in first["reasons"][0] and len(first["reasons"][0]) < 80
 
 
 def test_a_closed_standard_output_is_no_fault(run, bank, monkeypatch):

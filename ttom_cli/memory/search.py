@@ -12,6 +12,7 @@ from ..text import counted
 from .entry import SHA256, Entry
 from .index import Index
 from .keys import Match, key_text
+from .signature import OPTION_OF
 
 if TYPE_CHECKING:
     from .bank import MemoryBank
@@ -73,11 +74,12 @@ def _other_making(entry: Entry, model: str, guide: dict):
         yield f"it was made for the model {entry.model}"
     names = sorted(name for name in entry.guide.keys() | guide.keys() if entry.guide.get(name) != guide.get(name))
     if names and entry.model == model:
-        yield "it was made with " + "; ".join(f"{n} {_shown(entry.guide, n)}, not {_shown(guide, n)}" for n in names)
+        said = [(OPTION_OF.get(n, n.replace("_", "-")), _shown(entry.guide, n), _shown(guide, n)) for n in names]
+        yield "it was made with " + "; ".join(f"{name} {its}, not {wanted}" for name, its, wanted in said)
 
 
 def _shown(guide: dict, name: str) -> str:
-    value = guide.get(name)
+    value = guide.get(name, "params" if name == "mode" else None)
     values = ["not said"] if value is None else value if isinstance(value, list) else [value]
     return ",".join(v[:12] if isinstance(v, str) and SHA256.fullmatch(v) else f"{v}" for v in values)
 

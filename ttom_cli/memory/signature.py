@@ -7,6 +7,12 @@ from ..pictures import digest_of
 
 # The guide's settings that shape an adapter: with others it is of no use.
 SHAPING = ("blocks", "projections", "self_attention", "rank", "steps", "conditional_only", "keep_on", "loss")
+# Those names of a signature that are not the options'.
+OPTION_OF = {
+    "steps": "guided-steps", "sampling_steps": "steps", "mode": "guide", "adapted": "adapt", "image_sha256": "image",
+    "size": "width, height, frames", "lora_sha256": "the file of lora", "transformer_bytes": "the size of transformer",
+    "any_objects": "use for any objects",
+}  # fmt: skip
 
 
 def signature_of(guide: GuideConfig, sample: SampleConfig, parts: dict) -> dict:
