@@ -15,7 +15,7 @@ from ttom_cli.catalog import CARDS
 from ttom_cli.cli import main
 from ttom_cli.config import MemoryConfig
 from ttom_cli.errors import TTOMError
-from ttom_cli.files import put
+from ttom_cli.files import put_text
 from ttom_cli.jobs import Job
 from ttom_cli.layout import Layout
 from ttom_cli.outputs import read_pattern
@@ -103,11 +103,9 @@ def test_seeds_of_the_nearest_word():
 PUT = """
 import sys
 from pathlib import Path
-from ttom_cli.files import put
+from ttom_cli.files import put_text
 for n in range(20):
-    own = Path(f"{sys.argv[1]}-{n}")
-    own.write_text(own.name)
-    put(own, Path("v.mp4"))
+    put_text(Path("v.mp4"), f"{sys.argv[1]}-{n}")
 """
 
 
@@ -126,10 +124,48 @@ def test_a_file_system_without_hard_links(monkeypatch):
 
     monkeypatch.setattr(os, "link", refused)
     for n, name in enumerate(("v.mp4", "v-2.mp4")):
-        Path("new").write_text(str(n))
-        assert put(Path("new"), Path("v.mp4")) == Path(name) and Path(name).read_text() == str(n)
-    Path("new").write_text("over")
-    assert put(Path("new"), Path("v.mp4"), overwrite=True).read_text() == "over"
+        assert put_text(Path("v.mp4"), str(n)) == Path(name) and Path(name).read_text() == str(n)
+    assert put_text(Path("v.mp4"), "over", overwrite=True).read_text() == "over"
+
+
+def test_links_and_pipes_stay_what_they_are():
+    Path("far").mkdir()
+    Path("far/v.mp4").write_text("old")
+    Path("v.mp4").symlink_to("far/v.mp4")
+    put_text(Path("v.mp4"), "new", overwrite=True)
+    assert Path("v.mp4").is_symlink() and Path("far/v.mp4").read_text() == "new"
+    assert put_text(Path("v.mp4"), "more") == Path("v-2.mp4") and Path("far/v.mp4").read_text() == "new"
+    os.mkfifo("pipe.mp4")
+    with subprocess.Popen(["cat", "pipe.mp4"], stdout=subprocess.PIPE, text=True) as reader:
+        put_text(Path("pipe.mp4"), "through", overwrite=True)
+        assert reader.stdout.read() == "through" and Path("pipe.mp4").is_fifo()
+
+
+FULL = """
+import resource, signal, sys
+from ttom_cli.cli import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    "argv", [["--out", "f/a.json"], ["--out", "other.json", "--preview", "f/a.gif"], ["--show-template", "--out", "f"]]
+)
+def test_a_place_that_gets_full_keeps_what_was_there(argv):
+    """As on a full disk, a write ends in the middle."""
+    Path("f").mkdir()
+    names = "a.json", "a.gif", "system.md"
+    for name in names:
+        Path("f", name).write_text("mine")
+    there = sorted(Path("f").iterdir())
+    prompt = [] if "--show-template" in argv else ["two red balls, a green cube and a blue cross move right"]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", FULL, "plan", *prompt, *argv, "--overwrite"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == 1 and "File too large" in done.stderr and done.stderr.count("error:") == 1, done
+    assert sorted(Path("f").iterdir()) == there and all(Path("f", name).read_text() == "mine" for name in names)
 
 
 def test_a_file_that_is_there_is_refused_before_anything_is_loaded(capsys, monkeypatch):

@@ -8,6 +8,8 @@ import json
 import math
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -52,20 +54,37 @@ def _escaped(found: re.Match) -> str:
     return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else json.dumps(character)[1:-1]
 
 
-def put(finished: Path, path: Path, *, overwrite: bool = False) -> Path:
-    """Move a finished file to its place: where it is then. Raises OSError.
+def put_whole(path: Path, write: Callable[[Path], object], *, overwrite: bool = False) -> Path:
+    """Have `write` write a file at the path that it is given, and move it to its place: where it is then.
 
-    Unless `overwrite`, what stands at `path` stays, whoever put it there meanwhile: the file goes to the next free of
-    'name-2', 'name-3', and so on.
+    It is there whole or not at all; its folder is made. Unless `overwrite`, what stands at `path` stays, whoever put it
+    there meanwhile: the file goes to the next free of 'name-2', 'name-3', and so on. With it, a link stays one, and its
+    target is written over; what is no file, such as a pipe, is written to. Raises OSError.
     """
-    if overwrite:
-        os.replace(finished, path)
-        return path
-    for name in numbered(path):
-        with suppress(FileExistsError):
-            _put_new(finished, name)
-            return name
+    place = Path(os.path.realpath(path)) if overwrite else path
+    opened = overwrite and place.exists() and not place.is_file()
+    if not opened:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=None if opened else place.parent, prefix=".ttom-") as folder:
+        finished = Path(folder, path.name)
+        write(finished)
+        if opened:
+            with finished.open("rb") as whole, place.open("wb") as target:
+                shutil.copyfileobj(whole, target)
+            return path
+        if overwrite:
+            os.replace(finished, place)
+            return path
+        for name in numbered(path):
+            with suppress(FileExistsError):
+                _put_new(finished, name)
+                return name
     raise AssertionError("numbers do not end")
+
+
+def put_text(path: Path, text: str, *, overwrite: bool = False) -> Path:
+    """Write a UTF-8 text as `put_whole` does."""
+    return put_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"), overwrite=overwrite)
 
 
 def once(source: str) -> Callable[[list], dict]:

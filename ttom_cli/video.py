@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import TTOMError
-from .files import LONGEST, parse_json, put, to_json
+from .files import LONGEST, parse_json, put_whole, to_json
 from .pictures import comment_of, save_picture
 
 CRF = 12
@@ -80,25 +80,26 @@ def write_video(
         filters += ",split[a][b];[a]palettegen[p];[b][p]paletteuse"
     else:
         filters += f",scale=out_color_matrix=bt709:out_range=tv,format=yuv420p,setparams={COLOURS}"
+
+    def write(partial: Path) -> None:
+        if kind == PNG:
+            return save_picture(partial, frames[0], recipe or {}, scale)
+        notes = partial.with_name("metadata.txt")
+        notes.write_text(_metadata(recipe or {}), encoding="utf-8")
+        command = [
+            find_ffmpeg(), "-y", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}",
+            "-r", str(fps), "-i", "-", "-i", str(notes), "-map", "0:v", "-map_metadata", "1", "-vf", filters,
+            *CONTAINERS[kind], f"file:{partial}",
+        ]  # fmt: skip
+        done = subprocess.run(command, input=np.ascontiguousarray(frames).tobytes(), capture_output=True)
+        if done.returncode:
+            raise TTOMError(f"ffmpeg could not write {path}: {_last_line(done.stderr)}")
+        if kind == ".gif" and recipe:
+            _comment_gif(partial, to_json(recipe).encode())
+
     prepare_place(path)
     try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".ttom-") as folder:
-            notes, partial = Path(folder, "metadata.txt"), Path(folder, f"video{kind}")
-            if kind == PNG:
-                save_picture(partial, frames[0], recipe or {}, scale)
-                return put(partial, path, overwrite=overwrite)
-            notes.write_text(_metadata(recipe or {}), encoding="utf-8")
-            command = [
-                find_ffmpeg(), "-y", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}",
-                "-r", str(fps), "-i", "-", "-i", str(notes), "-map", "0:v", "-map_metadata", "1", "-vf", filters,
-                *CONTAINERS[kind], str(partial),
-            ]  # fmt: skip
-            done = subprocess.run(command, input=np.ascontiguousarray(frames).tobytes(), capture_output=True)
-            if done.returncode:
-                raise TTOMError(f"ffmpeg could not write {path}: {_last_line(done.stderr)}")
-            if kind == ".gif" and recipe:
-                _comment_gif(partial, to_json(recipe).encode())
-            return put(partial, path, overwrite=overwrite)
+        return put_whole(path, write, overwrite=overwrite)
     except OSError as error:
         raise TTOMError(f"cannot write {path}: {error.strerror}", "choose another place with --out") from None
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ..config import MemoryConfig
+from ..files import put_whole
 from ..layout import Keyframe, Track
 from ..memory import MemoryBank
 from ..planning import make_planner
@@ -127,4 +128,4 @@ def plot(runs: Runs, path: Path, title: str) -> None:
         axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     figure.suptitle(title, fontsize=10)
-    figure.savefig(path, dpi=110)
+    put_whole(path, lambda partial: figure.savefig(partial, dpi=110), overwrite=True)

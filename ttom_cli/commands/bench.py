@@ -11,7 +11,7 @@ import typer
 from .. import console
 from ..config import CheckConfig, LoadConfig, PlannerConfig
 from ..errors import TTOMError, UsageError, unknown
-from ..files import to_json
+from ..files import put_text, to_json
 from ..outputs import refuse_existing
 from ..settings import resolve_slice
 from .inputs import JsonOpt, OverwriteOpt, settle
@@ -257,7 +257,8 @@ class Results:
             report.show(table)
         if self.markdown:
             try:
-                self.markdown.write_text("\n".join(map(report.markdown, self.tables)), encoding="utf-8")
+                text = "\n".join(map(report.markdown, self.tables))
+                put_text(self.markdown, text, overwrite=True)
             except OSError as error:
                 raise TTOMError(
                     f"cannot write {self.markdown}: {error.strerror}", "choose another --markdown"

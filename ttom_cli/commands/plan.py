@@ -14,7 +14,7 @@ import typer
 from .. import console
 from ..config import PlannerConfig, RunConfig, SampleConfig
 from ..errors import LayoutError, TTOMError
-from ..files import numbered, to_json
+from ..files import numbered, put_text, to_json
 from ..outputs import refuse_existing
 from ..settings import given_fields, read_config, resolve_slice
 from .inputs import ConfigOpt, JsonOpt, PromptArg, PromptsOpt, own_options, plan_item, read_source
@@ -132,14 +132,13 @@ def _write(made: Layout, out: Path, batch: bool, taken: set[Path], overwrite: bo
             raise TTOMError(f"--out {out} is one file, and there may be several prompts", "give a folder")
         path = out
     else:
-        names = numbered(out / f"{slug(made.prompt)}.json")
-        path = next(name for name in names if name not in taken and (overwrite or not name.exists()))
-        taken.add(path)
+        path = next(name for name in numbered(out / f"{slug(made.prompt)}.json") if name not in taken)
+    text = to_json(made.to_json(), indent=2, ensure_ascii=False) + "\n"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(to_json(made.to_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        path = put_text(path, text, overwrite=overwrite)
     except OSError as error:
         raise TTOMError(f"cannot write {path}: {error.strerror}", "choose another --out") from None
+    taken.add(path)
     return path
 
 
@@ -208,8 +207,7 @@ def _show_template(template: Path | None, out: Path | None, overwrite: bool) -> 
             print(f"--- {name}\n{text}")
             continue
         try:
-            out.mkdir(parents=True, exist_ok=True)
-            (out / name).write_text(text, encoding="utf-8")
+            put_text(out / name, text, overwrite=True)
         except OSError as error:
             raise TTOMError(f"cannot write {out / name}: {error.strerror}", "choose another --out") from None
         print(out / name)

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import TTOMError
+from ..files import put_whole
 from .model import Layout, center
 
 PALETTE = ("#ff2d55", "#00a7ff", "#00c853", "#ff9100", "#aa00ff", "#00bfa5", "#ffd600", "#795548")
@@ -74,17 +75,16 @@ def preview(layout: Layout, path: Path, *, size: tuple[int, int] = (416, 240), f
         recipe = {"prompt": layout.prompt, "layout": layout.to_json()}
         write_video(path, drawn, fps=fps, recipe=recipe, overwrite=True)
         return
+    if kind == ".png":
+        # The darker of all frames: every stage of the paths at once.
+        few = drawn[np.linspace(0, frames - 1, 5).astype(int)]
+        first, more = Image.fromarray(few.min(0)), {}
+        _draw_paths(first, layout)
+    else:
+        first, *others = [Image.fromarray(f) for f in drawn]
+        more = dict(save_all=True, append_images=others, duration=1000 // fps, loop=0)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if kind == ".png":
-            # The darker of all frames: every stage of the paths at once.
-            few = drawn[np.linspace(0, frames - 1, 5).astype(int)]
-            image = Image.fromarray(few.min(0))
-            _draw_paths(image, layout)
-            image.save(path)
-        else:
-            images = [Image.fromarray(f) for f in drawn]
-            images[0].save(path, save_all=True, append_images=images[1:], duration=1000 // fps, loop=0)
+        put_whole(path, lambda partial: first.save(partial, **more), overwrite=True)
     except OSError as error:
         raise TTOMError(f"cannot write {path}: {error.strerror}", "choose another place") from None
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import BankError, TTOMError
-from ..files import to_json
+from ..files import put_whole, to_json
 from ..text import plain
 from . import adapters, disk, manifest
 from .entry import MAX_BYTES, Entry, to_entry
@@ -73,15 +74,9 @@ def _archive(bank: MemoryBank, entries: list[Entry], path: Path) -> None:
                 raise BankError(missing, "see `ttom memory verify`") from None
 
 
-def _write(path: Path, write) -> None:
-    partial = path.with_name(path.name + disk.PARTIAL)
+def _write(path: Path, write: Callable[[Path], object]) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            write(partial)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        put_whole(path, write, overwrite=True)
     except OSError as error:
         raise BankError(f"cannot write {path}: {error.strerror}", "choose another place") from None
 

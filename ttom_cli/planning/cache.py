@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from contextlib import suppress
 from pathlib import Path
 
 import platformdirs
 
 from ..errors import TTOMError
+from ..files import put_text
 
 
 def default_folder() -> Path:
@@ -38,16 +38,10 @@ class PlanCache:
 
     def write(self, request: dict, layout: dict) -> None:
         """Raises TTOMError where the folder cannot be written."""
-        path = self.path(request)
-        partial = path.with_name(f"{path.name}.{os.getpid()}")
+        text = json.dumps({"request": request, "layout": layout}, indent=1)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps({"request": request, "layout": layout}, indent=1), encoding="utf-8")
-            os.replace(partial, path)
+            put_text(self.path(request), text, overwrite=True)
         except OSError as error:
             raise TTOMError(
                 f"cannot write the cache of plans {self.folder}: {error.strerror}", "use --no-cache, or set TTOM_CACHE"
             ) from None
-        finally:
-            with suppress(OSError):
-                partial.unlink()  # gone already, unless this was stopped

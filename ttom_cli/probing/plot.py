@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..files import put_whole
 from .measures import MEASURES
 from .run import Probe
 
@@ -19,7 +20,8 @@ def write_plots(folder: Path, probe: Probe) -> list[Path]:
     """Write the PLOTS; their paths."""
     paths = [folder / name for name in PLOTS]
     for path, draw in zip(paths, (_heatmap, _curve), strict=True):
-        draw(probe).savefig(path, dpi=120)
+        figure = draw(probe)
+        put_whole(path, lambda partial, figure=figure: figure.savefig(partial, dpi=120), overwrite=True)
     return paths
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .. import __version__
+from ..files import put_text
 from .run import Probe, Scores, best_first
 
 HEAD = """\
@@ -38,4 +39,4 @@ def write_profile(path: Path, probe: Probe, keep: int, command: Sequence[str]) -
         "blocks": list(choose(probe.blocks, keep)), "scores": rows,
     }  # fmt: skip
     text = yaml.safe_dump(profile, sort_keys=False, default_flow_style=None, allow_unicode=True, width=120)
-    path.write_text(HEAD + text, encoding="utf-8")
+    put_text(path, HEAD + text, overwrite=True)
