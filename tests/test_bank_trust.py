@@ -357,12 +357,16 @@ def test_a_bank_of_version_1_is_read_as_it_is(version_1, told):
 
 def test_a_bank_of_version_1_is_brought_up_to_date(version_1, told, monkeypatch):
     (version_1.folder / "adapters" / "e021872b-9.safetensors.partial").write_text("of a crash")
+    own = [version_1.folder / "notes.partial", version_1.folder / "adapters" / "my-lora-2.safetensors"]
+    for path in own:
+        path.write_text("the user's")
     old = version_1.entries()
     version_1.prepare()
     data = json.loads((version_1.folder / "manifest.json").read_text())
     assert data["schema_version"] == 2 and all("embedding" not in e for e in data["entries"])
     files = {f"adapters/{p.name}" for p in (version_1.folder / "adapters").iterdir()}
-    assert files == {e.file for e in old} and not told
+    assert files == {e.file for e in old} | {"adapters/my-lora-2.safetensors"} and not told
+    assert all(path.read_text() == "the user's" for path in own)
     fresh = MemoryBank(version_1.folder)
     assert fresh.entries() == old and value(fresh.load(old[0])) == 0.75
     monkeypatch.setattr(keys, "embed", lambda text: pytest.fail(f"{text!r} was embedded again"))

@@ -337,6 +337,26 @@ def test_drawn_seeds_and_named_files_are_resumed(capsys):
     assert code == 1 and "videos/b.mp4 is there already" in err
 
 
+def test_a_layout_on_standard_input_is_part_of_what_was_asked_for(capsys, monkeypatch):
+    def given(text: str, *argv: str):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        return run(capsys, *argv, "--layout", "-", *QUICK, "--seed", "3", "--resume")
+
+    layout = {
+        "prompt": "a red ball",
+        "objects": [{"id": "a", "phrase": "red ball", "boxes": [{"t": 0, "box": [0.1, 0.1, 0.5, 0.5]}]}],
+    }
+    first = json.dumps(layout)
+    assert given(first)[:2] == (0, ["videos/a-red-ball-seed3.mp4"])
+    assert read_recipe(Path("videos/a-red-ball-seed3.mp4"))["layout"]["objects"][0]["phrase"] == "red ball"
+    code, lines, err = given(first)
+    assert code == 0 and not lines and "is left out" in err
+    assert given(first.replace("0.1", "0.3"))[1] == ["videos/a-red-ball-seed3-2.mp4"], "it is another"
+    for text, fault in (("[1]", "- holds no layout"), ("", "- holds no layout"), ("{", "- is neither JSON nor YAML")):
+        code, lines, err = given(text)
+        assert code == 1 and not lines and fault in err
+
+
 def test_a_comparison_that_is_not_there_is_missed(capsys):
     argv = ["a red ball", *QUICK, "--seed", "3", "--resume"]
     assert run(capsys, *argv, "--compare")[0] == 0

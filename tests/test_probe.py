@@ -395,6 +395,7 @@ def test_the_command_writes_table_pictures_and_profile(capsys, tmp_path):
 
 def test_the_command_s_json_is_strict(capsys):
     argv = ["probe", "a red ball rolls right", "--model", "shapes-cog", "--steps", "3", "--ranges", "2", "--keep", "1"]
+    assert main([*argv[:-1], "7"]) == 1 and "--keep 7 is more than the model's 6 blocks" in capsys.readouterr().err
     assert main([*argv, "--layout-only", "--json"]) == 0
     found = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
     assert [row["block"] for row in found["blocks"]] == list(range(6))

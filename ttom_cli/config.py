@@ -32,7 +32,7 @@ class RunConfig(Checked):
     """Which model makes what, and where it goes."""
 
     model: str = option("shapes", "A name that `ttom models` lists, a hub id, or a diffusers folder.", short="m")
-    layout: Path | None = option(None, "A layout in JSON or YAML, in place of a planner.")
+    layout: Path | None = option(None, "A layout in JSON or YAML, in place of a planner; - is standard input.")
     out: str = option(
         "videos", "A folder, one video's file (.mp4, .mov, .mkv, .webm, .gif; a picture's .png), or a pattern such as "
         "{slug}-{seed}.mp4, of slug, prompt, seed, number, take and model.", short="o", panel=OUTPUT, like="a path",

@@ -9,9 +9,10 @@ import math
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from .errors import TTOMError
@@ -121,13 +122,13 @@ def _put_new(finished: Path, path: Path) -> None:
 
 
 def read_text(path: Path, option: str = "", limit: int = LONGEST) -> str:
-    """A UTF-8 file's text, without a byte order mark. `option` is named where it cannot be read.
+    """A UTF-8 file's text, of `-` standard input's, without a byte order mark. `option` is named where it cannot be read.
 
     Raises TTOMError also for more than `limit` bytes, and for what is another kind of file, by its content.
     """
     check = f"check {option}" if option else ""
     try:
-        with path.open("rb") as file:
+        with nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as file:
             content = file.read(limit + 1)
     except (OSError, ValueError) as error:  # ValueError: NUL in the path
         reason = getattr(error, "strerror", None) or str(error)

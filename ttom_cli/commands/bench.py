@@ -177,7 +177,7 @@ def bench_memory(
 
 @app.command("stream")
 def bench_stream(
-    prompts: whole("prompts", "Of the stream.", least=1) = 120,
+    count: whole("count", "Prompts of the stream.", least=1) = 120,
     model: Annotated[str, typer.Option("--model", "-m", help="An embedded model, or a folder of one.")] = "shapes",
     set_: Annotated[str, typer.Option("--set", help="Of tune, validate or report: where the compositions are of.")] = "report",
     seed: parameter("seed", "Of the order, and of how the boxes are moved.") = 0,
@@ -196,13 +196,13 @@ def bench_stream(
     with console.waiting("loading the model"):
         runtime = _opened(name)
     with console.status() as tell:
-        runs = stream.run_stream(runtime, name=set_, prompts=prompts, seed=seed, tell=tell)
+        runs = stream.run_stream(runtime, name=set_, prompts=count, seed=seed, tell=tell)
     for table in stream.stream_tables(runs, f"{name}, set {set_}, seed {seed}"):
         results.add(table)
     results.close()
     if plot:
         try:
-            stream.plot(runs, plot, f"{name}: a stream of {prompts} prompts")
+            stream.plot(runs, plot, f"{name}: a stream of {count} prompts")
         except (OSError, ValueError) as error:  # such as a format that matplotlib does not know
             raise TTOMError(f"cannot draw {plot}: {error}", "choose another --plot, such as stream.png") from None
 

@@ -17,6 +17,7 @@ from ..backbones.card import ModelCard
 from ..catalog import find_card
 from ..config import MemoryConfig, PlannerConfig, RunConfig
 from ..errors import TTOMError, explained
+from ..files import read_data
 from ..options import shown
 from ..prompt_files import as_item, entry_of, is_whole, left_alone, prompts_in, read_prompts
 from ..settings import PER_PROMPT, Layer, Settings, option_name, resolve, resolve_slice
@@ -106,7 +107,7 @@ def read_source(prompt: str | None, prompts: Path | None, layout: Path | None) -
     if prompts is not None and str(prompts) != "-":
         items = read_prompts(prompts, console.note)
     elif not batch:
-        items = [Layer({"prompt": prompt} | ({"layout": str(layout)} if layout else {}))]
+        items = [Layer({"prompt": prompt} | ({"layout": _named(layout)} if layout else {}))]
     else:
         piped = sys.stdin is not None and (prompts is not None or not sys.stdin.isatty())
         items = _stream(sys.stdin) if piped else ()
@@ -119,10 +120,19 @@ def read_source(prompt: str | None, prompts: Path | None, layout: Path | None) -
     if not isinstance(items, list):
         items = itertools.chain([first], items)
     if layout is not None and batch:
-        for_all = {"layout": str(layout)}
+        for_all = {"layout": _named(layout)}
         with_it = (Layer(for_all | item, item.source) if isinstance(item, Layer) else item for item in items)
         items = list(with_it) if isinstance(items, list) else with_it
     return Source(items, batch)
+
+
+def _named(layout: Path) -> str | dict:
+    """A layout's file, or, where that can be read only once, as a pipe can, what it holds. Raises TTOMError."""
+    if str(layout) != "-" and (layout.is_file() or layout.is_dir() or not layout.exists()):
+        return str(layout)
+    if not isinstance(data := read_data(layout, "--layout"), dict):
+        raise TTOMError(f"{layout} holds no layout", "see `ttom plan --schema` for the format")
+    return data
 
 
 def _stream(lines: Iterable[str]) -> Iterator[Layer | TTOMError]:

@@ -80,6 +80,8 @@ def probe(
 
     with console.waiting("loading the model"):
         runtime = Runtime.open(settings.run.model, load=settings.load, check=check)
+    if keep > (blocks := runtime.backbone.blocks(runtime.backbone.denoiser(runtime.pipe))):
+        raise TTOMError(f"--keep {keep} is more than the model's {blocks} blocks")
     with console.progress() as live, console.report(live, f"{len(jobs)} videos") as report:
         found = run(runtime, jobs, ranges=ranges or RANGES, heads=heads, layout_only=layout_only, report=report)
     chosen = choose(found.blocks, keep)

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 State = dict[str, "torch.Tensor"]
 FOLDER = "adapters"
 PREFIX = "transformer."  # of the tensors' names, so that `pipe.load_lora_weights` knows them
-_OWN = re.compile(r"[0-9a-f]{64}\.safetensors|[\w-]+-\d+\.safetensors|journal-\w+\.jsonl|.*\.partial", re.ASCII)
+_OWN = re.compile(r"[0-9a-f]{64}\.safetensors|journal-\w+\.jsonl", re.ASCII)
+_CUT_OFF = re.compile(
+    rf"(?:{_OWN.pattern}|[\w-]+-\d+\.safetensors|manifest\.json|embeddings\.bin)(?:\.[0-9a-f]{{8}})?\.partial", re.ASCII
+)
 _LORA = re.compile(r"[\w.-]{1,300}\.lora_[AB]\.weight", re.ASCII)
 _MOVE = re.compile(r"moves\.\d{1,4}", re.ASCII)
 MAX_TENSORS = 20_000
@@ -205,7 +208,7 @@ def adopt(folder: Path, entries: Iterable[Entry]) -> None:
 
 
 def sweep(folder: Path, kept: set[str], since: float, old: Iterable[str] = ()) -> None:
-    """Remove what nothing names: `.partial`s, and other files of the bank's that are not in `kept`.
+    """Remove what nothing names: what was being written, and other files of the bank's that are not in `kept`.
 
     Those older than `since` are of a bank that was there before, and stay, but for the `old` ones.
     """
@@ -213,9 +216,9 @@ def sweep(folder: Path, kept: set[str], since: float, old: Iterable[str] = ()) -
         if not disk.is_folder(place):
             continue
         with os.scandir(place) as found:
-            doomed = [item for item in found if _OWN.fullmatch(item.name) and item.name not in kept]
-        for item in doomed:
+            items = [item for item in found if item.name not in kept]
+        for item in items:
             with suppress(OSError):
                 of_this = item.stat(follow_symlinks=False).st_mtime >= since - 1
-                if of_this or item.name.endswith(disk.PARTIAL) or item.name in old:
+                if (_OWN.fullmatch(item.name) and of_this) or item.name in old or _CUT_OFF.fullmatch(item.name):
                     disk.remove(Path(item.path))
