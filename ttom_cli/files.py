@@ -122,7 +122,7 @@ def _put_new(finished: Path, path: Path) -> None:
 
 
 def read_text(path: Path, option: str = "", limit: int = LONGEST) -> str:
-    """A UTF-8 file's text, of `-` standard input's, without a byte order mark. `option` is named where it cannot be read.
+    """A UTF-8 text, of `-` standard input, without a byte order mark. `option` is named where it cannot be read.
 
     Raises TTOMError also for more than `limit` bytes, and for what is another kind of file, by its content.
     """
