@@ -116,6 +116,7 @@ def test_yaml_s_words_for_numbers_and_off():
         ("num-videos: 100000", "num-videos must be a whole number from 1 to 1000, not 100000"),
         ("seeds: 4-1", "seeds must be different numbers such as 1-4 or 1,3,7, at most 1000 of them, not '4-1'"),
         ("seeds: 0-999999999", "seeds must be different numbers such as 1-4 or 1,3,7, at most 1000 of them, not '0-"),
+        ("guided-steps: 1\nguided_steps: 2", "has 'guided-steps' twice in one mapping"),
         ("seeds: [1-3, 2]", "seeds has 2 twice"),
         ('bank: "a\\0b"', "bank must be a path, not 'a\\x00b'"),
         (f"model: {'x' * 5000}", "model has 5,000 characters (it may have 4,096 at most)"),

@@ -332,6 +332,10 @@ def test_drawn_seeds_and_named_files_are_resumed(capsys):
     assert re.fullmatch(r"videos/a-red-ball-seed\d+\.mp4", lines[0])
     left_out = map(json.loads, run(capsys, *argv, "--resume", "--json")[1])
     assert all(read_recipe(Path(line["path"]))["seed"] == line["seed"] for line in left_out)
+    one = "- {prompt: a blue cube, out: b.mp4, seed: 3}\n"
+    Path("p.yaml").write_text(one + one.replace("3", "4"))
+    code, lines, err = run(capsys, *argv, "--resume", "--json")
+    assert code == 1 and "videos/b.mp4 is the file of prompt 1 already" in err and json.loads(lines[-1])["seed"] == 4
     Path("p.yaml").write_text("- {prompt: a blue cube, out: b.mp4, seed: 4}\n")
     code, lines, err = run(capsys, *argv, "--resume")
     assert code == 1 and "videos/b.mp4 is there already" in err

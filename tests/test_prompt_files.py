@@ -121,6 +121,7 @@ def test_layouts_are_prompts_with_their_boxes(capsys):
         ("p.txt", "# none yet\n", "p.txt has no prompt"),
         ("p.yaml", "- prompt: a\n  seed: 1\n  seed: 2\n", "p.yaml, line 1, column 3: has 'seed' twice"),
         ("p.json", '[{"prompt": "a", "seed": 1, "seed": 2}]', "p.json has 'seed' twice in one mapping"),
+        ("p.yaml", "- {prompt: a, guided-steps: 1, guided_steps: 1}", "p.yaml, prompt 1 has 'guided-steps' twice"),
         ("p.jsonl", '{"prompt": "a"}\n{"prompt": "b", "prompt": "c"}', "p.jsonl, line 2 has 'prompt' twice"),
         ("p.py", "import os\n", "p.py is no file of prompts by its name"),
         ("p.json", '[{"prompt": "a"', "p.json is neither JSON nor YAML"),

@@ -1,6 +1,9 @@
 """The shapes world: scenes, captions, and the trainer's loop."""
 
 import itertools
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -257,6 +260,37 @@ def test_the_attention_is_not_looked_at_where_it_is_not_taught(tmp_path, monkeyp
     result = CliRunner().invoke(train.app, [*argv, "--steps", "1", "--pool", "4", "--batch", "2"])
     assert result.exit_code == 0, result.output
     assert len(torch.load(tmp_path / "denoiser.pt", weights_only=True)["losses"]) == 1
+
+
+def test_every_level_of_noise_counts_alike():
+    evened, sigma = train.Evened(), torch.tensor([0.3, 0.97])
+    losses = torch.tensor([0.02, 4.0])
+    assert evened(losses, sigma).item() == pytest.approx(train.TYPICAL)
+    for _ in range(300):  # the second gets better
+        evened(torch.tensor([0.02, 1.0]), sigma)
+    wanted = losses.clone().requires_grad_()
+    evened(wanted, sigma).backward()
+    assert wanted.grad[0] / wanted.grad[1] == pytest.approx(1.0 / 0.02, rel=0.3)
+
+
+TWO = """
+import sys, torch
+from ttom_cli.shapes import train
+rank, processes = train._processes()
+layer = torch.nn.Linear(1, 1, bias=False)
+torch.nn.init.ones_(layer.weight)
+sgd = torch.optim.SGD(layer.parameters(), lr=1.0)
+train.descend(layer(torch.tensor([[float(rank)]])).sum(), layer.parameters(), sgd)
+open(sys.argv[1] + str(rank), "w").write(f"{processes} {layer.weight.item()}")
+"""
+
+
+def test_processes_train_one_model(tmp_path):
+    (tmp_path / "two.py").write_text(TWO)
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    subprocess.run([*command, str(tmp_path / "two.py"), str(tmp_path / "w")], env=env, check=True, timeout=300)
+    assert (tmp_path / "w0").read_text() == (tmp_path / "w1").read_text() == "2 0.5", "of gradients 0 and 1 the mean"
 
 
 @pytest.mark.slow

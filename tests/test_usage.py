@@ -22,6 +22,8 @@ from ttom_cli.settings import OPTIONS
         (["generate", "a", "--num_videos", "3"], "has no option --num_videos (did you mean '--num-videos'"),
         (["generate", "a", "--n", "3"], "has no option --n (here it is --num-videos)"),
         (["plan", "a", "--timeout", "3"], "(here it is --llm-total-timeout)"),
+        (["plan", "--prompts", "a.txt", "--prompts", "b.txt"], "--prompts is given 2 times (give it once)"),
+        (["generate", "a", "--config", "a.yaml", "--config", "b.yaml"], "--config is given 2 times (give it once)"),
         (["help"], "no command `ttom help` (`ttom --help` shows them)"),
         (["memory", "help"], "(`ttom memory --help` shows them)"),
         (["plan", "a", "--llm-base-url", "localhost:8000"], "llm-base-url must be an address such as http://"),

@@ -171,6 +171,11 @@ class Places:
                 raise TTOMError(f"{path} is the file of prompt {other} already", "name another, or none")
             refuse_existing(path, self.may_overwrite(asked, path))
 
+    def leave(self, asked: Asked) -> None:
+        """A file that is left as it is, is no other prompt's."""
+        if asked.fixed:
+            self.claimed.setdefault(asked.fixed, asked.number)
+
     def place(self, asked: Asked, prompt: str, seed: int) -> Path:
         """Where a video goes. What is written over is never another video of this run: that keeps the first number."""
         path = asked.path(prompt, seed)

@@ -95,13 +95,14 @@ def once(source: str) -> Callable[[list], dict]:
         value = dict(pairs)
         if len(value) < len(pairs):
             names = [name for name, _ in pairs]
-            raise _twice(source, next(name for name in names if names.count(name) > 1))
+            raise twice(source, next(name for name in names if names.count(name) > 1))
         return value
 
     return made
 
 
-def _twice(source: str, name) -> TTOMError:
+def twice(source: str, name) -> TTOMError:
+    """What is wrong with a mapping that has a name twice."""
     return TTOMError(f"{source} has {str(name)[:80]!r} twice in one mapping", "only one of them can be meant")
 
 
@@ -222,7 +223,7 @@ def _parse_yaml(text: str, source: str):
             if len(made) < len(node.value):
                 names = [key.value for key, _ in node.value]
                 name = next((name for name in names if names.count(name) > 1), names[-1])
-                raise _twice(f"{source}, {_place(node.start_mark)}:", name)
+                raise twice(f"{source}, {_place(node.start_mark)}:", name)
             return made
 
     Bounded.add_constructor("tag:yaml.org,2002:int", Bounded.construct_yaml_int)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from .errors import TTOMError
-from .files import once, parse_data, read_text
+from .files import once, parse_data, read_text, twice
 from .options import shown
 from .settings import OPTIONS, PER_PROMPT, Layer, unknown_option
 
@@ -107,6 +107,8 @@ def as_item(entry, source: str, left: dict | None) -> Layer:
     for key, value in entry.items():
         name, known = str(key).replace("_", "-"), (*PER_PROMPT, *OPTIONS)
         if name in known:
+            if name in item and name not in PROMPT:
+                raise twice(source, name)
             item.setdefault(name, value)
         elif key not in PROMPT and str(key) not in (left or ()):
             if left is None or difflib.get_close_matches(name, known, cutoff=NEAR):

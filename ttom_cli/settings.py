@@ -28,7 +28,7 @@ from .config import (
     meant,
 )
 from .errors import TTOMError, unknown
-from .files import read_data
+from .files import read_data, twice
 from .options import MANY, options_of
 
 SEEDS = "seed", "seeds", "num-videos"
@@ -178,4 +178,7 @@ def read_config(path: Path | None) -> Layer:
         return Layer()
     if not isinstance(data, dict):
         raise TTOMError(f"{path} must hold options as 'name: value' lines", "such as 'steps: 25'")
+    names = [str(name).replace("_", "-") for name in data]
+    if both := [name for name in names if names.count(name) > 1]:
+        raise twice(f"{path}:", both[0])
     return Layer(data, str(path))

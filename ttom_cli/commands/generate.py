@@ -90,6 +90,7 @@ def generate(
                 places.claim(a, finished.cut(a) if run.resume else None)
         for a, path in zip(asked, there, strict=True):
             if path:
+                places.leave(a)
                 source.failed |= not _left_out(path, item, a.settings, json_)
         return wanted
 
@@ -120,8 +121,13 @@ def _left_out(path: Path, item: Layer, settings: Settings, json_: bool) -> bool:
 
 def _line(item: Layer | TTOMError, seed: int | None, *, path: str | None = None, error: str | None = None) -> dict:
     """The line of JSON on a video that was not made."""
-    prompt = None if isinstance(item, TTOMError) else item["prompt"]
-    return {"path": path, "prompt": prompt, "seed": seed, "error": error}
+    asked = {} if isinstance(item, TTOMError) else item
+    return {
+        "path": path,
+        "prompt": asked.get("prompt"),
+        "seed": asked.get("seed") if seed is None else seed,
+        "error": error,
+    }
 
 
 @contextmanager

@@ -34,8 +34,9 @@ PromptsOpt = file(
     "--prompts",
     help="Prompts: one a line, a list in YAML or JSON, JSON lines, or a table (.csv, .tsv) with a column 'prompt'; - is "
     "standard input.",
+    once=True,
 )
-ConfigOpt = file("--config", help="Options from a YAML file.")
+ConfigOpt = file("--config", help="Options from a YAML file.", once=True)
 OverwriteOpt = Annotated[bool, typer.Option("--overwrite", help="Write over what is there.")]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 

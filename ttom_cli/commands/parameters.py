@@ -26,10 +26,12 @@ def takes(*wanted: type | str, **helps: str) -> Callable:
 
     def decorate(command: Callable) -> Callable:
         own = inspect.signature(command, eval_str=True)
+        once = [p.name for p in own.parameters.values() if _is_once(p.annotation)]
 
         @wraps(command)
         def run(**values: Any) -> None:
             given = {option.name: values.pop(_identifier(option)) for option in options}
+            values |= {name: values[name][0] for name in once if values[name]}
             command(**values, given={name: value for name, value in given.items() if value not in (None, [])})
 
         parameters = [p for p in own.parameters.values() if p.name != "given"]
@@ -96,11 +98,26 @@ def number(name: str, help: str, *, kind: type = float, least: float = -math.inf
     return Annotated[Optional[kind], typer.Option(f"--{name}", **said)]
 
 
-def file(*names: str, help: str, panel: str | None = None) -> Any:
-    """The annotation of a command's own parameter that is a file or a folder; without names it is an argument."""
+def file(*names: str, help: str, panel: str | None = None, once: bool = False) -> Any:
+    """The annotation of a command's own parameter that is a file or a folder; without names it is an argument.
+
+    As everywhere, the last of several is meant; with `once`, for a command that `takes` options, several are refused.
+    """
     said = {"parser": _parser(_own(names[0] if names else "file", Path)), "help": help, "rich_help_panel": panel}
     kind = partial(typer.Option, *names, metavar="<path>") if names else partial(typer.Argument, metavar="FILE")
+    if once:
+        return Annotated[Optional[list[Path]], kind(callback=_only_one, **said)]
     return Annotated[Optional[Path] if names else Path, kind(**said)]
+
+
+def _is_once(annotation: Any) -> bool:
+    return any(getattr(said, "callback", None) is _only_one for said in getattr(annotation, "__metadata__", ()))
+
+
+def _only_one(param: typer.CallbackParam, given: Optional[list[Path]]) -> Optional[list[Path]]:
+    if given and len(given) > 1:
+        raise UsageError(f"{param.opts[0]} is given {len(given)} times", "give it once")
+    return given
 
 
 def _own(name: str, kind: type, **said: Any) -> Option:

@@ -3,7 +3,8 @@
 Three stages, each resumed from its checkpoint when run again: the VAE on rendered clips; the text encoder
 and the denoiser together, by flow matching on the VAE's latents; and the VAE's decoder alone, for sharper
 frames from the same latents. Each stage leaves a loss curve and a sample sheet in the output folder; the
-last two write the diffusers folder `model/`.
+last two write the diffusers folder `model/`. The denoiser's may run in several processes, which share each batch
+among them: `torchrun --nproc-per-node 2 -m ttom_cli.shapes.train ...`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import math
 import os
 import re
 import time
+from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -35,7 +38,9 @@ ALIGNED = (2, 3, 4)  # blocks whose attention to the objects' words is taught to
 ALIGNMENT = 0.1  # weight of that loss, unless asked for otherwise
 BINDING = 0.2  # weight of the loss that teaches the text encoder which colour goes with which noun
 BIAS_LR = 4e-2  # of the encoder's position biases: at the others' rate it stays a bag of words
-SEVERAL = 3.0  # how much more often scenes of several kinds of things are drawn
+LEVELS = 20  # of noise, for which the usual loss is kept
+TYPICAL = 0.05  # the loss that evened ones are brought to, so that the binding weighs as beside a plain one
+EARLY = 0.3  # of the denoiser's steps: with the first of its two shares of scenes of one kind
 # The denoiser's scenes: four kinds of things as well, and now and then one that passes before another.
 POOL_PLANS: Plans = {(1,): 0.25, (1, 1): 0.38, (1, 1, 1): 0.1, (1, 1, 1, 1): 0.05, (MANY,): 0.16, (2, 1): 0.06}
 POOL_CROSSING = 0.12
@@ -218,25 +223,34 @@ def train_denoiser(
 
     `taught` is the weight of the alignment loss; at 0 the attention is not even looked at.
     """
+    rank, processes = _processes()
     torch.manual_seed(seed + 1)
+    if rank:
+        torch.distributed.barrier()  # until the first one has made the pool
     scenes, latents = _latent_pool(out, kind, pool, seed, device)
+    if processes > 1 and not rank:
+        torch.distributed.barrier()
     tokenizer = networks.build_tokenizer()
     both = _text_and_denoiser(kind, tokenizer).to(device)
     transformer, encoder = both["transformer"], both["encoder"]
     ema = copy.deepcopy(both).requires_grad_(False)
     head = torch.nn.Linear(networks.TEXT_DIM, len(LOOKS)).to(device)
+    evened = Evened().to(device)
     muon, adamw = _optimizers(both, head)
     half = torch.autocast(device, torch.bfloat16, enabled=device != "cpu" or torch.cpu._is_avx512_bf16_supported())
     transformer.set_attention_backend("_native_math")  # for so few tokens the fastest on a CPU
     forward = Watched(kind, transformer) if taught else functools.partial(kind.predict, transformer)
     forward = torch.compile(forward, dynamic=False) if compiled else forward
-    # Several kinds of things in one scene are what is hardest, and come more often than in the pool.
-    chances = np.array([1.0 if len(scene.groups) == 1 else SEVERAL for scene in scenes])
-    chances /= chances.sum()
-    run = Run(out / "denoiser.pt", steps, dict(model=both, ema=ema, head=head, muon=muon, adamw=adamw))
+    alone = np.array([float(len(scene.groups) == 1) for scene in scenes])
+    parts = dict(model=both, ema=ema, head=head, evened=evened, muon=muon, adamw=adamw)
+    run = Run(out / "denoiser.pt", steps, parts, keeps=rank == 0)
+    torch.manual_seed(1000 * (seed + 1) + rank + processes * len(run.losses))  # of the noises
+    mine = slice(rank * batch // processes, (rank + 1) * batch // processes)
     for step in run:
         rng = np.random.default_rng([seed, 3, step])
-        chosen = rng.choice(len(scenes), batch, p=chances)
+        share = kind.alone[step >= EARLY * steps]
+        chances = share * alone / max(1, alone.sum()) + (1 - share) * (1 - alone) / max(1, (1 - alone).sum())
+        chosen = rng.choice(len(scenes), batch, p=chances / chances.sum())
         # Full captions at first: they leave less to chance, and the words are learnt sooner. The binding of
         # places and motions to objects is unlearnt from the others later.
         dense = DENSE if step < 0.6 * steps else 0.0
@@ -244,9 +258,10 @@ def train_denoiser(
         captions = [("", []) if rng.random() < 0.1 else c for c in captions]
         # Now and then the pipelines' default length, so that a plain call works as well.
         length = kind.text_length if rng.random() < 0.05 else networks.TEXT_TOKENS
+        levels = rng.normal(*kind.levels, batch)
+        chosen, captions, levels = chosen[mine], captions[mine], levels[mine]
         x = latents[torch.from_numpy(chosen)].to(device)
-        # Logit-normal, wide and high: what is where, and which shape it has, is settled at high noise.
-        sigma = torch.sigmoid(torch.from_numpy(rng.normal(1.2, 1.1, batch)).float()).to(device)
+        sigma = torch.sigmoid(torch.from_numpy(levels).float()).to(device)
         noise = torch.randn_like(x)
         noisy, timesteps, wanted = kind.noised(x, noise, sigma)
         set_lr(trapezoid(step, steps, warmup=300), muon, adamw)
@@ -254,20 +269,49 @@ def train_denoiser(
             context = kind.encode_text(encoder, tokenizer, [text for text, _ in captions], length)
             said = forward(noisy, timesteps, context)
         prediction, maps = said if taught else (said, None)
-        loss = (prediction.float() - wanted).square().mean()
+        each = (prediction.float() - wanted).square().flatten(1).mean(1)
+        loss = evened(each, sigma) if kind.evened else each.mean()
         words = words_of(tokenizer, captions, context.shape[1]).to(device)
         shown = [scenes[i] for i in chosen]
         extra = BINDING * binding(head, context, words, shown)
         if taught:
             extra = extra + taught * alignment(maps, words, shown, kind.frames)
-        descend(loss + extra, both.parameters(), muon, adamw)
+        descend(loss + extra, [*both.parameters(), *head.parameters()], muon, adamw)
         update_ema(ema, both, min(0.999, (step + 1) / (step + 10)))
-        run.log(loss.item())
-        if step % 4000 == 3999 and step < steps - 1:
+        run.log(each.mean().item())
+        if step % 4000 == 3999 and step < steps - 1 and rank == 0:
             run.save()
             finish(out, kind, seed)
+    if rank:
+        return
     loss_curve(out / "denoiser_loss.png", run.losses, "Denoiser: mean square error")
     finish(out, kind, seed)
+
+
+def _processes() -> tuple[int, int]:
+    """Which of how many processes this is, that train together, as torchrun starts them."""
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    if processes > 1 and not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("gloo", timeout=timedelta(hours=3))  # the first one may finish a model
+    return int(os.environ.get("RANK", 0)), processes
+
+
+class Evened(torch.nn.Module):
+    """The mean loss of a batch, each divided by what is usual at its noise level, so that all levels count alike.
+
+    As with EDM2's weights by uncertainty (Karras et al., 2312.02696), but kept by running means.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("usual", torch.zeros(LEVELS))
+
+    def forward(self, losses_B: torch.Tensor, sigma_B: torch.Tensor) -> torch.Tensor:
+        bins = (sigma_B * LEVELS).long().clamp_max(LEVELS - 1)
+        for level, loss in zip(bins.tolist(), losses_B.tolist(), strict=True):
+            usual = self.usual[level].item() or loss
+            self.usual[level] = usual + 0.01 * (loss - usual)
+        return TYPICAL * (losses_B / self.usual[bins]).mean()
 
 
 class Watched(torch.nn.Module):
@@ -416,11 +460,12 @@ def _samples(folder: Path, kind: networks.Family, seed: int) -> tuple[list[np.nd
 class Run:
     """Iterates over the steps that are left, with a progress bar and a checkpoint every 500 steps.
 
-    `parts` are the modules and the optimiser whose states make up the checkpoint at `path`.
+    `parts` are the modules and the optimiser whose states make up the checkpoint at `path`; one of several processes
+    keeps it.
     """
 
-    def __init__(self, path: Path, steps: int, parts: dict, every: int = 500):
-        self.path, self.steps, self.parts, self.every = path, steps, parts, every
+    def __init__(self, path: Path, steps: int, parts: dict, every: int = 500, keeps: bool = True):
+        self.path, self.steps, self.parts, self.every, self.keeps = path, steps, parts, every, keeps
         self.losses: list[float] = []
         if path.exists():
             saved = torch.load(path, weights_only=True)
@@ -449,6 +494,8 @@ class Run:
         self.losses.append(loss)
 
     def save(self) -> None:
+        if not self.keeps:
+            return
         state = {name: part.state_dict() for name, part in self.parts.items()}
         partial = self.path.with_suffix(".partial")
         torch.save({**state, "losses": self.losses}, partial)
@@ -466,9 +513,21 @@ def descend(loss: torch.Tensor, parameters, *optimizers) -> None:
     for optimizer in optimizers:
         optimizer.zero_grad(set_to_none=True)
     loss.backward()
+    if torch.distributed.is_initialized():
+        _average(parameter.grad for parameter in parameters if parameter.grad is not None)
     torch.nn.utils.clip_grad_norm_(parameters, 1.0)
     for optimizer in optimizers:
         optimizer.step()
+
+
+def _average(gradients: Iterable[torch.Tensor]) -> None:
+    """Make the gradients of all processes their mean."""
+    gradients = list(gradients)
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    torch.distributed.all_reduce(flat)
+    flat /= torch.distributed.get_world_size()
+    for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
 
 
 @torch.no_grad()
