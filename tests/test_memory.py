@@ -119,12 +119,15 @@ def test_other_places_objects_models_and_settings_are_no_hit(bank, layout):
 
 def test_the_least_frequently_used_is_evicted_and_the_oldest_of_equals(bank, layout):
     layouts = [moved(layout, dx=0.1 * i, dy=0.1 * i) for i in range(5)]
-    bank.thresholds = replace(bank.thresholds, overlap=0.95)
+    bank.thresholds, told = replace(bank.thresholds, overlap=0.95), []
+    bank._store.tell = told.append
     ids = [bank.insert(part, state(), **FACTS).id for part in layouts[:3]]
+    assert not told
     use(bank, layouts[0])
     use(bank, layouts[2])
     ids.append(bank.insert(layouts[3], state(), **FACTS).id)
     assert [e.id for e in bank.entries()] == [ids[0], ids[2], ids[3]]
+    assert told == [f"the bank {bank.folder} is full: 1 entry left it"]
     use(bank, layouts[3])
     ids.append(bank.insert(layouts[4], state(), **FACTS).id)  # all were used once: the longest unused goes
     assert [e.id for e in bank.entries()] == [ids[2], ids[3], ids[4]]

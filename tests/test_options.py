@@ -104,7 +104,7 @@ def test_yaml_s_words_for_numbers_and_off():
         ("steps: ten", "steps must be a whole number from 1 to 1000, not 'ten'"),
         ('seed: "7"', "seed must be a whole number of 64 bits, not '7'"),
         (f"seed: {10**30}", "seed must be a whole number of 64 bits, not 1000"),
-        ("steps: true", "steps must be a whole number from 1 to 1000, not True"),
+        ("steps: true", "steps must be a whole number from 1 to 1000, not true"),
         ("steps: 2.5", "steps must be a whole number from 1 to 1000, not 2.5"),
         ("steps:", "steps must be a whole number from 1 to 1000, not None"),
         ("guided-steps: 0", "guided-steps must be a whole number from 1 to 1000, not 0"),

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from .errors import TTOMError
-from .files import once, parse_data, read_text, twice
+from .files import once, parse_data, parse_json, read_text, twice
 from .options import shown
 from .settings import OPTIONS, PER_PROMPT, Layer, unknown_option
 
@@ -40,8 +40,14 @@ def prompts_in(text: str, path: Path | str, kind: str, tell: Callable[[str], Non
     elif text.lstrip().startswith(("[", "{")) and (data := _json(text, str(path))) is not None:
         rows = _listed(data, path)
     elif kind == ".json" and _json(text.lstrip().partition("\n")[0], str(path)) is None:
-        parse_data(text, str(path))  # says where it breaks
-        raise TTOMError(f"{path} is not JSON", "a list of prompts, or of objects with a prompt")
+        hint = "a list of prompts, or of objects with a prompt"
+        try:
+            raise TTOMError(f"{path} holds {shown(parse_json(text, str(path)))}, and no prompts", hint)
+        except json.JSONDecodeError as error:
+            where = f"line {error.lineno}, column {error.colno}"
+            raise TTOMError(f"{path}, {where}: it is not JSON: {error.msg}", hint) from None
+        except ValueError as error:
+            raise TTOMError(f"{path}: it is not JSON: {error}", hint) from None
     elif kind not in (*PLAIN, ".json", ".jsonl", ".ndjson"):
         raise TTOMError(
             f"{path} is no file of prompts by its name", "those end in .txt, .yaml, .json, .jsonl, .csv or .tsv"

@@ -109,7 +109,7 @@ def _left_out(path: Path, item: Layer, settings: Settings, json_: bool) -> bool:
     recipe, trouble = read_recipe(path) if strict or json_ else {}, None  # which takes a process
     if strict and not (recipe.get("check") or {}).get("passed"):
         trouble = f"{path} is there, and does not pass"
-        console.error(f"{title(item)!r}: {trouble}", "--overwrite without --resume makes it again")
+        console.error(f"{title(item)!r}: {trouble}", "--overwrite without --resume, for it alone, makes it again")
     else:
         console.note(f"{path} is there, and is left out: {title(item)}")
         if settings.run.compare and not compared.exists():
@@ -270,9 +270,11 @@ def _tell(outcome, json_: bool, which: str = "", **more) -> None:
     """Say what came of a video. Raises TTOMError for what failed after it, and, if strict, where it does not pass."""
     trouble, check = outcome.trouble, outcome.check
     if not trouble and outcome.job.check.strict and not (check and check.passed):
-        faults = check.faults if check else ["it has no layout to be held against"]
-        hint = "more --tries, or another --seed" if outcome.tries > 1 else "--tries N makes it again"
-        trouble = VideoError(f"the video does not pass: {'; '.join(faults)}", hint)
+        faults, hint = "it has no layout to be held against", "give a --layout, or a language model with --llm-model"
+        if check:
+            faults = "; ".join(check.faults)
+            hint = "more --tries, or another --seed" if outcome.tries > 1 else "--tries N makes it again"
+        trouble = VideoError(f"the video does not pass: {faults}", hint)
     console.say(console.outcome_line(outcome, which))
     if json_:
         print(to_json(outcome.to_json() | {"error": trouble and trouble.message} | more), flush=True)

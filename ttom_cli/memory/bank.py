@@ -15,6 +15,7 @@ from ..errors import BankError
 from ..files import to_json
 from ..layout import Layout
 from ..options import shown
+from ..text import counted
 from . import adapters, keys, manifest
 from .adapters import State as Tensors
 from .choice import surplus
@@ -166,7 +167,7 @@ class MemoryBank:
         return self._store.load(entry)[1]
 
     def insert(self, layout: Layout, state: Tensors, **facts) -> Entry:
-        """Store a new adapter; `facts` are the other fields of `Entry`. Evicts down to capacity."""
+        """Store a new adapter; `facts` are the other fields of `Entry`. Evicts down to capacity, and tells of it."""
         text, now = keys.key_text(layout), _now()
         motion = [track.direction for track in layout.objects]
         entry = Entry(
@@ -182,6 +183,8 @@ class MemoryBank:
             evicted = surplus(list(held.entries.values()), self.capacity - 1)
             changes = [change, *({"drop": e.id} for e in evicted)]
             self._store.write(held, [(entry, content)], changes, gone=evicted)
+            if evicted:
+                self._store.tell(f"the bank {self.folder} is full: {counted(len(evicted), 'entry', 'entries')} left it")
             return held.entries[entry.id]
 
     def take_in(self, foreign: Iterable[tuple[Entry, bytes]]) -> list[Entry]:

@@ -80,6 +80,8 @@ def export(
         raise TTOMError("say where to export to", "give --out FILE.zip, or for one entry --out FILE.safetensors")
     if names not in CONVENTIONS:
         raise unknown("names", names, CONVENTIONS, of=UsageError)
+    if out.suffix == ".zip" and names != "diffusers":
+        raise TTOMError(f"--names {names} is for a .safetensors", "a .zip is for another bank")
     refuse_existing(out, overwrite)
     store, choice = opened(bank), fill(Choice, given)
     entries = each_once(store.find, ids) if ids else choice.of(store.entries())
