@@ -60,7 +60,7 @@ def test_what_was_learnt_is_used_again_and_a_second_call_is_guided_too(pipe, lay
 def test_layouts_are_given_as_json_or_files_and_the_guide_s_defaults_are_the_model_s(pipe, layout, tmp_path, shapes):
     (tmp_path / "mine.json").write_text(json.dumps(layout.to_json()))
     made = []
-    for given in (layout, layout.to_json(), tmp_path / "mine.json"):
+    for given in (layout, layout.to_json(), json.dumps(layout.to_json()), tmp_path / "mine.json"):
         with ttom_cli.guided(pipe, given, **SMALL) as guide:
             made.append(call(pipe, layout))
     assert all(torch.equal(made[0], m) for m in made[1:])

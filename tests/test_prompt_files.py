@@ -32,6 +32,7 @@ def read(name, content):
     [
         ("p.yaml", "- a red ball\n- prompt: a blue cube, slowly\n  seed: 3\n"),
         ("p.txt", "# by hand\n- prompt: a red ball\n- {prompt: 'a blue cube, slowly', seed: 3}\n"),
+        ("p.txt", 'a red ball  # the hero\n{"prompt": "a blue cube, slowly", "seed": 3}\n'),
         ("p.txt", 'a red ball\n\n# no prompt\n {"prompt": "a blue cube, slowly", "seed": 3}\n'),
         ("p.jsonl", "\n".join(map(json.dumps, TWO))),
         ("p.json", "\n".join(map(json.dumps, TWO))),
@@ -118,7 +119,7 @@ def test_layouts_are_prompts_with_their_boxes(capsys):
         ("p.txt", "\n <!DOCTYPE html><html>", "it is a web page or other XML"),
         ("p.csv", '<?xml version="1.0"?>', "it is a web page or other XML"),
         ("p.txt", "", "p.txt has no prompt"),
-        ("p.txt", "# none yet\n", "p.txt has no prompt"),
+        ("p.txt", "# none yet\n  # nor here\n", "p.txt has no prompt"),
         ("p.yaml", "- prompt: a\n  seed: 1\n  seed: 2\n", "p.yaml, line 1, column 3: has 'seed' twice"),
         ("p.json", '[{"prompt": "a", "seed": 1, "seed": 2}]', "p.json has 'seed' twice in one mapping"),
         ("p.yaml", "- {prompt: a, guided-steps: 1, guided_steps: 1}", "p.yaml, prompt 1 has 'guided-steps' twice"),

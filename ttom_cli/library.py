@@ -11,6 +11,7 @@ from .backbones import Backbone, family_of
 from .catalog import card_like
 from .config import GuideConfig, meant
 from .errors import ModelError
+from .files import parse_data
 from .guidance.adapter import State
 from .guidance.guide import Guide, OnIteration, attach
 from .guidance.spans import phrase_spans
@@ -34,9 +35,9 @@ def guided(
     """Within it a call of a diffusers pipeline puts the objects of `layout` into their places; it leaves no trace.
 
     Call the pipeline as always, with the layout's `text` as the prompt; a second call goes on with what the first
-    learnt. `layout` is one, or its JSON, or its file; `guide` is the one of the listed model that the pipeline is like,
-    and `settings` change fields of it (`blocks=(3,), mode="latents"`). `seed` is of the adapter. What was
-    `stored` is begun with; with `optimise=False` it is used as it is. `targets` are made of the call without any.
+    learnt. `layout` is one, or its JSON (a dict or text), or its file; `guide` is the one of the listed model that the
+    pipeline is like, and `settings` change fields of it (`blocks=(3,), mode="latents"`). `seed` is of the adapter. What
+    was `stored` is begun with; with `optimise=False` it is used as it is. `targets` are made of the call without any.
     `on_iteration(step, iteration, loss)` is called in each iteration.
 
     Gives the `Guide`: its `losses`, and its `state()`, which is another's `stored`; None in mode off. Raises
@@ -54,6 +55,8 @@ def guided(
     if guide.mode == "off":
         yield None
         return
+    if isinstance(layout, str) and layout.lstrip().startswith("{"):
+        layout = parse_data(layout, "layout")
     if isinstance(layout, dict):
         layout = layout_from_json(layout)
     elif not isinstance(layout, Layout):

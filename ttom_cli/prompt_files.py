@@ -80,12 +80,13 @@ def left_alone(names: Iterable[str]) -> str:
 
 def entry_of(line: str, source: str, *, objects: bool = False) -> str | dict | None:
     """What stands on a line: a prompt, as it is or as JSON's text in quotes, or an object of JSON; None of a blank one
-    or a comment. With `objects` all must be JSON. Raises TTOMError.
+    or a comment, which `#` begins at the start or between blanks. With `objects` all must be JSON. Raises TTOMError.
     """
     text = line.strip()
     if not text or text.startswith("#"):
         return None
     if not re.match(r'\{\s*"', text) and not objects:
+        text = re.sub(r"\s+#\s.*", "", text)
         quoted = _json(text, source) if text[0] == text[-1] == '"' else None
         return text if quoted is None else quoted
     try:

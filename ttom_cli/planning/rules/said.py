@@ -9,6 +9,8 @@ from .nouns import Mention
 from .wishes import EDGES, OPPOSITE, Wish
 
 _THEN = re.compile(rf" then | and (?=(?:{'|'.join(lex.MOVING)})\b)")  # before what is done next
+# "one left, one right" are places, unless all of them move; "one up, the other down" are ways.
+_BARE = r"\W*(?:(?:straight )?(?:up|down)(?:wards?)?|(?P<side>left|right))\W*(?:(?:and|while)\W*)?"
 
 
 def read_said(said: str, mention: Mention) -> None:
@@ -23,6 +25,11 @@ def read_said(said: str, mention: Mention) -> None:
         if lex.search(rf"\b(?:{adverbs})(?= *(?:[,.;:]|(?:and|while|as)\b))", said):
             wish.start = wish.start or (None, height)
     verbs = [w for w in re.findall(r"[\w-]+", said) if lex.moves(w)]
+    if mention.of and not verbs and (bare := lex.fullmatch(_BARE, said)):
+        if bare["side"] and not mention.of.moving:
+            wish.start = wish.start or lex.PLACES[bare["side"]]
+        else:
+            verbs = ["move"]
     mention.moving = mention.moving or bool(verbs)
     mention.going = mention.going or not lex.STAYING.issuperset(verbs)
     _read_ways(said, later, verbs, wish)
