@@ -233,6 +233,7 @@ def test_relations_of_what_stands():
     assert swapped.faults == ["not red circle left of blue square"] and swapped.parts["spatial"] == pytest.approx(0.4)
     one = check(layout, video(thing("red", "circle", left)), SEE)
     assert one.parts["spatial"] == pytest.approx(0.2) and one.faults == ["blue square: not seen"]
+    assert one.relations == {"red circle left of blue square": None}
     assert check(layout, video(thing("green", "cross", (0.5, 0.5))), SEE).parts["spatial"] == 0
 
 

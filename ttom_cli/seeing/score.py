@@ -72,8 +72,9 @@ class Check:
     objects: tuple[ObjectCheck, ...]
     counts: dict[str, tuple[int, int]]
     """For each phrase, how many were seen (the median over frames) and how many planned."""
-    relations: dict[str, bool]
-    """For pairs that stand, 'red circle left of blue square' as the boxes have it, and whether it is so."""
+    relations: dict[str, bool | None]
+    """For pairs that stand, 'red circle left of blue square' as the boxes have it, and whether it is so; None where the
+    two are never seen together."""
     parts: dict[str, float]
     """T2V-CompBench's scores by category, as far as the layout has it: motion, spatial, numeracy."""
 
@@ -106,7 +107,7 @@ class Check:
         for phrase, (seen, planned) in self.counts.items():
             if seen != planned and phrase in whole:
                 said.append(f"{phrase}: {seen} seen, {planned} planned")
-        return said + [f"not {relation}" for relation, right in self.relations.items() if not right]
+        return said + [f"not {relation}" for relation, right in self.relations.items() if right is False]
 
     @property
     def remarks(self) -> list[str]:
@@ -273,8 +274,9 @@ def _astray(planned: list, path: list) -> str:
     return f"ends {' and '.join(words)} its box"
 
 
-def _relations(tracks: tuple[Track, ...], planned: list, paths: list) -> dict[str, tuple[float, bool]]:
-    """Of pairs that stand and whose boxes are apart: T2V-CompBench's spatial score, and whether it is as planned.
+def _relations(tracks: tuple[Track, ...], planned: list, paths: list) -> dict[str, tuple[float, bool | None]]:
+    """Of pairs that stand and whose boxes are apart: T2V-CompBench's spatial score, and whether it is as planned; None
+    where what is missing is said as missing, and nothing as standing wrong.
 
     Each frame scores 0 where both are missing, .2 where one is, .4 where they stand otherwise, and .4 + .6 (1 - IoU)
     where they stand right.
@@ -294,8 +296,7 @@ def _relations(tracks: tuple[Track, ...], planned: list, paths: list) -> dict[st
                 right.append(_dominant(p, q) == side)
                 values.append(0.4 + 0.6 * (1 - iou(p, q)) if right[-1] else 0.4)
             words = f"{name(tracks[i], tracks)} {side} {name(tracks[j], tracks)}"
-            # What is missing is said as missing, not as standing wrong.
-            found[words] = float(np.mean(values)), not right or bool(np.mean(right) > THERE)
+            found[words] = float(np.mean(values)), bool(np.mean(right) > THERE) if right else None
     return found
 
 
