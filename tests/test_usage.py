@@ -1,5 +1,9 @@
 """Command lines that cannot be read: one line each, exit code 2, and no name too many."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from ttom_cli.cli import main
@@ -56,6 +60,16 @@ def test_what_cannot_be_read_is_one_line(capsys, argv, message):
     assert main(argv) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.startswith("error: ") and err.count("\n") == 1 and message in err, err
+
+
+@pytest.mark.parametrize("columns", [60, 79])
+def test_a_narrow_terminal_cuts_no_name(columns):
+    env = os.environ | {"COLUMNS": str(columns), "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-m", "ttom_cli", "generate", "--help"]
+    said = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+    words = set(said.replace(",", " ").split())
+    assert all(f"--{name}" in words for name in OPTIONS) and "…" not in said and "\\[" not in said
+    assert max(map(len, said.splitlines())) <= columns
 
 
 def test_names_without_a_near_one(capsys):

@@ -53,7 +53,8 @@ app.add_typer(bench.app, name="bench")
 
 
 def _flow(commands: typer.Typer) -> None:
-    """A paragraph of a docstring is one of the help, whose lines break where the terminal ends."""
+    """A paragraph of a docstring is one of the help, whose lines break where the terminal ends; no tables if narrow."""
+    commands.rich_markup_mode = None if console.NARROW else "rich"
     for command in commands.registered_commands:
         paragraphs = inspect.getdoc(command.callback).split("\n\n")
         command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)

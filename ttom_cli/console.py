@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import contextmanager, suppress
+from shutil import get_terminal_size
 
 from rich.console import Console
 from rich.markup import escape
@@ -43,6 +44,7 @@ def to_nowhere(stream) -> None:
 
 err = Console(file=Talk(), highlight=False, soft_wrap=True)
 MEDIUM, WIDE = 80, 110  # columns from which the display says more
+NARROW = get_terminal_size().columns < MEDIUM  # tables of help would cut the options' names there
 
 STAGES = {
     "plan": "planning",

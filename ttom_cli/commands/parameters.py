@@ -13,6 +13,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from ..catalog import CARDS
+from ..console import NARROW
 from ..errors import TTOMError, UsageError
 from ..options import Option, options_of
 from ..reference import default_of
@@ -84,7 +85,7 @@ def _annotation(option: Option, help: str = "", *, layered: bool = False) -> Any
 
 def _aside(text: str) -> str:
     """As the library of commands says it of what it knows itself."""
-    return rf"\[{text}]"
+    return f"[{text}]" if NARROW else rf"\[{text}]"
 
 
 def whole(name: str, help: str, *, least: float = -math.inf) -> Any:
