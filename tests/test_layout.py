@@ -74,7 +74,7 @@ def test_directions():
         ({**GOOD, "objects": []}, "objects"),
         ({"prompt": "a"}, "it has no 'objects'"),
         ([], "it must be an object, not []"),
-        (None, "it must be an object, not None"),
+        (None, "it must be an object, not null"),
     ],
 )
 def test_faults_name_the_object_and_the_value(data, message):

@@ -161,8 +161,8 @@ def shown(value) -> str:
         return f"a number of {int(math.log10(abs(value))) + 1} digits"
     if isinstance(value, str) and len(value) > 60:
         return f"{value[:40]!r}... of {len(value)} characters"
-    if isinstance(value, bool):
-        return str(value).lower()
+    if value is None or isinstance(value, bool):  # as files have them
+        return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, (int, float, Path)):
         return str(value)[:80]
     return reprlib.repr(value)[:80]

@@ -58,6 +58,7 @@ class Layer(dict):
 
 SLICES = tuple(get_type_hints(Settings).values())
 OPTIONS = {o.name: o for panel in PANELS for kind in SLICES for o in options_of(kind) if o.panel == panel}
+UNWRITTEN = "prompts", "config", "replay", "yes", "json"  # of the command line, and of no file
 ELSEWHERE = {said: name for name, option in OPTIONS.items() for said in option.elsewhere}  # names of other tools
 
 
@@ -157,6 +158,8 @@ def _with_profile(card: ModelCard, layer: dict) -> dict:
 def option_name(name, more: tuple[str, ...] = ()) -> str:
     """The option's name as OPTIONS has it. Raises TTOMError for a name that is neither there nor in `more`."""
     name = str(name).replace("_", "-")
+    if name in UNWRITTEN:
+        raise TTOMError(f"the option {name!r} is for the command line alone")
     if name not in OPTIONS and name not in more:
         raise unknown_option(name, (*more, *OPTIONS), "`ttom generate -h` lists them")
     return name
