@@ -42,7 +42,7 @@ SHAPES = SampleConfig(
 SHAPES_GUIDE = GuideConfig(
     mode="attention+latents", bias=8.0, steps=12, iterations=1, train_from=3, self_attention=True, rank=8, lr=3e-3
 )
-COG_GUIDE = replace(SHAPES_GUIDE, mode="attention+params", steps=8, train_from=0, lr=1.5e-3)
+COG_GUIDE = replace(SHAPES_GUIDE, train_from=0, lr=1.5e-3)
 SHAPES_UNBIASED = {"iterations": 4, "consolidate": 40}
 
 EMBEDDED = (
@@ -56,7 +56,7 @@ EMBEDDED = (
         name="shapes-cog", source=str(PACKAGE / "models" / "shapes-cog"), pipeline="CogVideoXPipeline",
         parameters="2.5 M", weights=0.01, world="shapes",
         sample=replace(SHAPES, frames=17),
-        guide=_profiled(COG_GUIDE, PACKAGE / "models" / "shapes-cog"), unbiased=SHAPES_UNBIASED | {"steps": 12},
+        guide=_profiled(COG_GUIDE, PACKAGE / "models" / "shapes-cog"), unbiased=SHAPES_UNBIASED | {"blocks": (2, 5)},
         note="embedded: the same world with joint attention; blocks and guide found as for shapes",
     ),
 )  # fmt: skip
