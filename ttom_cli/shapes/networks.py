@@ -59,14 +59,6 @@ class Family:
     def predict(self, transformer, noisy_BCFHW, timesteps_B, context_BLC) -> torch.Tensor:
         raise NotImplementedError
 
-    def attention(self, transformer, block: int) -> nn.Module:
-        """The attention whose keys hold the text."""
-        raise NotImplementedError
-
-    def to_text(self, attention, query, key, length: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The video's queries (B, N, S, D) and the text's keys (B, N, L, D), of the outputs of the norms."""
-        raise NotImplementedError
-
     def save(self, folder: Path, **parts) -> None:
         """Write the folder that diffusers loads."""
         raise NotImplementedError
@@ -130,12 +122,6 @@ class Wan(Family):
 
     def predict(self, transformer, noisy, timesteps, context):
         return transformer(noisy, timesteps, context).sample
-
-    def attention(self, transformer, block):
-        return transformer.blocks[block].attn2
-
-    def to_text(self, attention, query, key, length):
-        return tuple(z.unflatten(2, (attention.heads, -1)).transpose(1, 2) for z in (query, key))
 
     def save(self, folder, **parts):
         from diffusers import WanPipeline
@@ -212,15 +198,6 @@ class CogVideoX(Family):
         rope = tuple(part.to(noisy.device) for part in self.rope)
         given = transformer(noisy.transpose(1, 2), context, timesteps, image_rotary_emb=rope)
         return given.sample.transpose(1, 2)
-
-    def attention(self, transformer, block):
-        return transformer.transformer_blocks[block].attn1
-
-    def to_text(self, attention, query, key, length):
-        from diffusers.models.embeddings import apply_rotary_emb
-
-        rope = tuple(part.to(query.device) for part in self.rope)
-        return apply_rotary_emb(query[:, :, length:], rope), key[:, :, :length]
 
     def save(self, folder, **parts):
         from diffusers import CogVideoXPipeline

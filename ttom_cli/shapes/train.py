@@ -29,13 +29,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from . import networks
 from .captions import caption, caption_and_spans
 from .sheet import loss_curve, video_sheet
-from .world import COLORS, MANY, SHAPES, SIZE, Plans, Scene, coverage, held_out, render, sample_scene
+from .world import COLORS, MANY, SHAPES, SIZE, Plans, Scene, held_out, render, sample_scene
 
 STAGES = ("vae", "denoiser", "decoder", "all")
 CROP = 32  # pixels a side of the clips, full of edges, that the VAE learns from before whole videos
 MUON_LR = 1.5e-3
-ALIGNED = (2, 3, 4)  # blocks whose attention to the objects' words is taught to lie on the objects
-ALIGNMENT = 0.1  # weight of that loss, unless asked for otherwise
 BINDING = 0.2  # weight of the loss that teaches the text encoder which colour goes with which noun
 BIAS_LR = 4e-2  # of the encoder's position biases: at the others' rate it stays a bag of words
 LEVELS = 20  # of noise, for which the usual loss is kept
@@ -60,9 +58,6 @@ def main(
     decoder_steps: int = 3000,
     batch: int = 16,
     pool: Annotated[int, typer.Option(help="Scenes encoded once for the denoiser.")] = 18000,
-    alignment: Annotated[
-        float, typer.Option(min=0, help="Weight of the loss that teaches the attention; at 0 nobody teaches it.")
-    ] = ALIGNMENT,
     seed: int = 0,
     compile: Annotated[bool, typer.Option(help="torch.compile the denoiser.")] = False,
     start_from: Annotated[Path | None, typer.Option(help="Begin with the weights of this model folder.")] = None,
@@ -79,9 +74,7 @@ def main(
     if stage in ("vae", "all"):
         train_vae(out, kind, steps=vae_steps, device=device, seed=seed)
     if stage in ("denoiser", "all"):
-        train_denoiser(
-            out, kind, steps=steps, batch=batch, pool=pool, taught=alignment, device=device, seed=seed, compiled=compile
-        )
+        train_denoiser(out, kind, steps=steps, batch=batch, pool=pool, device=device, seed=seed, compiled=compile)
     if stage in ("decoder", "all"):
         train_decoder(out, kind, steps=decoder_steps, device=device, seed=seed)
 
@@ -214,15 +207,11 @@ def train_denoiser(
     steps: int,
     batch: int,
     pool: int,
-    taught: float,
     device: str,
     seed: int,
     compiled: bool,
 ) -> None:
-    """The text encoder and the denoiser together, on noised latents, as the family does it.
-
-    `taught` is the weight of the alignment loss; at 0 the attention is not even looked at.
-    """
+    """The text encoder and the denoiser together, on noised latents, as the family does it."""
     rank, processes = _processes()
     torch.manual_seed(seed + 1)
     if rank:
@@ -239,7 +228,7 @@ def train_denoiser(
     muon, adamw = _optimizers(both, head)
     half = torch.autocast(device, torch.bfloat16, enabled=device != "cpu" or torch.cpu._is_avx512_bf16_supported())
     transformer.set_attention_backend("_native_math")  # for so few tokens the fastest on a CPU
-    forward = Watched(kind, transformer) if taught else functools.partial(kind.predict, transformer)
+    forward = functools.partial(kind.predict, transformer)
     forward = torch.compile(forward, dynamic=False) if compiled else forward
     alone = np.array([float(len(scene.groups) == 1) for scene in scenes])
     parts = dict(model=both, ema=ema, head=head, evened=evened, muon=muon, adamw=adamw)
@@ -267,16 +256,13 @@ def train_denoiser(
         set_lr(trapezoid(step, steps, warmup=300), muon, adamw)
         with half:
             context = kind.encode_text(encoder, tokenizer, [text for text, _ in captions], length)
-            said = forward(noisy, timesteps, context)
-        prediction, maps = said if taught else (said, None)
+            prediction = forward(noisy, timesteps, context)
         each = (prediction.float() - wanted).square().flatten(1).mean(1)
         loss = evened(each, sigma) if kind.evened else each.mean()
         words = words_of(tokenizer, captions, context.shape[1]).to(device)
         shown = [scenes[i] for i in chosen]
-        extra = BINDING * binding(head, context, words, shown)
-        if taught:
-            extra = extra + taught * alignment(maps, words, shown, kind.frames)
-        descend(loss + extra, [*both.parameters(), *head.parameters()], muon, adamw)
+        bound = BINDING * binding(head, context, words, shown)
+        descend(loss + bound, [*both.parameters(), *head.parameters()], muon, adamw)
         update_ema(ema, both, min(0.999, (step + 1) / (step + 10)))
         run.log(each.mean().item())
         if step % 4000 == 3999 and step < steps - 1 and rank == 0:
@@ -314,33 +300,6 @@ class Evened(torch.nn.Module):
         return TYPICAL * (losses_B / self.usual[bins]).mean()
 
 
-class Watched(torch.nn.Module):
-    """The denoiser, which also gives the head-averaged attention to the text in the ALIGNED blocks: (B, FHW, L) each.
-
-    Where one attention is over text and video, the text's share of it is looked at alone.
-    """
-
-    def __init__(self, kind: networks.Family, transformer):
-        super().__init__()
-        self.kind, self.transformer = kind, transformer
-        self.watched = [kind.attention(transformer, i) for i in ALIGNED]
-        self.seen: list[torch.Tensor] = []
-        for attention in self.watched:
-            for part in (attention.norm_q, attention.norm_k):
-                # A copy: what comes out may be turned by its position in place.
-                part.register_forward_hook(lambda module, args, output: self.seen.append(output.clone()))
-
-    def forward(self, noisy, timesteps, context) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        self.seen.clear()
-        sample = self.kind.predict(self.transformer, noisy, timesteps, context)
-        maps = []
-        for attention, *norms in zip(self.watched, self.seen[::2], self.seen[1::2], strict=True):
-            q, k = self.kind.to_text(attention, *norms, context.shape[1])
-            maps.append((q @ k.transpose(2, 3) / math.sqrt(q.shape[-1])).softmax(-1).mean(1))
-        self.seen.clear()
-        return sample, maps
-
-
 def words_of(tokenizer, captions, length: int) -> torch.Tensor:
     """Which tokens are the colour and which the noun of each group: 0 or 1, (B, groups, 2, length)."""
     texts = [text for text, _ in captions]
@@ -351,26 +310,6 @@ def words_of(tokenizer, captions, length: int) -> torch.Tensor:
             for k, (begin, end) in enumerate(pair):
                 words[i, j, k, [n for n, (a, b) in enumerate(offsets[i]) if a < end and b > begin]] = 1
     return words
-
-
-def alignment(maps: list[torch.Tensor], words: torch.Tensor, scenes: list[Scene], frames: int) -> torch.Tensor:
-    """Cross-entropy, at each place, between what is there and the words that the place attends to.
-
-    Where an object is, half of the attention is wanted on its colour and half on its noun; elsewhere, on none.
-    """
-    there = torch.zeros(*words.shape[:2], maps[0].shape[1])
-    for i, scene in enumerate(scenes):
-        if words[i].any():  # else an empty caption
-            there[i, : len(scene.groups)] = torch.from_numpy(coverage(scene, cells=SIZE // 8, frames=frames)).flatten(1)
-    there = there.to(words.device)
-    nothing = (1 - there.sum(1)).clamp_min(0)  # two things may be at one place
-    losses = []
-    for attention in (m.float() for m in maps):
-        mass = torch.einsum("bsl,bnkl->bnks", attention, words)
-        rest = 1 - mass.sum((1, 2))
-        on = mass.clamp_min(1e-4).log().mean(2)
-        losses.append(-(there * on).sum(1) - nothing * rest.clamp_min(1e-4).log())
-    return torch.stack(losses).mean()
 
 
 def binding(head, context: torch.Tensor, words: torch.Tensor, scenes: list[Scene]) -> torch.Tensor:

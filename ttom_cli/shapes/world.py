@@ -118,18 +118,6 @@ def render(scene: Scene, *, size: int = SIZE, frames: int = FRAMES) -> np.ndarra
     return np.rint(video_FHWC).astype(np.uint8)
 
 
-def coverage(scene: Scene, *, cells: int, frames: int = FRAMES) -> np.ndarray:
-    """The share of each latent cell that each group covers: (groups, 1 + (frames - 1) / 4, cells, cells)."""
-    fine = 2 * cells
-    covered = np.zeros((len(scene.groups), frames, fine, fine), np.float32)
-    for group, things in zip(covered, scene.groups, strict=True):
-        for thing in things:
-            group += _alpha(thing, frame_times(frames), fine)
-    spatial = covered.reshape(len(covered), frames, cells, 2, cells, 2).mean((3, 5))
-    later = spatial[:, 1:].reshape(len(covered), -1, 4, cells, cells).mean(2)
-    return np.concatenate([spatial[:, :1], later], 1)
-
-
 def _alpha(thing: Thing, times: np.ndarray, size: int) -> np.ndarray:
     """How much of each pixel a thing covers: (F, size, size) in [0, 1]."""
     grid = (np.arange(size, dtype=np.float32) + 0.5) / size
