@@ -108,6 +108,6 @@ def test_what_is_learnt_of_a_picture_is_kept_with_it(capsys, folder):
         assert main([str(a) for a in (*search, picture)]) == 0
         found = json.loads(capsys.readouterr().out)
         assert [c["id"] for c in found if c["hit"]] == [hit] * bool(hit), "what generate would hit"
-    assert all("image_sha256" in " ".join(c["reasons"]) for c in found)
+    assert all("made with image " in " ".join(c["reasons"]) for c in found)
     code, _, err = run(capsys, "memory", "update", seen[0]["entry"], "--optimise", "--bank", "bank")
     assert code == 1 and "was learnt from a picture" in " ".join(err.split())
