@@ -34,7 +34,8 @@ def one_line(error: typer.TyperException) -> UsageError:
         return UsageError(
             f"there are several words where one prompt is taken: {prompt}", f'quote the prompt: {path} "{prompt}"'
         )
-    return UsageError(f"`{path}` takes no {words!r}", see)
+    has_one = any(param.param_type_name == "argument" and context.params.get(param.name) for param in command.params)
+    return UsageError(f"`{path}` takes no {words!r}", "one at a time" if has_one else see)
 
 
 def _like_option(name: str, context: typer.Context) -> str:

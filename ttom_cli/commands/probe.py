@@ -85,12 +85,12 @@ def probe(
     with console.progress() as live, console.report(live, f"{len(jobs)} videos") as report:
         found = run(runtime, jobs, ranges=ranges or RANGES, heads=heads, layout_only=layout_only, report=report)
     chosen = choose(found.blocks, keep)
+    _write(found, plot, profile, keep, ["ttom", *(ctx.obj or [])])  # first: who reads the table may stop early
     if json_:
         print(to_json(found.to_json() | {"chosen": list(chosen)}))
     else:
         print("\n".join(_lines(found)))
     _summary(found, chosen)
-    _write(found, plot, profile, keep, ["ttom", *(ctx.obj or [])])
 
 
 def _eyes(card: ModelCard, check: CheckConfig) -> CheckConfig:
