@@ -46,8 +46,6 @@ def prompts_in(text: str, path: Path | str, kind: str, tell: Callable[[str], Non
         except json.JSONDecodeError as error:
             where = f"line {error.lineno}, column {error.colno}"
             raise TTOMError(f"{path}, {where}: it is not JSON: {error.msg}", hint) from None
-        except ValueError as error:
-            raise TTOMError(f"{path}: it is not JSON: {error}", hint) from None
     elif kind not in (*PLAIN, ".json", ".jsonl", ".ndjson"):
         raise TTOMError(
             f"{path} is no file of prompts by its name", "those end in .txt, .yaml, .json, .jsonl, .csv or .tsv"

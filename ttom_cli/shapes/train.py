@@ -16,7 +16,6 @@ import math
 import os
 import re
 import time
-from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -452,16 +451,16 @@ def descend(loss: torch.Tensor, parameters, *optimizers) -> None:
     for optimizer in optimizers:
         optimizer.zero_grad(set_to_none=True)
     loss.backward()
+    parameters = list(parameters)
     if torch.distributed.is_initialized():
-        _average(parameter.grad for parameter in parameters if parameter.grad is not None)
+        _average([parameter.grad for parameter in parameters if parameter.grad is not None])
     torch.nn.utils.clip_grad_norm_(parameters, 1.0)
     for optimizer in optimizers:
         optimizer.step()
 
 
-def _average(gradients: Iterable[torch.Tensor]) -> None:
+def _average(gradients: list[torch.Tensor]) -> None:
     """Make the gradients of all processes their mean."""
-    gradients = list(gradients)
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     torch.distributed.all_reduce(flat)
     flat /= torch.distributed.get_world_size()
