@@ -31,6 +31,7 @@ def read(name, content):
     ("name", "content"),
     [
         ("p.yaml", "- a red ball\n- prompt: a blue cube, slowly\n  seed: 3\n"),
+        ("p.list", "---\n- a red ball\n- prompt: a blue cube, slowly\n  seed: 3\n"),
         ("p.txt", "# by hand\n- prompt: a red ball\n- {prompt: 'a blue cube, slowly', seed: 3}\n"),
         ("p.txt", 'a red ball  # the hero\n{"prompt": "a blue cube, slowly", "seed": 3}\n'),
         ("p.txt", 'a red ball\n\n# no prompt\n {"prompt": "a blue cube, slowly", "seed": 3}\n'),
@@ -50,6 +51,13 @@ def test_forms(name, content):
     items, told = read(name, content)
     assert items == TWO and told == []
     assert all(item.source.startswith(f"{name}, ") for item in items)
+
+
+def test_in_quotes_nothing_begins_a_comment():
+    content = '"a red ball # 2 rolls"\n"a \\"blue\\" cube # 3"  # its number\n"a" or "b" # no JSON\n'
+    assert read("p.txt", content) == (
+        [{"prompt": "a red ball # 2 rolls"}, {"prompt": 'a "blue" cube # 3'}, {"prompt": '"a" or "b"'}], []
+    )  # fmt: skip
 
 
 def test_lists_of_benchmarks_are_read_and_what_is_no_option_is_said():

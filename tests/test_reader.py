@@ -2,6 +2,7 @@
 
 import zlib
 
+import numpy as np
 import pytest
 
 from ttom_cli.bench.suite import SETS, cases, singles_and_pairs, triples
@@ -68,11 +69,50 @@ def test_a_pronoun_stands_for_what_was_named_before(plan, prompt, above):
         ("a drone flys left over a truck", {"drone": "left", "truck": None}),
         ("a truck kicking up dust", {"truck": None}),
         ("a squirrel runing up a pole", {"squirrel": "up"}),
+        ("the red ball doesn't move while the blue cube slides left", {"red ball": None, "blue cube": "left"}),
+        ("a cat is not walking to the left, a dog runs right", {"cat": None, "dog": "right"}),
+        ("a red ball never falls but rises", {"red ball": "up"}),
+        ("a red ball moves westward", {"red ball": "left"}),
+        ("a boat heads east while a leaf drifts to the south", {"boat": "right", "leaf": "down"}),
     ],
 )
 def test_motions_are_of_whom_they_are_said(prompt, ways):
     found = {t.phrase: t.direction for t in make_planner().plan(prompt).objects}
     assert ways.items() <= found.items(), found
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "on the left, a {a}; on the right, a {b}",
+        "On the left, a {a}. On the right, a {b}.",
+        "to the left, a {a}, and to the right, a {b}",
+        "at the far left, a {a}, on the right side of the frame, a {b}",
+        "Left: a {a}. Right: a {b}.",
+        "left: {a}, right: {b}",
+        "a {a} (left), a {b} (on the right)",
+        "a {a}, on the left, a {b}, on the right",
+        "on the left, a {a} rises, and on the right, a {b} falls",
+        "a {a} rises on the left and on the right a {b} falls",
+    ],
+)
+def test_a_place_is_that_of_its_own_thing(prompt):
+    layout = make_planner().plan(prompt.format(a="red kite", b="grey stone"))
+    places = {t.phrase: center(t.box_at(0.5))[0] for t in layout.objects}
+    assert places == pytest.approx({"red kite": 0.2, "grey stone": 0.8}), prompt
+
+
+@pytest.mark.parametrize(
+    ("prompt", "phrase", "ways"),
+    [
+        ("a red ball and a blue cube both rise, then the ball falls", "red ball", [(0, -1), (0, 1)]),
+        ("a boat leaves to the right and comes back", "boat", [(1, 0), (-1, 0)]),
+    ],
+)
+def test_what_is_done_next_is_done_after_what_was_said_first(prompt, phrase, ways):
+    track = next(t for t in make_planner().plan(prompt).objects if t.phrase == phrase)
+    a, b, c = (np.array(center(track.box_at(t))) for t in (0.0, 0.5, 1.0))
+    assert [tuple(np.sign((y - x).round(3)).astype(int)) for x, y in ((a, b), (b, c))] == ways
 
 
 def test_the_layouts_of_the_benchmark_are_read_whole():

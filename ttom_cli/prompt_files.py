@@ -35,7 +35,7 @@ def prompts_in(text: str, path: Path | str, kind: str, tell: Callable[[str], Non
     """As `read_prompts`, of a text; `path` is what errors name, `kind` its suffix."""
     if kind in (".csv", ".tsv") or (kind in PLAIN and _heads_table(text)):
         rows = _table(text, path)
-    elif kind in (".yaml", ".yml") or re.match(r"(\s*#.*\n|\s)*- *prompt *:", text):
+    elif kind in (".yaml", ".yml") or (kind in PLAIN and _is_list(text)):
         rows = _listed(parse_data(text, str(path)), path)
     elif text.lstrip().startswith(("[", "{")) and (data := _json(text, str(path))) is not None:
         rows = _listed(data, path)
@@ -64,8 +64,14 @@ def prompts_in(text: str, path: Path | str, kind: str, tell: Callable[[str], Non
 
 def is_whole(line: str) -> bool:
     """Whether a first line begins a list or a table, which lines one at a time do not say."""
-    begun = re.match(r"""[\[{]\s*$|\[\s*["\[{]|-\s*\{?\s*prompt\s*:""", line.strip())
-    return bool(begun) or _heads_table(line)
+    begun = re.match(r"""[\[{]\s*$|\[\s*["\[{]""", line.strip())
+    return bool(begun) or _is_list(line) or _heads_table(line)
+
+
+def _is_list(text: str) -> bool:
+    """Whether a text is a list of YAML's: what is not indented, and no comment, begins with a dash."""
+    begun = re.findall(r"^(?!#)(\S+)", text, re.MULTILINE)
+    return bool(begun) and {"-", "---"}.issuperset(begun)
 
 
 def left_alone(names: Iterable[str]) -> str:
@@ -84,9 +90,9 @@ def entry_of(line: str, source: str, *, objects: bool = False) -> str | dict | N
     if not text or text.startswith("#"):
         return None
     if not re.match(r'\{\s*"', text) and not objects:
-        text = re.sub(r"\s+#\s.*", "", text)
-        quoted = _json(text, source) if text[0] == text[-1] == '"' else None
-        return text if quoted is None else quoted
+        quoted = re.fullmatch(r'("(?:[^"\\]|\\.)*")(?:\s+#\s.*)?', text)
+        told = _json(quoted[1], source) if quoted else None
+        return re.sub(r"\s+#\s.*", "", text) if told is None else told
     try:
         return json.loads(text, object_pairs_hook=once(source))
     except (ValueError, RecursionError) as error:

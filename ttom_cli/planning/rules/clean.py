@@ -57,6 +57,38 @@ _SHARED_NOUN = re.compile(  # several before one noun, which is not part of anot
     rf"(?= *(?:$|[,.;:]|(?:and|while|{'|'.join(lex.BASE_FORMS)})\b|\w+(?:s|ing)\b))", re.IGNORECASE,
 )  # fmt: skip
 
+_PLACE = rf"(?P<place>(?:far )?(?:{'|'.join(lex.PLACES)})(?: (?:corner|side|edge|half))?)"
+_AHEAD = re.compile(  # "on the left, a ball", "left: a ball"
+    rf"(?P<lead>^ *|[.;:!?] +|,(?: and)? +)(?:(?:on|at|in|to) the {_PLACE}(?P<of>{lex.PLACE_OF})? *[,:]"
+    rf"|{_PLACE.replace('place', 'bare')} *:) *(?=(?:{'|'.join(lex.DETERMINERS | lex.NUMBERS.keys())}"
+    rf"|(?P<color>{'|'.join(lex.COLORS)}))\b)",
+    re.IGNORECASE,
+)
+_BEHIND = re.compile(rf",(?= (?:on|at|in) the {_PLACE}(?:{lex.PLACE_OF})? *(?:[.;!]|$))", re.IGNORECASE)
+_IN_BRACKETS = re.compile(rf"\((?:(?:on|at|in) )?(?:the )?{_PLACE}\)", re.IGNORECASE)
+_NOT = r"(?:do(?:es)?|did|is|are|was|were|will|can|has|have)(?:n['’]?t| not)|never|won['’]?t|can(?:['’]?t|not)"
+_STAYS = re.compile(
+    rf"\b(?:{_NOT})(?: \w+ly| even| ever)? (?:{'|'.join(sorted(lex.MOVING, key=len, reverse=True))})\b"
+    r"(?:(?!\b(?:and|while|but|as)\b)[^,.;:])*?(?= *(?:$|[,.;:]|\b(?:and|while|but|as)\b))",
+    re.IGNORECASE,
+)
+
+
+def said_plainly(text: str) -> str:
+    """The text with no comma between a thing and its place ("on the left, a ball"; "a ball, on the left, a cube"), with
+    places in brackets in words, and with what does not move said to stay."""
+    ahead = False
+
+    def place(match: re.Match) -> str:
+        nonlocal ahead
+        ahead = ahead or not re.fullmatch(", +", match["lead"])
+        said = f"on the {match['place'] or match['bare']}{match['of'] or ''}"
+        thing = "the " if match["color"] else ""  # "left: red balls"
+        return f"{match['lead']}{said} {thing}" if ahead else f" {said}, {thing}"
+
+    text = _IN_BRACKETS.sub(r"on the \g<place>", _BEHIND.sub("", _AHEAD.sub(place, text)))
+    return _STAYS.sub("stays still", text)
+
 
 def objects_only(text: str) -> str:
     """The text with blanks where it speaks of the camera or the style; what is left stands where it stood."""

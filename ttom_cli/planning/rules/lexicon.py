@@ -71,16 +71,20 @@ _NOT_OF = r"(?! of (?!the (?:frame|screen|scene|image|picture|shot|video)\b))"
 # Adverbs and verbs that say where to. Each direction's phrases, longest first where they overlap.
 DIRECTION_PHRASES = {
     "right": r"from (?:the )?left(?: side)?(?: of the \w+)? to (?:the )?right|left[ -]to[ -](?:the )?right|rightwards?"
-    rf"|(?:to|towards?) the right{_NOT_OF}|(?:to|towards?) right(?! of)|to the right side(?! of (?:an?|two|three) )",
+    rf"|(?:to|towards?) the right{_NOT_OF}|(?:to|towards?) right(?! of)|to the right side(?! of (?:an?|two|three) )"
+    r"|eastwards?|(?:to|towards?) the east",
     "left": r"from (?:the )?right(?: side)?(?: of the \w+)? to (?:the )?left|right[ -]to[ -](?:the )?left|leftwards?"
-    rf"|(?:to|towards?) the left{_NOT_OF}|(?:to|towards?) left(?! of)|to the left side(?! of (?:an?|two|three) )",
+    rf"|(?:to|towards?) the left{_NOT_OF}|(?:to|towards?) left(?! of)|to the left side(?! of (?:an?|two|three) )"
+    r"|westwards?|(?:to|towards?) the west",
     "up": r"upwards?|up(?: into)?(?! to (?!the (?:sky|top)))|from (?:the )?bottom to (?:the )?top"
-    r"|(?:to|towards?) the (?:top|sky)|into (?:the (?:sky|air)|space)",
+    r"|(?:to|towards?) the (?:top|sky|north)|northwards?|into (?:the (?:sky|air)|space)",
     "down": rf"downwards?|down(?! {_ALONG})|from (?:the )?top to (?:the )?bottom"
-    r"|(?:to|towards?) the (?:bottom|ground|floor)",
+    r"|(?:to|towards?) the (?:bottom|ground|floor|south)|southwards?",
 }
 _CORNER = r"(?<!upper )(?<!lower )(?<!top )(?<!bottom )"
-BARE = {way: rf"{_CORNER}{way}(?! of)" for way in ("right", "left")}  # directions only after a verb of motion
+BARE = {  # directions only after a verb of motion
+    way: rf"{_CORNER}(?:{way}|{there})(?! of)" for way, there in (("right", "east"), ("left", "west"))
+}
 UP_VERBS = "raise hoist rise ascend climb lift soar levitate".split()
 DOWN_VERBS = "lower fall sink drop descend plummet tumble dive".split()
 MOTION_VERBS = """move swoop roll slide drift fly go float glide run walk travel crawl swim drive dash dart hop
@@ -206,8 +210,9 @@ PLACES = {
     r"cent(?:er|re)|middle": (0.5, 0.5),
 }
 ABOVE, BELOW = "above|overhead", "below|underneath|beneath"  # as adverbs
-PLACE_PREFIX = r"(?:at|in|on|from|near) the (?:far )?"
-PLACE_SUFFIX = r"(?: (?:corner|side|edge|half))?(?: of the (?:frame|screen|scene|image|video|picture))?(?! of)(?! to)\b"
+PLACE_PREFIX = r"(?:at|in|on|from|near|up|down|along) the (?:far )?"
+PLACE_OF = " of the (?:frame|screen|scene|image|video|picture)"
+PLACE_SUFFIX = rf"(?: (?:corner|side|edge|half))?(?:{PLACE_OF})?(?! of)(?! to)\b"
 
 SIZES = {"small": 0.75, "tiny": 0.7, "little": 0.75, "large": 1.25, "big": 1.25, "huge": 1.4}
 LY_ADJECTIVES = frozenset("woolly wooly curly friendly lovely lonely silly elderly ugly early lively bubbly".split())
@@ -231,7 +236,7 @@ SETTINGS = frozenset(
 NOT_OBJECTS = frozenset(
     """background foreground frame screen scene video image side left right top bottom upper lower center centre middle
     way direction day night time distance air corner edge timelapse close-up camera viewer lens view
-    end can it them him himself herself itself themselves they he she""".split()
+    east west end can it them him himself herself itself themselves they he she""".split()
 )
 # What a sentence may be about that shows no object.
 LOOKS = frozenset(

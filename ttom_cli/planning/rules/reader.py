@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 from ...text import plain
 from . import lexicon as lex
-from .clean import each_with_its_noun, objects_only
+from .clean import each_with_its_noun, objects_only, said_plainly
 from .nouns import Mention, find_mentions
 from .said import read_places, read_said
-from .wishes import AFTER, ATTACHED
+from .wishes import AFTER, ATTACHED, Wish
 
 LONG = 12  # words of a prompt, from which on a noun without an article has to be vouched for
 VERY_LONG = 60  # and of one whose first sentence alone is read
@@ -42,7 +42,7 @@ def read(prompt: str) -> tuple[str, list[Mention]]:
 
 
 def read_surely(prompt: str) -> Reading:
-    text = each_with_its_noun(plain(prompt))
+    text = each_with_its_noun(said_plainly(plain(prompt)))
     readable = objects_only(text)
     words = re.findall(r"[^\W_]+(?:[-'’][^\W_]+)*", readable)
     if not lex.is_english(words):
@@ -203,6 +203,13 @@ class _Reader:
             self.subject, self.void = known, False
         elif self.subject and known is not self.subject:
             self.subject.wish.relations += [(r, self.kept.index(known)) for r in _relations(before)]
+        if self.subject and lex.search(r"\bthen\b", before):  # what "both rise" says is theirs before that
+            _share_verbs(self.text, self.kept)
+            later = replace(self.subject, wish=Wish())
+            read_said(_own(said), later)
+            wish = self.subject.wish
+            if wish.direction and later.wish.direction not in (None, (wish.direction, *wish.then)[-1]):
+                wish.then += (later.wish.direction,)
         if self.subject:
             read_said(_own(said), self.subject)
 
@@ -318,7 +325,7 @@ def _own(said: str) -> str:
     """What is said of a noun phrase, without a throw or a lift, which moves another, and without the next clause's
     place: " falls, on the right "."""
     said = re.sub(_SENDS, "", said)
-    return re.split(r"[,.;:] (?=(?:on|at|in) the )", said)[0]
+    return re.split(r"[,.;:] (?=(?:on|at|in) the )|,? and (?=(?:on|at|in) the [\w -]+ (?:an?|the) $)", said)[0]
 
 
 def _is_again(before: str, mention: Mention, earlier: Mention) -> bool:
@@ -356,7 +363,7 @@ def _stands_apart(before: str, mention: Mention, said: str) -> bool:
 
 def _new_clause(before: str) -> bool:
     """Whether the words before a noun phrase begin a clause of its own."""
-    placed = rf"[,.;:] (?:on|at|in) the [a-z -]+{_ARTICLE}$"  # ", on the right a clock"
+    placed = rf"(?:[,.;:]|\band) (?:on|at|in) the [a-z -]+{_ARTICLE}$"  # ", on the right a clock"
     sent = rf"(?:(?:to|on) the|(?<!the)) (?:left|right)(?:wards?)?{_ARTICLE}$"  # "going right blue car going left"
     some = r"(?:(?:pair|couple|group|trio|row|stack) of |\w+ )?"
     linked = rf"(?:[,.;:]|\b(?:and|while|as|but|with|whereas|when|then)\b){_ARTICLE}{some}$"

@@ -9,6 +9,7 @@ from .nouns import Mention
 from .wishes import EDGES, OPPOSITE, Wish
 
 _THEN = re.compile(rf" then | and (?=(?:{'|'.join(lex.MOVING)})\b)")  # before what is done next
+_BACK = r"\b(?:back|returns?|returning)\b"
 # "one left, one right" are places, unless all of them move; "one up, the other down" are ways.
 _BARE = r"\W*(?:(?:straight )?(?:up|down)(?:wards?)?|(?P<side>left|right))\W*(?:(?:and|while)\W*)?"
 
@@ -55,12 +56,14 @@ def _read_ways(said: str, later: list[str], verbs: list[str], wish: Wish) -> Non
     if corner and verbs and not (wish.direction or wish.start):
         up = lex.search("upper|top", corner.group())
         wish.direction, wish.drift, wish.end = corner.group().split("-")[-1].split()[-1], "up" if up else "down", None
+    if wish.leaves and any(lex.search(_BACK, part) for part in later):
+        wish.then, wish.leaves = (OPPOSITE[wish.direction],) if wish.direction else (), None
     if wish.direction:
         return
     ways: list[str] = []
     for part in (said, *later):
         verbs = [w for w in re.findall(r"[\w-]+", part) if lex.moves(w)] or verbs
-        back = ways and lex.search(r"\b(?:back|returns?|returning)\b", part)
+        back = ways and lex.search(_BACK, part)
         way = OPPOSITE[ways[-1]] if back else _direction(part, verbs)
         ways += [way] if way and way not in ways[-1:] else []
     wish.direction, wish.then = (ways[0], tuple(ways[1:])) if ways else (None, ())
