@@ -260,8 +260,8 @@ def test_a_block_that_is_not_there(toy, layout):
     assert "0 to 3" in caught.value.hint
 
 
-def test_latent_times_are_the_vae_s(toy):
-    assert toy.backbone.latent_times(toy.pipe, 13) == pytest.approx([0, 2.5 / 12, 6.5 / 12, 10.5 / 12])
+def test_a_latent_frame_is_at_the_last_of_its_frames(toy):
+    assert toy.backbone.latent_times(toy.pipe, 13) == pytest.approx([0, 4 / 12, 8 / 12, 1])
 
 
 def test_a_size_that_the_model_cannot_make_names_the_nearest(toy):

@@ -94,12 +94,63 @@ def test_motions_are_of_whom_they_are_said(prompt, ways):
         "a {a}, on the left, a {b}, on the right",
         "on the left, a {a} rises, and on the right, a {b} falls",
         "a {a} rises on the left and on the right a {b} falls",
+        "(left) {a}, (right) {b}",
+        "a {a} stands left, a {b} right",
+        "a {a} stands on the left, not on the right; a {b} is not on the left but on the right",
     ],
 )
 def test_a_place_is_that_of_its_own_thing(prompt):
     layout = make_planner().plan(prompt.format(a="red kite", b="grey stone"))
     places = {t.phrase: center(t.box_at(0.5))[0] for t in layout.objects}
     assert places == pytest.approx({"red kite": 0.2, "grey stone": 0.8}), prompt
+
+
+@pytest.mark.parametrize(
+    ("prompt", "sides"),
+    [
+        ("two kites, a red one on the left and a grey one on the right", {"red kite": "left", "grey kite": "right"}),
+        ("two kites fly over a park, a full one on the left, an empty one on the right",
+         {"full kite": "left", "empty kite": "right"}),
+        ("a red kite on the left and a grey one on the right", {"red kite": "left", "grey kite": "right"}),
+        ("a kite with a drum on its left", {"drum": "left", "kite": "right"}),
+    ],
+)  # fmt: skip
+def test_one_stands_for_a_thing_of_its_own(plan, prompt, sides):
+    layout = plan(prompt)
+    assert {t.phrase: "left" if center(t.box_at(0))[0] < 0.5 else "right" for t in layout.objects} == sides
+    assert len(layout.objects) == 2 and all(t.phrase in (layout.enriched_prompt or prompt) for t in layout.objects)
+
+
+def test_of_several_named_by_number_each_goes_its_way(plan):
+    layout = plan("two dogs: the first one runs left, the second one runs right")
+    assert sorted(t.direction for t in layout.objects) == ["left", "right"]
+    counts = [t.phrase for t in plan("three kites, two red ones and a grey one").objects]
+    assert sorted(counts) == ["grey kite", "red kites", "red kites"]
+
+
+@pytest.mark.parametrize("rider", ["a man on a bicycle rides left", "a girl on a brown horse gallops to the left"])
+def test_who_is_on_what_is_ridden_takes_it_along(plan, rider):
+    assert [t.direction for t in plan(rider).objects] == ["left", "left"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "out_at"),
+    [
+        ("a red ball rolls in from the left", 0.0),
+        ("a dog runs in from the right and sits down", 0.0),
+        ("a leaf slides out to the left", 1.0),
+    ],
+)
+def test_in_from_a_side_and_out_to_one_is_beyond_the_frame(plan, prompt, out_at):
+    (track,) = plan(prompt).objects
+    outside = {t: not 0 <= center(track.box_at(t))[0] <= 1 for t in (0.0, 1.0)}
+    assert outside == {out_at: True, 1 - out_at: False}
+
+
+def test_what_is_denied_and_not_read_is_said():
+    told = []
+    make_planner(tell=told.append).plan("a dog is not on a table")
+    assert told and "not on a table" in told[0]
 
 
 @pytest.mark.parametrize(

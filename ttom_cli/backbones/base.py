@@ -164,7 +164,7 @@ class Backbone:
         return self.group(pipe)
 
     def latent_times(self, pipe, frames: int) -> list[float]:
-        """Time of each latent frame: the middle of its group, as a fraction of the video's duration.
+        """Time of each latent frame: the last of its group, as a fraction of the video's duration.
 
         Raises ModelError for a number of frames that the model cannot make.
         """

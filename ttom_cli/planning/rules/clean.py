@@ -57,16 +57,23 @@ _SHARED_NOUN = re.compile(  # several before one noun, which is not part of anot
     rf"(?= *(?:$|[,.;:]|(?:and|while|{'|'.join(lex.BASE_FORMS)})\b|\w+(?:s|ing)\b))", re.IGNORECASE,
 )  # fmt: skip
 
-_PLACE = rf"(?P<place>(?:far )?(?:{'|'.join(lex.PLACES)})(?: (?:corner|side|edge|half))?)"
-_AHEAD = re.compile(  # "on the left, a ball", "left: a ball"
-    rf"(?P<lead>^ *|[.;:!?] +|,(?: and)? +)(?:(?:on|at|in|to) the {_PLACE}(?P<of>{lex.PLACE_OF})? *[,:]"
-    rf"|{_PLACE.replace('place', 'bare')} *:) *(?=(?:{'|'.join(lex.DETERMINERS | lex.NUMBERS.keys())}"
-    rf"|(?P<color>{'|'.join(lex.COLORS)}))\b)",
+_POINT = "|".join(lex.PLACES)
+_PART = rf"(?:far )?(?:{_POINT})(?: (?:corner|side|edge|half|third|part))?(?:{lex.PLACE_OF})?"
+_OPENS = "|".join(lex.DETERMINERS | lex.NUMBERS.keys())
+_AHEAD = re.compile(  # "on the left, a ball", "left: a ball", "(left) a ball"
+    rf"(?P<lead>^ *|[.;:!?] +|,(?: and)? +)"
+    rf"(?:(?:on|at|in|to) the (?P<place>{_PART}) *[,:]|(?P<label>{_PART}) *:|\((?P<inner>{_PART})\))"
+    rf" *(?=(?:{_OPENS}|(?P<color>{'|'.join(lex.COLORS)}))\b)",
     re.IGNORECASE,
 )
-_BEHIND = re.compile(rf",(?= (?:on|at|in) the {_PLACE}(?:{lex.PLACE_OF})? *(?:[.;!]|$))", re.IGNORECASE)
-_IN_BRACKETS = re.compile(rf"\((?:(?:on|at|in) )?(?:the )?{_PLACE}\)", re.IGNORECASE)
+_BEHIND = re.compile(rf",(?= (?:on|at|in) the {_PART} *(?:[.;!]|$))", re.IGNORECASE)
+_IN_BRACKETS = re.compile(rf"\((?:(?:on|at|in) )?(?:the )?(?P<place>{_PART})\)", re.IGNORECASE)
+_ARROW = re.compile(r" *(?:->|=>|→|⇒) *(?=(?:to )?(?:the )?(?:left|right|up|down)\b)", re.IGNORECASE)
 _NOT = r"(?:do(?:es)?|did|is|are|was|were|will|can|has|have)(?:n['’]?t| not)|never|won['’]?t|can(?:['’]?t|not)"
+_NOT_THERE = re.compile(
+    rf",?(?: (?:and|but))? (?:not|instead of|rather than) {lex.PLACE_PREFIX}(?:{_POINT}){lex.PLACE_SUFFIX}"
+    r"(?: but(?= (?:on|at|in) the ))?", re.IGNORECASE,
+)  # fmt: skip
 _STAYS = re.compile(
     rf"\b(?:{_NOT})(?: \w+ly| even| ever)? (?:{'|'.join(sorted(lex.MOVING, key=len, reverse=True))})\b"
     r"(?:(?!\b(?:and|while|but|as)\b)[^,.;:])*?(?= *(?:$|[,.;:]|\b(?:and|while|but|as)\b))",
@@ -82,12 +89,13 @@ def said_plainly(text: str) -> str:
     def place(match: re.Match) -> str:
         nonlocal ahead
         ahead = ahead or not re.fullmatch(", +", match["lead"])
-        said = f"on the {match['place'] or match['bare']}{match['of'] or ''}"
+        said = f"on the {match['place'] or match['label'] or match['inner']}"
         thing = "the " if match["color"] else ""  # "left: red balls"
         return f"{match['lead']}{said} {thing}" if ahead else f" {said}, {thing}"
 
+    text = _ARROW.sub(" moves ", text)
     text = _IN_BRACKETS.sub(r"on the \g<place>", _BEHIND.sub("", _AHEAD.sub(place, text)))
-    return _STAYS.sub("stays still", text)
+    return _STAYS.sub("stays still", _NOT_THERE.sub("", text))
 
 
 def objects_only(text: str) -> str:

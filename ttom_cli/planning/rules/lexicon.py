@@ -38,6 +38,7 @@ NUMBERS = {
 SCALES = frozenset("dozen hundred thousand".split())  # of what stands before them
 VAGUE = frozenset("several few many".split())
 ROWS = frozenset("row line column stack pile queue".split())
+ORDINALS = frozenset("first second third fourth last".split())
 STAND_INS = frozenset("one another other others".split())  # as numbers, they may stand for a noun
 BEING = frozenset("is are was were has have".split())
 MAKING = frozenset("make makes making let lets have see watch".split())
@@ -159,11 +160,12 @@ _EDGE = r"(?:the )?(?:left|right|top|bottom|above|below)\b(?: (?:side|edge)\b)?(
 _OUT_BY = rf"(?:to|at|by|on|through|from|over|via) {_EDGE}"
 ENTERS = (
     rf"(?:enter(?:s|ing)?|appear(?:s|ing)?|emerg(?:es?|ing)|com(?:es?|ing) in)(?: {_FRAME})? from {_EDGE}"
-    rf"|(?:enter(?:s|ing)?|into) {_FRAME}\b(?: from {_EDGE})?"
+    rf"|(?:enter(?:s|ing)?|into) {_FRAME}\b(?: from {_EDGE})?|in from {_EDGE}"
 )
 LEAVES = (
     rf"(?:leav(?:es?|ing)|exit(?:s|ing)?)(?: {_FRAME})? {_OUT_BY}"
     rf"|(?:leav(?:es?|ing)|exit(?:s|ing)?|out of|off) (?:{_FRAME}|sight)\b(?: {_OUT_BY})?|off ?-?screen(?: {_OUT_BY})?"
+    rf"|out {_OUT_BY}"
 )
 # Verbs whose "up" or "down" is no direction.
 _PARTICLED = "kick pick set light wake stand get give break line dress curl warm clean slow sit lie".split()
@@ -203,8 +205,8 @@ PLACES = {
     r"(?:top|upper)[ -]right": (0.78, 0.22),
     r"(?:bottom|lower)[ -]left": (0.22, 0.78),
     r"(?:bottom|lower)[ -]right": (0.78, 0.78),
-    r"top": (None, 0.2),
-    r"bottom": (None, 0.8),
+    r"top|upper(?= (?:half|third|part)\b)": (None, 0.2),
+    r"bottom|lower(?= (?:half|third|part)\b)": (None, 0.8),
     r"left": (0.2, None),
     r"right": (0.8, None),
     r"cent(?:er|re)|middle": (0.5, 0.5),
@@ -212,7 +214,7 @@ PLACES = {
 ABOVE, BELOW = "above|overhead", "below|underneath|beneath"  # as adverbs
 PLACE_PREFIX = r"(?:at|in|on|from|near|up|down|along) the (?:far )?"
 PLACE_OF = " of the (?:frame|screen|scene|image|video|picture)"
-PLACE_SUFFIX = rf"(?: (?:corner|side|edge|half))?(?:{PLACE_OF})?(?! of)(?! to)\b"
+PLACE_SUFFIX = rf"(?: (?:corner|side|edge|half|third|part))?(?:{PLACE_OF})?(?! of)(?! to)\b"
 
 SIZES = {"small": 0.75, "tiny": 0.7, "little": 0.75, "large": 1.25, "big": 1.25, "huge": 1.4}
 LY_ADJECTIVES = frozenset("woolly wooly curly friendly lovely lonely silly elderly ugly early lively bubbly".split())
@@ -253,6 +255,11 @@ AIR = frozenset(
     """haze light sunlight moonlight daylight lamplight torchlight candlelight firelight starlight backlight fog mist
     wind""".split()
 )  # and has no place of its own
+RIDDEN = frozenset(
+    """bicycle bike motorcycle motorbike moped scooter tricycle unicycle skateboard longboard hoverboard surfboard
+    snowboard sled sleigh toboggan horse pony donkey mule camel elephant raft boat canoe kayak tractor broom
+    broomstick""".split()
+)  # who is on it, and moves, rides it
 LAMPS = frozenset("traffic street head tail brake signal warning christmas string fairy".split())
 PAIRED = frozenset("jeans scissors trousers pants shorts glasses sunglasses goggles binoculars pliers".split())
 PLURAL_PARTS = frozenset("sports arms clothes customs goods savings news".split())  # before another noun

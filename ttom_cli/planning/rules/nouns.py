@@ -143,6 +143,23 @@ def find_mentions(text: str) -> list[Mention]:
     return mentions
 
 
+def ones_named(text: str) -> tuple[str, set[int]]:
+    """ "A red ball and a blue one" -> "a red ball and a blue ball", and where such names end."""
+    ends: set[int] = set()
+    done, last = "", 0
+    for one in re.finditer(r"\b([\w-]+) (ones?)\b", text, re.IGNORECASE):
+        done += text[last : one.start(2)]
+        last = one.start(2)
+        named = [m for m in find_mentions(done) if m.end < one.start() + len(done) - last and m.kind in ("T", "N")]
+        if named and (one[1].lower() in lex.ORDINALS or lex.can_describe(one[1].lower())):
+            noun = lex.singular(named[-1].head)
+            plural = named[-1].word if lex.is_plural(named[-1].word.lower()) else noun + "s"
+            done += plural if one[2].lower() == "ones" else noun
+            last = one.end()
+            ends.add(len(done))
+    return done + text[last:], ends
+
+
 def _is_said_of(words: list[str]) -> bool:
     """Whether what follows "one" or "two" makes it stand for a noun: "one to the left", not "one by one"."""
     if words[:2] == ["of", "them"]:
@@ -159,8 +176,6 @@ def _stand_in(span: tuple[int, int], mentions: list[Mention], count: int) -> Men
     """What "another" or "two" speaks of: some of the several before, or one more of the same."""
     near = next((m.of for m in reversed(mentions) if m.of), None)
     whole = near or next((m for m in reversed(mentions) if m.count > 1), mentions[-1])
-    if whole.count > 1 or near:
-        whole.count = max(0, whole.count - count)
     return replace(whole, start=span[0], end=span[1], count=count, wish=Wish(size=whole.wish.size), of=whole)
 
 

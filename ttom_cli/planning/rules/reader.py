@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from ...text import plain
 from . import lexicon as lex
 from .clean import each_with_its_noun, objects_only, said_plainly
-from .nouns import Mention, find_mentions
+from .nouns import Mention, find_mentions, ones_named
 from .said import read_places, read_said
 from .wishes import AFTER, ATTACHED, Wish
 
@@ -42,14 +42,21 @@ def read(prompt: str) -> tuple[str, list[Mention]]:
 
 
 def read_surely(prompt: str) -> Reading:
-    text = each_with_its_noun(said_plainly(plain(prompt)))
+    text, ones = ones_named(each_with_its_noun(said_plainly(plain(prompt))))
     readable = objects_only(text)
     words = re.findall(r"[^\W_]+(?:[-'’][^\W_]+)*", readable)
     if not lex.is_english(words):
         return Reading(text, [], [text])
     told = _what_is_told_first(readable, len(words))
     reader = _Reader(told + ".")
-    reader.read(find_mentions(told))
+    mentions = find_mentions(told)
+    for mention in mentions:  # "two dogs play, a black one and a white one"
+        if mention.end in ones:
+            mention.of = next(
+                (m for m in mentions if m.count > 1 and m is not mention and m.head == mention.head), None
+            )
+    reader.read(mentions)
+    reader.left += [f"{m[1]} {m[2]}" for m in re.finditer(_NEGATION, told)]
     reader.left += [m.phrase for m in find_mentions(readable[len(told) :]) if m.kind == "T"]
     spoken = {w for phrase in reader.left for w in phrase.split()}
     strange = [w for w in words if not (w in spoken or w[0].isupper() or lex.known(w.lower()))]
@@ -99,8 +106,15 @@ class _Reader:
                 mention.wish.direction = self.kept[beside[0]].wish.direction
             if mention.going and k not in held and mention.wish.is_free:
                 mention.wish.roams = "any" if mention.count == 1 else "right"  # several go the same way
-            if mention.of:  # "two birds fly up, one on the left"
+            if mention.of and mention.of.count > 1:  # "two birds fly up, one on the left"
                 mention.wish.direction = mention.wish.direction or mention.of.wish.direction
+            if mention.going:
+                mention.wish.relations = [
+                    ("riding" if r == "on" and self.kept[j].head in lex.RIDDEN else r, j)
+                    for r, j in mention.wish.relations
+                ]
+        for whole in [m for m in self.kept if m.count > 1]:  # of which some are spoken of one by one
+            whole.count = max(0, whole.count - sum(m.count for m in self.kept if m.of is whole))
 
     def _take(self, mention: Mention, before: str, said: str, previous: Mention | None) -> None:
         """Read one noun phrase: as a subject, an object, part of another, or nothing."""
@@ -111,11 +125,12 @@ class _Reader:
         if begins and _is_fronted_setting(before, mention, said):
             return
         _read_side(mention, before, self.text)
-        known = next((m for m in self.kept if _is_again(before, mention, m)), None)
+        known = next((m for m in self.kept if not mention.of and _is_again(before, mention, m)), None)
         if known:
             return self._again(known, before, said, begins)
         apart = _stands_apart(before, mention, said)
-        if last and not apart and _modifies(before, mention, last, of_subject=last is self.subject):
+        stands = lex.match(_BESIDE_IT, said)  # "a ball with a cube on its left"
+        if last and not (apart or stands) and _modifies(before, mention, last, of_subject=last is self.subject):
             last.end, last.phrase = mention.end, self.text[last.start : mention.end]
             if self.caused and self.caused[0] is last:  # "slides a glass of beer to the left"
                 return read_said(self.caused[1] + said, last)
@@ -318,7 +333,7 @@ def _read_side(mention: Mention, before: str, text: str) -> None:
     if side := lex.search(r"\b(?:the|an?) ((?:left|right|top|bottom)(?:most|-hand)?) $", before):
         mention.start -= len(side.group(1)) + 1
         mention.phrase, mention.opened = text[mention.start : mention.end], "the"
-        mention.wish.start = next(point for p, point in lex.PLACES.items() if side.group(1).startswith(p))
+        mention.wish.start = next(point for p, point in lex.PLACES.items() if lex.match(p, side.group(1)))
 
 
 def _own(said: str) -> str:
@@ -335,7 +350,11 @@ def _is_again(before: str, mention: Mention, earlier: Mention) -> bool:
     return (before.endswith("the ") or bare) and mention.head == earlier.head and words <= others
 
 
+_NEGATION = r"(?i)\b(not|never|neither|nor|\w+n['’]t)\b ((?:[\w'-]+ ?){1,3})"
 _PRONOUN = r"(?:it|him|her|them)"
+_BESIDE_IT = (
+    rf" (?:(?:on|to|at) (?:his|her|its|their) (?:left|right)|(?:above|below|under|behind|in front of) {_PRONOUN})\b"
+)
 _ARTICLE = r"(?: an?| the| his| her| its)? ?"
 _SENDS = rf"\b(?:{'|'.join(lex.SENDING)}){_ARTICLE}$"
 

@@ -11,7 +11,10 @@ from .wishes import EDGES, OPPOSITE, Wish
 _THEN = re.compile(rf" then | and (?=(?:{'|'.join(lex.MOVING)})\b)")  # before what is done next
 _BACK = r"\b(?:back|returns?|returning)\b"
 # "one left, one right" are places, unless all of them move; "one up, the other down" are ways.
-_BARE = r"\W*(?:(?:straight )?(?:up|down)(?:wards?)?|(?P<side>left|right))\W*(?:(?:and|while)\W*)?"
+_BARE = (
+    r"\W*(?:(?:stands?|sits?|lies|is|are|rests?|waits?|stays?) )?"
+    r"(?:(?:straight )?(?:up|down)(?:wards?)?|(?P<side>left|right))\W*(?:(?:and|while)\W*)?(?:(?:an?|the) )?"
+)
 
 
 def read_said(said: str, mention: Mention) -> None:
@@ -26,10 +29,10 @@ def read_said(said: str, mention: Mention) -> None:
         if lex.search(rf"\b(?:{adverbs})(?= *(?:[,.;:]|(?:and|while|as)\b))", said):
             wish.start = wish.start or (None, height)
     verbs = [w for w in re.findall(r"[\w-]+", said) if lex.moves(w)]
-    if mention.of and not verbs and (bare := lex.fullmatch(_BARE, said)):
-        if bare["side"] and not mention.of.moving:
+    if not verbs and (bare := lex.fullmatch(_BARE, said)):
+        if bare["side"] and not (mention.of and mention.of.moving):
             wish.start = wish.start or lex.PLACES[bare["side"]]
-        else:
+        elif mention.of:
             verbs = ["move"]
     mention.moving = mention.moving or bool(verbs)
     mention.going = mention.going or not lex.STAYING.issuperset(verbs)
