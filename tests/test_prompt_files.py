@@ -224,6 +224,21 @@ def test_lists_and_tables_on_standard_input(capsys, monkeypatch, text):
     assert ("notes" in text) == ("what is no option is left alone: notes" in capsys.readouterr().err)
 
 
+def test_what_is_not_utf_8_is_refused_wherever_it_comes_from(capsys, monkeypatch):
+    """Python lets such bytes through on the command line, and on standard input in some locales."""
+    lost = b"a gr\xfcn ball".decode(errors="surrogateescape")
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{lost}\na red ball\n"))
+    assert main(["plan", "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out)["prompt"] == "a red ball" and err.startswith("error: line 1 is not UTF-8 text")
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"- a red ball\n- {lost}\n"))
+    with pytest.raises(TTOMError, match="standard input is not UTF-8 text"):
+        read_source("-", None, None)
+    for args, name in (([lost], "the prompt"), (["a red ball", "-o", f"{lost}.mp4"], "out")):
+        assert main(["generate", *args, "--guide", "off"]) > 0
+        assert capsys.readouterr().err.startswith(f"error: {name} is not UTF-8 text")
+
+
 def test_a_prompt_in_brackets_is_no_list(monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("[Shot 1] a red ball rolls right\n- a blue cube\n"))
     found = [item["prompt"] for item in read_source("-", None, None).items]

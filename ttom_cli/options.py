@@ -17,6 +17,7 @@ from typing import Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
 
 from .errors import TTOMError, unknown
 from .files import parse_data
+from .text import undecoded
 
 LONGEST = 4096  # characters of a text: what paths may have, and more than any other needs
 MANY = 1000  # numbers in a run, such as 1-1000
@@ -122,6 +123,8 @@ class Option:
             raise TTOMError(f"{self.name} has {len(str(value)):,} characters", f"it may have {LONGEST:,} at most")
         if isinstance(value, (str, Path)) and (not str(value) or "\0" in str(value)):
             raise self._wrong(whole)
+        if self.kind is str and isinstance(value, str) and undecoded(value):
+            raise TTOMError(f"{self.name} is not UTF-8 text")
         if self.choices and value is False and "off" in self.choices:
             value = "off"  # which YAML takes for false
         value = self.also.get(value, value) if isinstance(value, str) else value

@@ -17,6 +17,11 @@ _UNSPACED = re.compile(
 )
 
 
+def undecoded(text: str) -> bool:
+    """Whether bytes that are no UTF-8 were let through, as Python does on the command line and in some locales."""
+    return bool(re.search("[\udc80-\udcff]", text))
+
+
 def plain(text: str) -> str:
     """On one line, without control characters and terminal escapes."""
     if not text.isprintable():

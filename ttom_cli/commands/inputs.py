@@ -21,6 +21,7 @@ from ..files import read_data
 from ..options import shown
 from ..prompt_files import as_item, entry_of, is_whole, left_alone, prompts_in, read_prompts
 from ..settings import PER_PROMPT, Layer, Settings, option_name, resolve, resolve_slice
+from ..text import undecoded
 from .parameters import file
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ def read_source(prompt: str | None, prompts: Path | None, layout: Path | None) -
         raise TTOMError("there are both a prompt and --prompts", "give one of them")
     if prompt == "-":
         prompt, prompts = None, Path("-")
+    if undecoded(prompt or ""):
+        raise TTOMError("the prompt is not UTF-8 text")
     batch = prompt is None and (prompts is not None or layout is None)
     if prompts is not None and str(prompts) != "-":
         items = read_prompts(prompts, console.note)
@@ -148,10 +151,14 @@ def _stream(lines: Iterable[str]) -> Iterator[Layer | TTOMError]:
             source, blank = f"line {number}", not line.strip() or line.lstrip().startswith("#")
             if first and not blank and is_whole(line):
                 text = "\n" * (number - 1) + line + "".join(lines)
+                if undecoded(text):
+                    raise TTOMError("standard input is not UTF-8 text")
                 yield from prompts_in(text, "standard input", "", console.note)
                 return
             first = first and blank
             try:
+                if undecoded(line):
+                    raise TTOMError(f"{source} is not UTF-8 text")
                 if (entry := entry_of(line, source)) is None:
                     continue
                 item = as_item(entry, source, left := {})
