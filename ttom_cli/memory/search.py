@@ -80,7 +80,7 @@ def _other_making(entry: Entry, model: str, guide: dict):
 
 def _shown(guide: dict, name: str) -> str:
     value = guide.get(name, "params" if name == "mode" else None)
-    values = ["not said"] if value is None else value if isinstance(value, list) else [value]
+    values = ["none"] if value is None else ["yes"] if value is True else value if isinstance(value, list) else [value]
     return ",".join(v[:12] if isinstance(v, str) and SHA256.fullmatch(v) else f"{v}" for v in values)
 
 
