@@ -147,14 +147,14 @@ def ones_named(text: str) -> tuple[str, set[int]]:
     """ "A red ball and a blue one" -> "a red ball and a blue ball", and where such names end."""
     ends: set[int] = set()
     done, last = "", 0
-    for one in re.finditer(r"\b([\w-]+) (ones?)\b", text, re.IGNORECASE):
-        done += text[last : one.start(2)]
-        last = one.start(2)
-        named = [m for m in find_mentions(done) if m.end < one.start() + len(done) - last and m.kind in ("T", "N")]
-        if named and (one[1].lower() in lex.ORDINALS or lex.can_describe(one[1].lower())):
-            noun = lex.singular(named[-1].head)
-            plural = named[-1].word if lex.is_plural(named[-1].word.lower()) else noun + "s"
-            done += plural if one[2].lower() == "ones" else noun
+    ones = list(re.finditer(r"\b([\w-]+) (ones?)\b", text, re.IGNORECASE))
+    named = [m for m in find_mentions(text) if m.kind in ("T", "N")] if ones else []
+    for one in ones:
+        before = [m for m in named if m.end < one.start()]
+        if before and (one[1].lower() in lex.ORDINALS or lex.can_describe(one[1].lower())):
+            noun, word = before[-1].head, before[-1].word
+            plural = word if lex.is_plural(word.lower()) else f"{noun}s"
+            done += text[last : one.start(2)] + (plural if one[2].lower() == "ones" else noun)
             last = one.end()
             ends.add(len(done))
     return done + text[last:], ends

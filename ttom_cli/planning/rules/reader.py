@@ -218,15 +218,19 @@ class _Reader:
             self.subject, self.void = known, False
         elif self.subject and known is not self.subject:
             self.subject.wish.relations += [(r, self.kept.index(known)) for r in _relations(before)]
-        if self.subject and lex.search(r"\bthen\b", before):  # what "both rise" says is theirs before that
-            _share_verbs(self.text, self.kept)
-            later = replace(self.subject, wish=Wish())
-            read_said(_own(said), later)
-            wish = self.subject.wish
-            if wish.direction and later.wish.direction not in (None, (wish.direction, *wish.then)[-1]):
-                wish.then += (later.wish.direction,)
+        if self.subject and lex.search(r"\bthen\b", before):
+            self._then(said, self.subject)
         if self.subject:
             read_said(_own(said), self.subject)
+
+    def _then(self, said: str, mention: Mention) -> None:
+        """A way that is gone after those that were said before, be it of several ("both rise, then the ball falls")."""
+        _share_verbs(self.text, self.kept)
+        later = replace(mention, wish=Wish())
+        read_said(_own(said), later)
+        wish, way = mention.wish, later.wish.direction
+        if way and wish.direction and way != (wish.direction, *wish.then)[-1]:
+            wish.then += (way,)
 
     def _begin(self, mention: Mention, before: str) -> bool:
         """Take the subject of a clause; True where it only stands ahead of it, in a relation."""
