@@ -239,6 +239,21 @@ def test_what_is_not_utf_8_is_refused_wherever_it_comes_from(capsys, monkeypatch
         assert capsys.readouterr().err.startswith(f"error: {name} is not UTF-8 text")
 
 
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"\0\0\0 ftypisom\0\0\2\0\nmdat \xff\n; \n", "a video"),
+        (b"PK\3\4\x14\0\nword/document.xml\n", "an archive or office document"),
+        (b"\n<!DOCTYPE html>\n<p>a red ball</p>\n", "a web page or other XML"),
+        (b"\x7fELF\2\1\1\0\na red ball\n", "binary"),
+    ],
+)
+def test_what_is_no_text_is_refused_in_a_line_on_standard_input_too(capsys, monkeypatch, content, kind):
+    monkeypatch.setattr("sys.stdin", io.StringIO(content.decode(errors="surrogateescape")))
+    assert main(["plan"]) == 1
+    assert capsys.readouterr() == ("", f"error: standard input is {kind}, not text\n")
+
+
 def test_a_prompt_in_brackets_is_no_list(monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("[Shot 1] a red ball rolls right\n- a blue cube\n"))
     found = [item["prompt"] for item in read_source("-", None, None).items]

@@ -134,19 +134,27 @@ def read_text(path: Path, option: str = "", limit: int = LONGEST) -> str:
     except (OSError, ValueError) as error:  # ValueError: NUL in the path
         reason = getattr(error, "strerror", None) or str(error)
         raise TTOMError(f"cannot read {str(path)[:200]}: {reason}", check) from None
-    if kind := next((kind for at, start, kind in KINDS if content[at:].startswith(start)), None):
+    if kind := no_text(content):
         raise TTOMError(f"cannot read {path}: it is {kind}, not text", check)
-    if b"\0" in content[:4096] and not content.startswith(UTF_16):
-        raise TTOMError(f"cannot read {path}: it is binary, not text", check)
     if len(content) > limit:
         raise TTOMError(f"cannot read {path}: it has more than {limit >> 20} MiB", check)
     try:
         text = content.decode("utf-16" if content.startswith(UTF_16) else "utf-8-sig")
     except UnicodeDecodeError:
         raise TTOMError(f"cannot read {path}: it is not UTF-8 text", check) from None
-    if re.match(r"\s*<(!doctype|html|\?xml|svg)\b", text[:1000], re.IGNORECASE):
-        raise TTOMError(f"cannot read {path}: it is a web page or other XML, not plain text", check)
     return text
+
+
+def no_text(content: bytes) -> str:
+    """What a content is that is no text, by how it begins; '' of text."""
+    if kind := next((kind for at, start, kind in KINDS if content[at:].startswith(start)), ""):
+        return kind
+    begins = content[:4096]
+    begins = begins.decode("utf-16", "ignore").encode() if begins.startswith(UTF_16) else begins
+    if b"\0" in begins:
+        return "binary"
+    page = re.match(rb"(?:\xef\xbb\xbf)?\s*<(!doctype|html|\?xml|svg)\b", begins, re.IGNORECASE)
+    return "a web page or other XML" if page else ""
 
 
 def read_data(path: Path, option: str = ""):

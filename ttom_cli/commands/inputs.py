@@ -17,7 +17,7 @@ from ..backbones.card import ModelCard
 from ..catalog import find_card
 from ..config import MemoryConfig, PlannerConfig, RunConfig
 from ..errors import TTOMError, explained
-from ..files import read_data
+from ..files import no_text, read_data
 from ..options import shown
 from ..prompt_files import as_item, entry_of, is_whole, left_alone, prompts_in, read_prompts
 from ..settings import PER_PROMPT, Layer, Settings, option_name, resolve, resolve_slice
@@ -149,6 +149,8 @@ def _stream(lines: Iterable[str]) -> Iterator[Layer | TTOMError]:
     try:
         for number, line in enumerate(lines, start=1):
             source, blank = f"line {number}", not line.strip() or line.lstrip().startswith("#")
+            if first and (kind := no_text(line.encode(errors="surrogateescape"))):
+                raise TTOMError(f"standard input is {kind}, not text")
             if first and not blank and is_whole(line):
                 text = "\n" * (number - 1) + line + "".join(lines)
                 if undecoded(text):
