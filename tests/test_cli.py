@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -80,6 +81,14 @@ def test_plan_previews_and_schema(capsys, tmp_path):
     assert run(capsys, "plan", "a dog", "--preview", tmp_path / "a.png")[0] == 0
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads(run(capsys, "plan", "--schema")[1])["title"] == "ttom layout"
+
+
+def test_plan_writes_a_file_and_says_so_in_json_where_asked(capsys):
+    assert run(capsys, "plan", "a dog", "--out", "dog.json")[:2] == (0, "dog.json\n")
+    code, out, _ = run(capsys, "plan", "a dog", "--out", "two.json", "--json")
+    told = json.loads(out)
+    assert code == 0 and told["path"] == "two.json"
+    assert told["layout"] == json.loads(Path("two.json").read_text())
 
 
 def test_plan_checks_a_layout_by_hand(capsys, tmp_path):

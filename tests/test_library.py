@@ -74,7 +74,11 @@ def test_layouts_are_given_as_json_or_files_and_the_guide_s_defaults_are_the_mod
 
 
 def test_what_cannot_be_guided_is_said_before_the_call(pipe, layout):
-    for settings, said in (({"colour": 1}, "no settings of the guide: colour"), ({"rank": 0}, "rank must be")):
+    for settings, said in (
+        ({"colour": 1}, "unknown setting of the guide 'colour'"),
+        ({"rank": 0}, "rank must be"),
+        ({"guide": "latent"}, "latent"),
+    ):
         with pytest.raises(TTOMError, match=said), ttom_cli.guided(pipe, layout, **settings):
             pass
     with pytest.raises(ModelError, match="there is no block 9"), ttom_cli.guided(pipe, layout, blocks=(9,)):
@@ -84,3 +88,20 @@ def test_what_cannot_be_guided_is_said_before_the_call(pipe, layout):
     tracks = (replace(layout.objects[0], phrase="green dog", word="dog"),)
     with pytest.raises(LayoutError), ttom_cli.guided(pipe, replace(layout, objects=tracks), **SMALL):
         call(pipe, layout)
+
+
+def test_names_of_options_are_names_of_settings_too(pipe, layout):
+    with ttom_cli.guided(pipe, layout, guide="latents", guided_steps=2, blocks=(1,)) as guide:
+        assert guide.config.mode == "latents" and guide.config.guided_of(50) == 2
+    with pytest.raises(TTOMError) as caught, ttom_cli.guided(pipe, layout, guided_step=2):
+        pass
+    assert "guided_steps" in caught.value.hint
+
+
+def test_another_prompt_than_the_layout_s_is_refused_in_the_call(pipe, layout):
+    with (
+        pytest.raises(TTOMError, match="the pipeline's prompt is 'a dog', the layout's is"),
+        ttom_cli.guided(pipe, layout, **SMALL),
+    ):
+        families.call(pipe, "wan2.1", "a dog")
+    assert "encode_prompt" not in vars(pipe)

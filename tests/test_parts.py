@@ -8,8 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from ttom_cli.cli import main
 from ttom_cli.config import GuideConfig, LoadConfig, MemoryConfig, SampleConfig
-from ttom_cli.errors import ModelError
+from ttom_cli.errors import ModelError, TTOMError
 from ttom_cli.generate import generate, refine
 from ttom_cli.jobs import Job
 from ttom_cli.memory import MemoryBank
@@ -79,6 +80,19 @@ def test_a_video_with_loras_is_replayed_from_its_recipe(toy_folder, style, layou
     again, load = replay_job(read_recipe(Path("a.mp4")), Path("b.mp4"))
     assert load.lora == (f"{style}:1",)
     assert digest(generate(Runtime.open(str(toy_folder), load=load), again).frames) == digest(outcome.frames)
+
+
+def test_a_lora_that_has_changed_since_is_another_for_a_replay_and_for_resuming(toy_folder, style, layout, tmp_path):
+    mine = tmp_path / "mine.safetensors"
+    mine.write_bytes(style.read_bytes())
+    generate(opened(toy_folder, lora=(str(mine),)), job(layout, guide=replace(GUIDE, mode="off")))
+    asked = ["generate", "a red ball", "--model", str(toy_folder), "--size", "64x64", "--frames", "5"]
+    asked += ["--steps", "2", "--guide", "off", "--no-memory", "--lora", str(mine), "--resume", "--out", "r/"]
+    assert main(asked) == main(asked) == 0 and len(list(Path("r").iterdir())) == 1
+    save_file({name: 2 * tensor for name, tensor in load_file(mine).items()}, mine)
+    with pytest.raises(TTOMError, match=r"the LoRA .*mine\.safetensors has changed since the video was made"):
+        replay_job(read_recipe(Path("a.mp4")), Path("b.mp4"))
+    assert main(asked) == 0 and len(list(Path("r").iterdir())) == 2
 
 
 def test_a_lora_for_a_pipeline_that_loads_none_is_refused(tmp_path, style):

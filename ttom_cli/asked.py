@@ -95,6 +95,10 @@ def _mark(item: Layer, card: ModelCard, settings: Settings, seed: int | None) ->
         "memory": settings.memory.enabled and settings.memory.on_hit,
         "load": [settings.load.dtype, settings.load.quantize],
     }
+    if settings.load.lora or settings.load.transformer:
+        from .parts import key_of, settled
+
+        facts["parts"] = key_of(settled(settings.load))
     return hashlib.sha256(json.dumps(facts, default=str, skipkeys=True).encode()).hexdigest()
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import warnings
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from .backbones import Backbone
 from .config import LoadConfig
 from .errors import ModelError
+from .pictures import digest_of
 
 
 class Lora(NamedTuple):
@@ -63,11 +64,26 @@ def key_of(load: LoadConfig) -> dict:
     key = {}
     if load.lora:
         sources = [Path(Lora.read(text).source) for text in load.lora]
-        digests = [hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else "" for p in sources]
+        digests = [_digest(p, p.stat().st_mtime_ns) if p.is_file() else "" for p in sources]
         key |= {"lora": list(load.lora), "lora_sha256": digests}
     if load.transformer:
         key |= {"transformer": load.transformer, "transformer_bytes": Path(load.transformer).stat().st_size}
     return key
+
+
+@cache
+def _digest(path: Path, changed: int) -> str:
+    """Of a file as it is since it `changed`."""
+    return digest_of(str(path))
+
+
+def changed_since(key: dict, load: LoadConfig) -> str:
+    """The part that is another than when `key_of` was taken; '' for none. Raises ModelError for one that is missing."""
+    now = key_of(settled(load))
+    loras = zip(key.get("lora", ()), key.get("lora_sha256", ()), now.get("lora_sha256", ()), strict=False)
+    if lora := next((text for text, was, is_now in loras if was != is_now), ""):
+        return f"the LoRA {Lora.read(lora).source}"
+    return f"the denoiser {load.transformer}" if now != key else ""
 
 
 def load_of(key: dict) -> LoadConfig:

@@ -60,6 +60,7 @@ def make_recipe(
         "check": check and {"detector": runtime.detector.name, **check.to_json()},
         "tries": tries,
         "load": asdict(runtime.load),
+        "parts": runtime.parts,
         "versions": {name: version(name) for name in ("torch", "diffusers", "transformers", "peft")},
         "frames_sha256": digest(frames),
     }
@@ -101,6 +102,8 @@ def replay_job(recipe: dict, path: Path, bank=None) -> tuple[Job, LoadConfig]:
     Raises BankError where it needs an adapter that the bank holds no more, and TTOMError where the recipe is
     not that of a generated video, is another version's, or asks for too much.
     """
+    from .parts import changed_since
+
     if "compares" in recipe:
         raise TTOMError("the file compares two videos, and is none itself", f"replay {plain(str(recipe['compares']))}")
     if recipe.keys() <= {"prompt", "layout"}:
@@ -132,6 +135,8 @@ def replay_job(recipe: dict, path: Path, bank=None) -> tuple[Job, LoadConfig]:
     _check_work(sample)
     if sample.image and digest_of(sample.image) != recipe.get("image_sha256"):
         raise TTOMError(f"the picture {sample.image} is not the one that the video started from", "put that back")
+    if "parts" in recipe and (changed := changed_since(recipe["parts"], load)):
+        raise TTOMError(f"{changed} has changed since the video was made", "put it back as it was")
     stored = {e.id: e.sha256 for e in bank.entries()} if used and bank else {}
     for entry, sha256, _ in used:
         if stored.get(entry) != sha256:

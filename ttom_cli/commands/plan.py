@@ -110,7 +110,9 @@ def _giver(out: Path | None, batch: bool, json_: bool, overwrite: bool) -> Calla
 
     def give(made: Layout) -> None:
         if out is not None:
-            return print(_write(made, out, batch, taken, overwrite), flush=True)
+            path = _write(made, out, batch, taken, overwrite)
+            line = to_json({"path": str(path), "layout": made.to_json()}, ensure_ascii=False) if json_ else path
+            return print(line, flush=True)
         if sys.stdout.isatty() and not json_:
             from rich.console import Console
 
