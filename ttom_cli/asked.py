@@ -143,7 +143,7 @@ def _mark_in(path: Path, *, whole: bool = True) -> str:
     """The mark in a video's recipe; empty where there is none, or, with `whole`, the file is cut off."""
     try:
         mark = read_recipe(path, whole=whole).get("asked")
-    except TTOMError:
+    except (TTOMError, OSError):
         return ""
     return mark if isinstance(mark, str) else ""
 

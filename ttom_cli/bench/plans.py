@@ -62,7 +62,7 @@ def judge_path(path: Path, make: Callable[[Callable[[str], None]], Planner]) -> 
             verdicts.append(_judged(category, prompt, planner, lambda e=entry, j=judge, **k: j(e, **k), told))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             reason = f"it has no {error}" if isinstance(error, KeyError) else "it is built otherwise than those are"
-            raise TTOMError(f"{path}: an entry of {category} is not as it must be: {reason}") from None
+            raise TTOMError(f"{path}, {category}: an entry is not as it must be: {reason}") from None
     if not verdicts:
         raise TTOMError(f"{path} holds none of {', '.join(f'{n}.json' for n in JUDGES)}, nor VBench's dimensions")
     return verdicts
