@@ -215,6 +215,7 @@ def test_a_stream_may_have_options_and_a_wrong_line_costs_no_other(capsys, monke
     [
         "# by hand\n\nprompt,seed,notes\na red ball,,\n\"a blue cube, slowly\",3,hi\n",
         "- prompt: a red ball\n- {prompt: 'a blue cube, slowly', seed: 3}\n",
+        "prompts:\n- a red ball\n- prompt: a blue cube, slowly\n  seed: 3\n",
         json.dumps(TWO), json.dumps(TWO, indent=2), "\n".join(map(json.dumps, TWO)),
     ],
 )  # fmt: skip
