@@ -69,8 +69,8 @@ def is_whole(line: str) -> bool:
 
 
 def _is_list(text: str) -> bool:
-    """Whether a text is a list of YAML's, perhaps below `prompts:`: what is neither indented nor a comment begins with a
-    dash."""
+    """Whether a text is a list of YAML's, perhaps below `prompts:`: what is not indented, and no comment, begins with
+    a dash."""
     begun = re.findall(r"^(?!#)(\S+)", text, re.MULTILINE)
     if begun[:1] == ["prompts:"]:
         begun[0] = "-"
