@@ -382,9 +382,9 @@ def test_a_flat_try_is_followed_by_the_next(runtime, job, monkeypatch):
     assert outcome.tries == 2 and outcome.check.passed and len(runtime.bank.entries()) == 1
 
 
-LATE = {
+BRIEF = {
     "phrase": "blue cube",
-    "boxes": [{"t": 0.96, "box": [0.1, 0.1, 0.4, 0.4]}, {"t": 1, "box": [0.1, 0.1, 0.4, 0.4]}],
+    "boxes": [{"t": 0.1, "box": [0.1, 0.1, 0.4, 0.4]}, {"t": 0.2, "box": [0.1, 0.1, 0.4, 0.4]}],
 }
 HERE = {"phrase": "red ball", "boxes": [{"t": 0, "box": [0.5, 0.5, 0.9, 0.9]}]}
 
@@ -392,11 +392,11 @@ HERE = {"phrase": "red ball", "boxes": [{"t": 0, "box": [0.5, 0.5, 0.9, 0.9]}]}
 def test_an_object_in_no_latent_frame_is_named_and_the_others_are_guided(runtime, job):
     notes, report = [], Silent()
     report.note = notes.append
-    layout = layout_from_json({"prompt": "a red ball and a blue cube", "objects": [HERE, LATE]})
+    layout = layout_from_json({"prompt": "a red ball and a blue cube", "objects": [HERE, BRIEF]})
     outcome = generate(runtime, replace(job, layout=layout), report)
     assert notes == ["object 'blue cube' is in the frame in no latent frame, and is not guided"]
     assert np.isfinite(outcome.losses).all() and outcome.losses[-1][-1] < outcome.losses[0][0]
-    alone = layout_from_json({"prompt": "a red ball and a blue cube", "objects": [LATE]})
+    alone = layout_from_json({"prompt": "a red ball and a blue cube", "objects": [BRIEF]})
     with pytest.raises(LayoutError, match="no object is in the frame in any of the 4 latent frames: 'blue cube'"):
         generate(runtime, replace(job, layout=alone))
 
