@@ -124,6 +124,8 @@ def test_one_stands_for_a_thing_of_its_own(plan, prompt, sides):
 def test_of_several_named_by_number_each_goes_its_way(plan):
     layout = plan("two dogs: the first one runs left, the second one runs right")
     assert sorted(t.direction for t in layout.objects) == ["left", "right"]
+    layout = plan("two kites: a red one on the left and a grey one on the right")
+    assert layout.text == "a red kite on the left and a grey kite on the right"  # "two kites, a red kite" may be three
     counts = [t.phrase for t in plan("three kites, two red ones and a grey one").objects]
     assert sorted(counts) == ["grey kite", "red kites", "red kites"]
 

@@ -144,7 +144,10 @@ def find_mentions(text: str) -> list[Mention]:
 
 
 def ones_named(text: str) -> tuple[str, set[int]]:
-    """ "A red ball and a blue one" -> "a red ball and a blue ball", and where such names end."""
+    """ "A red ball and a blue one" -> "a red ball and a blue ball", and where such names end.
+
+    "Two balls, a red one here and a blue one there" has no "two balls" then.
+    """
     ends: set[int] = set()
     done, last = "", 0
     ones = list(re.finditer(r"\b([\w-]+) (ones?)\b", text, re.IGNORECASE))
@@ -157,7 +160,12 @@ def ones_named(text: str) -> tuple[str, set[int]]:
             done += text[last : one.start(2)] + (plural if one[2].lower() == "ones" else noun)
             last = one.end()
             ends.add(len(done))
-    return done + text[last:], ends
+    text = done + text[last:]
+    described = ends and not any(one[1].lower() in lex.ORDINALS for one in ones)
+    whole = described and re.match(rf"{named[0].opened} {re.escape(named[0].phrase)}[,:;] ", text, re.IGNORECASE)
+    if whole and named[0].count == len(ends):  # "two balls, a red ball here, a blue ball there" are no four
+        return text[whole.end() :], {end - whole.end() for end in ends}
+    return text, ends
 
 
 def _is_said_of(words: list[str]) -> bool:
