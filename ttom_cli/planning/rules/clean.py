@@ -58,7 +58,7 @@ _SHARED_NOUN = re.compile(  # several before one noun, which is not part of anot
 )  # fmt: skip
 
 _POINT = "|".join(lex.PLACES)
-_PART = rf"(?:far )?(?:{_POINT})(?: (?:corner|side|edge|half|third|part))?(?:{lex.PLACE_OF})?"
+_PART = rf"(?:far )?(?:{_POINT}){lex.PLACE_PART}(?:{lex.PLACE_OF})?"
 _OPENS = "|".join(lex.DETERMINERS | lex.NUMBERS.keys())
 _AHEAD = re.compile(  # "on the left, a ball", "left: a ball", "(left) a ball"
     rf"(?P<lead>^ *|[.;:!?] +|,(?: and)? +)"

@@ -213,8 +213,9 @@ PLACES = {
 }
 ABOVE, BELOW = "above|overhead", "below|underneath|beneath"  # as adverbs
 PLACE_PREFIX = r"(?:at|in|on|from|near|up|down|along) the (?:far )?"
+PLACE_PART = "(?: (?:corner|side|edge|half|third|part))?"
 PLACE_OF = " of the (?:frame|screen|scene|image|video|picture)"
-PLACE_SUFFIX = rf"(?: (?:corner|side|edge|half|third|part))?(?:{PLACE_OF})?(?! of)(?! to)\b"
+PLACE_SUFFIX = rf"{PLACE_PART}(?:{PLACE_OF})?(?! of)(?! to)\b"
 
 SIZES = {"small": 0.75, "tiny": 0.7, "little": 0.75, "large": 1.25, "big": 1.25, "huge": 1.4}
 LY_ADJECTIVES = frozenset("woolly wooly curly friendly lovely lonely silly elderly ugly early lively bubbly".split())
